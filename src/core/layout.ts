@@ -1,0 +1,379 @@
+// The map of the one shared WebAssembly.Memory and of one vCPU's state in it.
+// Shared by TypeScript (engine, machine, UI) and AssemblyScript (core.wasm), so it holds nothing but
+// `const enum`s: both languages read them the same way. Addresses are byte offsets in the memory.
+
+/** Where each part of the shared memory starts, and how large it is (bytes). */
+export const enum Mem {
+  /** Constants of core.wasm (AssemblyScript --memoryBase). */
+  CORE_STATIC = 0x0000_1000,
+  /** Control block: doorbells, run state, statistics and byte rings; see src/machine/protocol.ts. */
+  CONTROL = 0x0002_0000,
+  CONTROL_SIZE = 0x0002_0000,
+  /** vCPU areas, one after another. */
+  CPU = 0x0004_0000,
+  CPU_SIZE = 0x0008_0000,
+  MAX_CPUS = 8,
+  /** Physical page map: one u32 for each 4 KiB page below 4 GiB; see Pmap. */
+  PMAP = 0x0080_0000,
+  PMAP_SIZE = 0x0040_0000,
+  /** For each physical page below 4 GiB a u64: bit n set = bytes [64n, 64n+64) hold decoded code. */
+  CODE_CHUNKS = 0x00c0_0000,
+  CODE_CHUNKS_SIZE = 0x0080_0000,
+  /** ROM images and the shadow RAM of 0xC0000-0xFFFFF, option ROMs, firmware. */
+  ROM = 0x0140_0000,
+  ROM_SIZE = 0x0080_0000,
+  /** Arena of instruction records and per-page code maps, owned by src/engine/cache.ts. */
+  RECORDS = 0x0200_0000,
+  RECORDS_SIZE = 0x0400_0000,
+  /** Video RAM. */
+  VRAM = 0x0600_0000,
+  VRAM_SIZE = 0x0100_0000,
+  /** Guest RAM, guest-physical address 0. */
+  RAM = 0x0800_0000,
+}
+
+/** Bits of a PMAP entry; bits 31:12 are the address in the shared memory of the page's first byte. */
+export const enum Pmap {
+  /** Reads go straight to memory. Clear: every access is MMIO. */
+  READ = 1,
+  /** Writes go straight to memory. READ without WRITE is ROM: writes go to MMIO (and are usually ignored). */
+  WRITE = 2,
+}
+
+/** Offsets in one vCPU's area. Named as in the Intel SDM. */
+export const enum Cpu {
+  /** 16 general registers, 64 bits each: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
+  GPR = 0x000,
+  RAX = 0x000,
+  RCX = 0x008,
+  RDX = 0x010,
+  RBX = 0x018,
+  RSP = 0x020,
+  RBP = 0x028,
+  RSI = 0x030,
+  RDI = 0x038,
+  /** Always 0: stands for an absent base or index register. */
+  ZERO = 0x080,
+  /** RIP of offset 0 of the page being executed: linear page address minus CS base. Base of RIP-relative operands. */
+  RIP_PAGE = 0x088,
+  /** Linear address made by an address pseudo-record for the record after it. */
+  EA = 0x090,
+  /** RIP of the instruction being executed (valid inside calls from the interpreter, and when it is not running). */
+  RIP = 0x098,
+  /** RIP of the instruction after it (valid inside calls). */
+  NEXT_RIP = 0x0a0,
+
+  /** Lazy arithmetic flags: kind (u32, see FlagKind), and two u64. See src/x86/flags.ts. */
+  FLAG_KIND = 0x0a8,
+  FLAG_A = 0x0b0,
+  FLAG_X = 0x0b8,
+  /** RFLAGS without CF PF AF ZF SF OF (u32); bit 1 is always set. */
+  RFLAGS = 0x0c0,
+
+  /** Mask of linear and effective addresses: all ones in 64-bit code, 0xffffffff otherwise (u64). */
+  ADDRESS_MASK = 0x0c8,
+  /** Address in the shared memory of the TLB of the current privilege: cpu + TLB_SUPERVISOR or cpu + TLB_USER (u32). */
+  TLB = 0x0d0,
+  /** Key of the code mode, part of a decoded page's key (u32), see Mode. */
+  MODE = 0x0d4,
+  /** Current privilege level (u32). 3 in virtual-8086 mode. */
+  CPL = 0x0d8,
+  /** Mode key for which the X tags of each TLB are valid (u32 each). */
+  TLB_MODE_SUPERVISOR = 0x0dc,
+  TLB_MODE_USER = 0x0e0,
+
+  /** Exception waiting for delivery: 0 none, else vector + 1 (u32). */
+  FAULT = 0x0e4,
+  /** Its error code (u32) and whether it has one (u32). */
+  FAULT_ERROR = 0x0e8,
+  FAULT_HAS_ERROR = 0x0ec,
+  /** 1 while an exception is being delivered, for double and triple faults (u32). */
+  DELIVERING = 0x0f0,
+  /** Set by anybody who wants the interpreter to return at its next jump (u32, atomic). */
+  EXIT_REQUEST = 0x0f4,
+  /** 1 while the interrupt controllers hold an interrupt for this CPU (u32, atomic). */
+  INTERRUPT_PENDING = 0x0f8,
+  /** 1 after MOV SS, POP SS or STI: no interrupt before the end of the next instruction (u32). */
+  INTERRUPT_SHADOW = 0x0fc,
+  /** Instructions that may still run; see Interpreter.run (i64). */
+  BUDGET = 0x100,
+  /** 1: HLT was executed and no interrupt has ended it (u32). */
+  HALTED = 0x108,
+  /** Reason of the last return to TypeScript (u32), see Exit. */
+  EXIT_REASON = 0x10c,
+  /** Index of this vCPU (u32). */
+  INDEX = 0x110,
+  /** Non-zero: MASKED x87 exception waits / FERR# state (u32). */
+  FERR = 0x114,
+  /** Physical address mask: bits that a PTE may use (u64): (1 << MAXPHYADDR) - 1. */
+  PHYS_MASK = 0x118,
+  /** A20 mask for physical addresses (u64): all ones, or bit 20 clear. */
+  A20_MASK = 0x120,
+  /** 1: NMI waits (u32); 1: NMI blocked until IRET (u32). */
+  NMI_PENDING = 0x128,
+  NMI_BLOCKED = 0x12c,
+  /** Guest instructions executed since reset, up to the last return to TypeScript (u64). */
+  ICOUNT = 0x130,
+  /** CPUID feature words that decide behaviour: EFER bits that exist (u64). */
+  EFER_VALID = 0x138,
+  /** CR4 bits that exist (u64). */
+  CR4_VALID = 0x140,
+  /** 1: vendor is Intel, 0: AMD (decides SYSENTER/SYSCALL validity in compatibility mode) (u32). */
+  VENDOR_INTEL = 0x148,
+  /** Number of TLB fills, of slow loads and stores, for statistics (u32 each). */
+  STAT_TLB_FILLS = 0x150,
+  STAT_SLOW = 0x154,
+  STAT_EXCEPTIONS = 0x158,
+  STAT_INTERRUPTS = 0x15c,
+
+  /** Segment registers: ES CS SS DS FS GS LDTR TR, SEG_SIZE bytes each, fields at Seg. */
+  SEG = 0x180,
+  ES = 0x180,
+  CS = 0x1a0,
+  SS = 0x1c0,
+  DS = 0x1e0,
+  FS = 0x200,
+  GS = 0x220,
+  LDTR = 0x240,
+  TR = 0x260,
+  SEG_SIZE = 0x20,
+
+  GDTR_BASE = 0x280,
+  GDTR_LIMIT = 0x288,
+  IDTR_BASE = 0x290,
+  IDTR_LIMIT = 0x298,
+
+  CR0 = 0x2a0,
+  CR2 = 0x2a8,
+  CR3 = 0x2b0,
+  CR4 = 0x2b8,
+  CR8 = 0x2c0,
+  EFER = 0x2c8,
+  /** Debug registers DR0-DR7, u64 each. */
+  DR = 0x2d0,
+  XCR0 = 0x310,
+
+  /** Model-specific registers held here (u64 each). */
+  STAR = 0x320,
+  LSTAR = 0x328,
+  CSTAR = 0x330,
+  SFMASK = 0x338,
+  KERNEL_GS_BASE = 0x340,
+  SYSENTER_CS = 0x348,
+  SYSENTER_ESP = 0x350,
+  SYSENTER_EIP = 0x358,
+  PAT = 0x360,
+  TSC_AUX = 0x368,
+  TSC_OFFSET = 0x370,
+  APIC_BASE = 0x378,
+  MISC_ENABLE = 0x380,
+  MTRR_DEF_TYPE = 0x388,
+  /** Last TSC value read (u64), so that it never goes back. */
+  TSC_LAST = 0x390,
+  /** MTRR variable ranges: 8 base/mask pairs (u64). */
+  MTRR_VAR = 0x3a0,
+  /** MTRR fixed ranges: 11 u64. */
+  MTRR_FIX = 0x420,
+
+  /** x87: 8 registers by physical number, 16 bytes each: mantissa u64 at +0, sign and exponent u16 at +8. MM0-7 are the mantissas. */
+  FPR = 0x480,
+  FCW = 0x500,
+  /** Status word, TOP included (u32). */
+  FSW = 0x504,
+  /** Tag word in the abridged form of FXSAVE: bit n set = physical register n is not empty (u32). */
+  FTW = 0x508,
+  FOP = 0x50c,
+  FIP = 0x510,
+  FCS = 0x518,
+  FDS = 0x51c,
+  FDP = 0x520,
+  MXCSR = 0x528,
+
+  /** XMM0-15, 16 bytes each. The upper halves of YMM would go to YMM_HIGH. */
+  XMM = 0x580,
+  YMM_HIGH = 0x680,
+  /** Scratch for values of 16 bytes passed by reference, and for FXSAVE images. */
+  TMP128 = 0x780,
+  TMP128B = 0x790,
+  SCRATCH = 0x800,
+  SCRATCH_SIZE = 0x400,
+  /** A record buffer for single steps and page-crossing code. */
+  STEP_RECORDS = 0xc00,
+  /** End of the part that snapshots and hashes take as the CPU's state. */
+  STATE_SIZE = 0x780,
+
+  /** Journal of TLB entries filled for non-global pages since the last flush: u32 count, then u32 addresses. */
+  TLB_JOURNAL = 0x1_0000,
+  TLB_JOURNAL_MAX = 0x3fff,
+  /** Two TLBs of Tlb.ENTRIES entries: for CPL 0-2 and for CPL 3. */
+  TLB_SUPERVISOR = 0x2_0000,
+  TLB_USER = 0x4_0000,
+}
+
+/** One segment register's fields. */
+export const enum Seg {
+  /** u32 */
+  SELECTOR = 0,
+  /** u32: access rights as in the descriptor's second double word, bits 8-23 shifted to 0-15 (type, S, DPL, P; AVL, L, D/B, G at bits 12-15); 0x10000 set = unusable (null). */
+  ATTR = 4,
+  /** u64 */
+  BASE = 8,
+  /** u32, in bytes (granularity applied) */
+  LIMIT = 16,
+}
+
+export const enum SegAttr {
+  TYPE = 0x0f,
+  S = 0x10,
+  DPL_SHIFT = 5,
+  P = 0x80,
+  AVL = 0x1000,
+  L = 0x2000,
+  DB = 0x4000,
+  G = 0x8000,
+  NULL = 0x1_0000,
+}
+
+/** One software TLB entry. An address is on the fast path when ((va + size - 1) & ~0xfff) equals the tag. */
+export const enum Tlb {
+  ENTRIES = 4096,
+  ENTRY_SIZE = 32,
+  /** u64 linear page address, or INVALID */
+  TAG_READ = 0,
+  TAG_WRITE = 8,
+  TAG_EXECUTE = 16,
+  /** i32 to add to the low 32 bits of the linear address to get the address in the shared memory */
+  ADDEND = 24,
+  /** u32 address of the page's code map: 4096 u32 record addresses by page offset (valid with TAG_EXECUTE) */
+  CODE_MAP = 28,
+  /** A tag that no address can match: low bit set. */
+  INVALID = 1,
+}
+
+/** One decoded instruction: 32 bytes. Register fields are byte offsets in the vCPU area. */
+export const enum Rec {
+  SIZE = 32,
+  /** u16: number of the handler */
+  KIND = 0,
+  /** u8: length of the instruction in bytes */
+  LENGTH = 2,
+  /** u8: free for the kind: shift of the index, segment, count … */
+  AUX = 3,
+  /** u16: register of ModRM.rm, or of the opcode's low bits */
+  RM = 4,
+  /** u16: register of ModRM.reg */
+  REG = 6,
+  /** u16: base register of the memory operand (EA after an address pseudo-record) */
+  BASE = 8,
+  /** u16: index register */
+  INDEX = 10,
+  /** u16: how many instructions of the block lie before this one */
+  ORDINAL = 12,
+  /** u16: offset of the instruction's first byte in its page */
+  OFFSET = 14,
+  /** i32 displacement; of RIP-relative operands with the next instruction's page offset added */
+  DISP = 16,
+  /** u32: record of a branch's target if it is in the same page and known, else 0 */
+  LINK = 20,
+  /** i64 immediate; of a relative branch the target as an offset from the page's start */
+  IMM = 24,
+}
+
+/** Bits of Cpu.MODE. */
+export const enum Mode {
+  /** Code size in bits 0-1. */
+  CODE16 = 0,
+  CODE32 = 1,
+  CODE64 = 2,
+  CODE_MASK = 3,
+  /** CS, DS, ES and SS have base 0 and limit 4 GiB: no segment arithmetic. Always set in 64-bit code. */
+  FLAT = 4,
+  /** The stack pointer is ESP (SS.B set); in 64-bit code RSP always. */
+  STACK32 = 8,
+}
+
+/** FLAG_KIND: the operation whose operands FLAG_A and FLAG_X hold; bits 8-15 hold the operand size in bits (8, 16, 32, 64).
+ *  Operands are kept shifted left by 64 - size, so that comparing them needs no size. */
+export const enum FlagKind {
+  /** FLAG_A - FLAG_X was computed (CMP, SUB, NEG; TEST, AND … are SUB(r, 0)). */
+  SUB = 0,
+  /** FLAG_X = FLAG_A + something was computed. */
+  ADD = 1,
+  /** FLAG_X is the result (ZF SF PF), FLAG_A holds CF, AF and OF at their places in RFLAGS. */
+  RESULT = 2,
+  /** FLAG_X holds CF PF AF ZF SF OF at their places in RFLAGS. */
+  EXPLICIT = 3,
+}
+
+/** What a function called for an instruction says about how to go on. */
+export const enum Status {
+  /** Go on with the next record. */
+  NEXT = 0,
+  /** An exception is pending in Cpu.FAULT; nothing was changed. */
+  FAULT = 1,
+  /** Cpu.RIP holds the next instruction's address; mode or privilege may have changed. */
+  JUMP = 2,
+  /** The instruction is done, RIP must go to NEXT_RIP and the interpreter must return; Cpu.EXIT_REASON says why. */
+  EXIT = 3,
+  /** The instruction is not finished and is to be executed again (REP that was interrupted). */
+  AGAIN = 4,
+}
+
+/** Cpu.EXIT_REASON. */
+export const enum Exit {
+  /** The budget is used up or EXIT_REQUEST was set. */
+  BUDGET = 0,
+  HALT = 1,
+  /** Triple fault. */
+  SHUTDOWN = 2,
+  /** One instruction was executed by request. */
+  STEP = 3,
+  /** The CPU was reset or powered off by a device, or the device asked to stop. */
+  MACHINE = 4,
+}
+
+/** Exception vectors, SDM volume 3, table 6-1. */
+export const enum Vector {
+  DE = 0,
+  DB = 1,
+  NMI = 2,
+  BP = 3,
+  OF = 4,
+  BR = 5,
+  UD = 6,
+  NM = 7,
+  DF = 8,
+  TS = 10,
+  NP = 11,
+  SS = 12,
+  GP = 13,
+  PF = 14,
+  MF = 16,
+  AC = 17,
+  MC = 18,
+  XM = 19,
+}
+
+/** RFLAGS bits. */
+export const enum Rflags {
+  CF = 0x1,
+  FIXED = 0x2,
+  PF = 0x4,
+  AF = 0x10,
+  ZF = 0x40,
+  SF = 0x80,
+  TF = 0x100,
+  IF = 0x200,
+  DF = 0x400,
+  OF = 0x800,
+  IOPL = 0x3000,
+  IOPL_SHIFT = 12,
+  NT = 0x4000,
+  RF = 0x1_0000,
+  VM = 0x2_0000,
+  AC = 0x4_0000,
+  VIF = 0x8_0000,
+  VIP = 0x10_0000,
+  ID = 0x20_0000,
+  ARITHMETIC = 0x8d5,
+}

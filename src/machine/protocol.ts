@@ -1,0 +1,174 @@
+// What passes between the machine worker and whoever shows the machine (the page, the headless runner).
+// Control is method calls (comlink); data is bytes in the shared memory: a control block of words, and rings.
+
+import { Mem } from '../core/layout.ts';
+
+/** Where the machine is in its life. Also the value of Control.STATE. */
+export const enum RunState {
+  /** Nothing loaded yet. */
+  EMPTY = 0,
+  LOADING = 1,
+  RUNNING = 2,
+  /** QEMU's "paused". */
+  PAUSED = 3,
+  /** The guest powered itself off, or the user did. */
+  OFF = 4,
+  /** Triple fault, or an error of Tabvisor's own; MachineEvents.failed carries the text. */
+  FAILED = 5,
+}
+
+/** Byte offsets in the shared memory of the control block's words (u32 unless said). Written by the worker, read by all, but for DOORBELL. */
+export const enum Control {
+  /** Bumped and notified by anybody who wants the machine worker to wake: input in a ring, a command on its way. */
+  DOORBELL = Mem.CONTROL + 0x00,
+  /** Commands posted and not yet answered: while it is not 0 the worker does not block in Atomics.wait. */
+  COMMANDS = Mem.CONTROL + 0x04,
+  STATE = Mem.CONTROL + 0x08,
+  /** Bumped by the worker whenever a ring towards the UI got bytes; the runner may wait on it. */
+  OUTPUT = Mem.CONTROL + 0x0c,
+  /** Guest instructions since reset (u64, 8-aligned). */
+  ICOUNT = Mem.CONTROL + 0x10,
+  /** Nanoseconds the worker has spent running or emulating (u64), and sleeping (u64). */
+  BUSY_NS = Mem.CONTROL + 0x18,
+  IDLE_NS = Mem.CONTROL + 0x20,
+  /** Nanoseconds of BUSY_NS in which guest code ran (u64): guest CPU use. */
+  GUEST_NS = Mem.CONTROL + 0x28,
+  /** Exits to devices: port and MMIO accesses (u64). */
+  DEVICE_EXITS = Mem.CONTROL + 0x30,
+
+  /** Rings of serial port n (n < 4): RING_SIZE bytes each at SERIAL_RINGS + n * 2 * RING_SIZE: first guest-to-host, then host-to-guest. */
+  SERIAL_RINGS = Mem.CONTROL + 0x1000,
+  /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, lost bytes u32) included. */
+  RING_SIZE = 0x2000,
+  RING_HEADER = 16,
+}
+
+/** A file the machine line names, under the name it has there. */
+export interface MachineFile {
+  name: string;
+  /** Its bytes, or where to fetch them. */
+  source: { bytes: Uint8Array } | { url: string };
+}
+
+/** What to run: a QEMU command line, split into words, and the files it names. */
+export interface MachineSpec {
+  args: string[];
+  files: MachineFile[];
+}
+
+/** Progress of a boot: phase, and bytes of the phase's file. total is 0 where it is not known. */
+export interface BootProgress {
+  phase: 'engine' | 'kernel' | 'initrd' | 'loading' | 'started';
+  /** What is being loaded, as the user would name it. */
+  name: string;
+  loaded: number;
+  total: number;
+}
+
+/** A failure worth showing: what happened, why, and what to do about it. */
+export interface MachineFailure {
+  what: string;
+  why: string;
+  /** Advice, one sentence. */
+  advice: string;
+  /** Registers, code and stack as text, when the guest failed. */
+  details?: string;
+}
+
+/** Calls from the machine worker to its owner (pass with comlink's proxy()). */
+export interface MachineEvents {
+  progress(progress: BootProgress): void;
+  state(state: RunState): void;
+  failed(failure: MachineFailure): void;
+  /** The guest asked to end with this exit status (isa-debug-exit, -no-reboot, power-off = 0). */
+  exited(status: number): void;
+}
+
+/** Control of one machine, in its worker. All but create() act on the machine that create() made. */
+export interface MachineApi {
+  /** Load what the spec names and build the machine; it starts at once unless -S is among the options. Rejects with a MachineFailure-shaped error. */
+  create(spec: MachineSpec, events: MachineEvents): Promise<{ memory: SharedArrayBuffer }>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** The reset button: as a cold start, keeping what was loaded. */
+  reset(): Promise<void>;
+  /** The ACPI power button: asks the guest to shut down. */
+  powerButton(): Promise<void>;
+  /** Pull the plug. */
+  powerOff(): Promise<void>;
+  /** Registers of a vCPU as text, as QEMU's "info registers" prints them. */
+  registers(cpu: number): Promise<string>;
+  /** Hash (hex) of RAM and CPU state, and the instruction count; the machine should be paused or off. */
+  stateHash(): Promise<{ icount: number; hash: string }>;
+}
+
+/** A single-producer, single-consumer byte ring in the shared memory. */
+export class ByteRing {
+  private readonly words: Int32Array;
+  private readonly data: Uint8Array;
+  private readonly capacity: number;
+
+  /** @param address byte offset of the ring's header in the memory */
+  constructor(buffer: ArrayBufferLike, address: number, size: number = Control.RING_SIZE) {
+    this.words = new Int32Array(buffer, address, 4);
+    this.capacity = size - Control.RING_HEADER;
+    this.data = new Uint8Array(buffer, address + Control.RING_HEADER, this.capacity);
+  }
+
+  /** Bytes ready to be read. */
+  get available(): number {
+    const used = Atomics.load(this.words, 0) - Atomics.load(this.words, 1);
+    return used < 0 ? used + this.capacity : used;
+  }
+
+  /** Bytes that can be written now. */
+  get room(): number {
+    return this.capacity - 1 - this.available;
+  }
+
+  /** Write one byte; false when the ring is full. */
+  push(byte: number): boolean {
+    const at = Atomics.load(this.words, 0);
+    const next = at + 1 === this.capacity ? 0 : at + 1;
+    if (next === Atomics.load(this.words, 1)) return false;
+    this.data[at] = byte;
+    Atomics.store(this.words, 0, next);
+    return true;
+  }
+
+  /** Write as many bytes as fit; returns how many. */
+  write(bytes: Uint8Array): number {
+    let n = 0;
+    while (n < bytes.length && this.push(bytes[n])) n++;
+    return n;
+  }
+
+  /** Read one byte, or -1. */
+  shift(): number {
+    const at = Atomics.load(this.words, 1);
+    if (at === Atomics.load(this.words, 0)) return -1;
+    const byte = this.data[at];
+    Atomics.store(this.words, 1, at + 1 === this.capacity ? 0 : at + 1);
+    return byte;
+  }
+
+  /** Read all that is there (a copy, not a view of shared memory). */
+  read(): Uint8Array {
+    const out = new Uint8Array(this.available);
+    for (let i = 0; i < out.length; i++) out[i] = this.shift();
+    return out;
+  }
+}
+
+/** The two rings of serial port n. */
+export function serialRings(buffer: ArrayBufferLike, port: number): { toHost: ByteRing; toGuest: ByteRing } {
+  const base = Control.SERIAL_RINGS + port * 2 * Control.RING_SIZE;
+  return { toHost: new ByteRing(buffer, base), toGuest: new ByteRing(buffer, base + Control.RING_SIZE) };
+}
+
+/** Wake the machine worker. */
+export function ringDoorbell(buffer: ArrayBufferLike): void {
+  const words = new Int32Array(buffer, Control.DOORBELL, 1);
+  Atomics.add(words, 0, 1);
+  Atomics.notify(words, 0);
+}
