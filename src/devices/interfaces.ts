@@ -1,0 +1,110 @@
+// What a device sees of the machine: its bus, its interrupt lines, the clock and guest memory.
+// Devices import nothing of src/machine; the machine hands these in when it builds them.
+
+/** Bytes of one access on the bus. */
+export type AccessSize = 1 | 2 | 4;
+
+/** A wire that a device drives. Setting the level it already has does nothing. */
+export interface IrqLine {
+  set(level: boolean): void;
+}
+
+/** A device with I/O ports. Values are unsigned; a read's bits above `size` are ignored. */
+export interface PortDevice {
+  readPort(port: number, size: AccessSize): number;
+  writePort(port: number, size: AccessSize, value: number): void;
+}
+
+/** A device with registers in memory. Offsets are from the start of its region; values are unsigned 32 bits; accesses of 8 bytes arrive as two, low half first. */
+export interface MmioDevice {
+  readMmio(offset: number, size: AccessSize): number;
+  writeMmio(offset: number, size: AccessSize, value: number): void;
+}
+
+/** One alarm of a device. */
+export interface Timer {
+  /** Call back once when the clock reaches this time (nanoseconds since power-on); replaces an earlier deadline. */
+  arm(deadlineNs: number): void;
+  disarm(): void;
+  /** Infinity when disarmed. */
+  readonly deadline: number;
+}
+
+/** The machine's only source of time. */
+export interface Clock {
+  /** Nanoseconds since power-on, an integer. */
+  now(): number;
+  /** A new disarmed timer. The callback gets the time at which it runs, which is never before the deadline. */
+  timer(name: string, callback: (now: number) => void): Timer;
+}
+
+/** A guest handed a device an address outside its RAM. */
+export class GuestMemoryError extends Error {
+  constructor(
+    readonly address: number,
+    readonly length: number,
+  ) {
+    super(`guest-physical range 0x${address.toString(16)} + ${length} bytes is not RAM`);
+    this.name = 'GuestMemoryError';
+  }
+}
+
+/** Guest RAM by guest-physical address, little endian. Every access is checked when it is made and throws GuestMemoryError outside RAM. */
+export interface GuestMemory {
+  /** Bytes of RAM. */
+  readonly size: number;
+  read8(address: number): number;
+  read16(address: number): number;
+  read32(address: number): number;
+  read64(address: number): bigint;
+  write8(address: number, value: number): void;
+  write16(address: number, value: number): void;
+  write32(address: number, value: number): void;
+  write64(address: number, value: bigint): void;
+  /** A live view of RAM. Whoever writes through it must call written() afterwards. */
+  bytes(address: number, length: number): Uint8Array;
+  /** Copy bytes into RAM. */
+  write(address: number, data: Uint8Array): void;
+  /** Says that a view from bytes() was written to, so that decoded code there is dropped. */
+  written(address: number, length: number): void;
+}
+
+/** A device whose state can be put aside. save() gives a structured-cloneable value; load() takes it back in a device built the same way, at the same time of the clock. */
+export interface Snapshotable {
+  save(): unknown;
+  load(state: unknown): void;
+}
+
+/** A device that the machine's reset line reaches. */
+export interface Resettable {
+  reset(): void;
+}
+
+/** The host's end of a serial line. */
+export interface CharBackend {
+  /** Take one byte from the guest. False: no room now, the device keeps the byte and offers it again. */
+  write(byte: number): boolean;
+  /** Next byte for the guest, or -1 if there is none. Asked only when the device has room for it. */
+  read(): number;
+}
+
+/** What the interrupt system and the chipset do to one CPU. */
+export interface CpuPort {
+  /** Level of the CPU's interrupt request: an interrupt is deliverable (INTR, or the local APIC's choice). */
+  setInterruptPending(level: boolean): void;
+  nmi(): void;
+  /** INIT: to the state after INIT; an application processor then waits for SIPI. */
+  init(): void;
+  /** Start-up IPI: begin at vector * 4096 in real mode, if waiting for it. */
+  sipi(vector: number): void;
+  /** The CPU's time-stamp counter now. */
+  tsc(): bigint;
+  /** Something this CPU may be halted for has happened. */
+  wake(): void;
+  /** The A20 gate: false masks address bit 20. */
+  setA20(enabled: boolean): void;
+  /** The physical page map has changed: translations that were derived from it are stale. */
+  memoryMapChanged(): void;
+  /** A device wrote to a page that holds decoded code. */
+  invalidateCode(physicalPage: number): void;
+}
