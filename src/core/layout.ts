@@ -120,11 +120,15 @@ export const enum Cpu {
   CR4_VALID = 0x140,
   /** 1: vendor is Intel, 0: AMD (decides SYSENTER/SYSCALL validity in compatibility mode) (u32). */
   VENDOR_INTEL = 0x148,
+  /** 1 while alignment checks act: CPL 3, CR0.AM and RFLAGS.AC. The user TLB then holds no read and write tags (u32). */
+  AC_ACTIVE = 0x14c,
   /** Number of TLB fills, of slow loads and stores, for statistics (u32 each). */
   STAT_TLB_FILLS = 0x150,
   STAT_SLOW = 0x154,
   STAT_EXCEPTIONS = 0x158,
   STAT_INTERRUPTS = 0x15c,
+  /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
+  PDPTE = 0x160,
 
   /** Segment registers: ES CS SS DS FS GS LDTR TR, SEG_SIZE bytes each, fields at Seg. */
   SEG = 0x180,
@@ -152,6 +156,8 @@ export const enum Cpu {
   /** Debug registers DR0-DR7, u64 each. */
   DR = 0x2d0,
   XCR0 = 0x310,
+  /** Features that decide the core's behaviour, see Feature (u32). */
+  FEATURES = 0x318,
 
   /** Model-specific registers held here (u64 each). */
   STAR = 0x320,
@@ -189,6 +195,11 @@ export const enum Cpu {
   FDP = 0x520,
   MXCSR = 0x528,
 
+  /** AMD's model-specific registers that Linux writes and reads back (u64 each). */
+  SYSCFG = 0x560,
+  HWCR = 0x568,
+  DE_CFG = 0x570,
+
   /** XMM0-15, 16 bytes each. The upper halves of YMM would go to YMM_HIGH. */
   XMM = 0x580,
   YMM_HIGH = 0x680,
@@ -208,6 +219,14 @@ export const enum Cpu {
   /** Two TLBs of Tlb.ENTRIES entries: for CPL 0-2 and for CPL 3. */
   TLB_SUPERVISOR = 0x2_0000,
   TLB_USER = 0x4_0000,
+  /** One byte for each TLB entry, supervisor's first: 0 filled from a 4 KiB page, 1 of 2 MiB, 2 of 4 MiB, 3 of 1 GiB. For INVLPG. */
+  TLB_LARGE = 0x6_0000,
+}
+
+/** Bits of Cpu.FEATURES. */
+export const enum Feature {
+  /** 1 GiB pages (CPUID 80000001h EDX bit 26). */
+  PAGE1G = 1,
 }
 
 /** One segment register's fields. */
