@@ -1,0 +1,14 @@
+// What the machine host needs from the place it runs in: a browser worker or a Node worker thread.
+
+import type { DownloadProgress } from './download.ts';
+import type { MachineFile } from './protocol.ts';
+
+/** Parts of the engine that come as WebAssembly files. */
+export type EngineModule = 'core' | 'interpreter';
+
+export interface HostEnvironment {
+  /** A part of the engine, compiled. Progress counts the bytes of its file. Rejects with a MachineError. */
+  engine(name: EngineModule, progress: DownloadProgress): Promise<WebAssembly.Module>;
+  /** The bytes of a file of the MachineSpec. Rejects with a MachineError. */
+  read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
+}
