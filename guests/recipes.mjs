@@ -9,8 +9,19 @@ export const readyLine = 'Tabvisor guest ready';
 /** The prompt of the guest's shell. */
 export const prompt = '~ # ';
 
-/** Kernel modules to put in the initramfs, by name; what they depend on is added. Loaded at boot in this order. */
-const modules = [];
+/**
+ * Kernel modules to put in the initramfs, by name; what they depend on is added. Loaded at boot in this order.
+ * - button, evdev: the ACPI power button, as input events for acpid
+ */
+const modules = ['button', 'evdev'];
+
+/**
+ * Kernel command line. Beside the console it leaves out work that is no part of a boot, and hides nothing of it:
+ * - cryptomgr.notests: the self-tests of the crypto algorithms, which are half of the instructions of a boot (amd64:
+ *   0.9 of 1.6 thousand million; i386: 4 of 6.9)
+ * - noisapnp (i386): the search for ISA Plug and Play cards, 0.35 s of waiting for hardware that this PC does not have
+ */
+const append = 'console=ttyS0 cryptomgr.notests';
 
 /**
  * Guests by name.
@@ -18,7 +29,7 @@ const modules = [];
  * - machine: what `uname -m` prints
  * - kernel: packages to take the kernel from, the first that exists
  * - memory: value for -m, MiB
- * - append: kernel command line, see docs/guests.md for why
+ * - append: kernel command line
  */
 export const guests = {
   amd64: {
@@ -28,7 +39,7 @@ export const guests = {
     kernel: ['linux-image-cloud-amd64', 'linux-image-amd64'],
     modules,
     memory: 256,
-    append: 'console=ttyS0',
+    append,
   },
   i386: {
     title: 'Debian 12 kernel, 32-bit',
@@ -37,6 +48,6 @@ export const guests = {
     kernel: ['linux-image-686'],
     modules,
     memory: 256,
-    append: 'console=ttyS0',
+    append: `${append} noisapnp`,
   },
 };
