@@ -159,7 +159,7 @@ function writeSources(folder, release) {
       .map((part) => part.split('\n').filter((line) => !/^\s*#/.test(line)).join('\n'))
       .filter((part) => part.trim())
       .map(asRelease)
-      .filter((part) => new RegExp(`\\b${release}\\b`).test(part))
+      .filter((part) => new RegExp(`(^|\\s)${release}(-\\w+)?(\\s|$)`, "m").test(part))
       .map((part) => part.replace(/^(Architectures:.*|Enabled:\s*yes)\n?/gm, '').replace(/\barch=\S+?(?=[\s\]])/, ''));
     const isDeb822 = path.endsWith('.sources');
     const target = isDeb822 ? basename(path) : basename(path).replace(/(\.list)?$/, '.list');

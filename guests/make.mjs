@@ -106,7 +106,7 @@ async function resolveKernel(source, recipe) {
 
 function makeInitramfs(busybox, kernelTree, kernelRelease, moduleNames) {
   const archive = new CpioArchive();
-  const directories = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'etc/init.d', 'lib', 'mnt', 'proc', 'root', 'run', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'sbin', 'var'];
+  const directories = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'etc/init.d', 'lib', 'mnt', 'proc', 'root', 'run', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'sbin', 'var', 'var/log'];
   for (const directory of directories) archive.directory(directory);
   archive.characterDevice('dev/console', 5, 1);
   archive.file('bin/busybox', busybox, 0o755);
@@ -116,6 +116,7 @@ function makeInitramfs(busybox, kernelTree, kernelRelease, moduleNames) {
     if (applet !== 'busybox' && applet !== 'linuxrc') archive.symlink(`bin/${applet}`, 'busybox');
   }
   for (const program of ['init', 'poweroff', 'reboot', 'halt', 'modprobe']) archive.symlink(`sbin/${program}`, '../bin/busybox');
+  archive.symlink('var/run', '../run');
   for (const [path, bytes] of rootFiles()) archive.file(path, bytes, /init\.d\/|acpi\//.test(path) ? 0o755 : 0o644);
   addModules(archive, kernelTree, kernelRelease, moduleNames);
   return archive.bytes();
