@@ -127,6 +127,8 @@ export const enum Cpu {
   STAT_SLOW = 0x154,
   STAT_EXCEPTIONS = 0x158,
   STAT_INTERRUPTS = 0x15c,
+  /** Instructions taken out of the budget because an exit was requested (i64). */
+  BUDGET_HELD = 0x7a0,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 
@@ -347,6 +349,8 @@ export const enum Exit {
   SHUTDOWN = 2,
   /** One instruction was executed by request. */
   STEP = 3,
+  /** Fetching the next instruction faulted; the exception is pending in FAULT. */
+  FETCH_FAULT = 5,
   /** The CPU was reset or powered off by a device, or the device asked to stop. */
   MACHINE = 4,
 }

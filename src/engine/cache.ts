@@ -1,0 +1,376 @@
+// The cache of decoded code: for each physical page and code mode a map from page offset to record, and the records themselves.
+// It lives in the shared memory (Mem.RECORDS), bounded; what was decoded first is dropped first. A write to a page with code comes
+// to invalidate(): its records turn into RESYNC, so that even the block being executed notices before its next instruction.
+
+import { Cpu, Mem, Mode, Pmap, Rec, Seg, Tlb, Vector } from '../core/layout.ts';
+import { Decoder, DecodeResult } from '../x86/decode.ts';
+import { Pseudo } from './kinds.ts';
+import { RecordWriter } from './records.ts';
+
+const PAGE = 0x1000;
+const MAP_BYTES = PAGE * 4;
+const MAP_SLOTS = 1792;
+const CHUNK_RECORDS = 64;
+const CHUNK_BYTES = CHUNK_RECORDS * Rec.SIZE;
+const CHUNKS_AT = Mem.RECORDS + MAP_SLOTS * MAP_BYTES;
+const CHUNK_COUNT = Math.floor((Mem.RECORDS + Mem.RECORDS_SIZE - CHUNKS_AT) / CHUNK_BYTES);
+/** Records kept free at a chunk's end: the longest instruction's, and a CHAIN. */
+const RESERVE = 5;
+/** Instructions in one block at most. */
+const BLOCK_LIMIT = 1024;
+const NO_PAGE = 0xffff_ffff;
+const MAX_INSTRUCTION = 15;
+
+/** What the cache calls in core.wasm. */
+export interface CacheCore {
+  /** Translate for execution and fill the TLB: physical page number, or 0xffffffff with the exception pending. */
+  fetch_page(cpu: number, linear: bigint): number;
+  tlb_forget_writes(cpu: number, physicalPage: number): void;
+}
+
+/** Told about every block decoded, for -d in_asm. */
+export interface DecodeListener {
+  decoded(linear: bigint, bytes: Uint8Array, mode: number): void;
+}
+
+interface CodePage {
+  readonly physical: number;
+  readonly mode: number;
+  /** Address of the map. */
+  readonly map: number;
+  readonly chunks: number[];
+  /** Where the next record goes, and the end of that chunk. */
+  at: number;
+  end: number;
+  /** Physical pages into which this one's last instructions reach. */
+  readonly reaches: Set<number>;
+}
+
+export class CodeCache {
+  /** Code pages by physical page number * 16 + mode, oldest first. */
+  private readonly pages = new Map<number, CodePage>();
+  /** The same by physical page number. */
+  private readonly byPhysical = new Map<number, Set<CodePage>>();
+  /** Pages whose last instruction lies partly on this physical page. */
+  private readonly reachedBy = new Map<number, Set<CodePage>>();
+  private readonly freeMaps: number[] = [];
+  private readonly freeChunks: number[] = [];
+  /** A map without entries, for pages that are reached but hold no block yet. */
+  private readonly emptyMap: number;
+  private readonly decoder = new Decoder();
+  private readonly writer: RecordWriter;
+  private readonly u8: Uint8Array;
+  private readonly u16: Uint16Array;
+  private readonly u32: Uint32Array;
+  private readonly u64: BigUint64Array;
+  private readonly split = new Uint8Array(2 * MAX_INSTRUCTION + 2);
+  listener: DecodeListener | null = null;
+  /** Counts for statistics. */
+  decodedInstructions = 0;
+  invalidations = 0;
+  evictions = 0;
+
+  constructor(
+    buffer: ArrayBufferLike,
+    private readonly core: CacheCore,
+    private readonly cpus: readonly number[],
+  ) {
+    this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.u64 = new BigUint64Array(buffer);
+    this.writer = new RecordWriter(buffer);
+    this.emptyMap = Mem.RECORDS;
+    for (let n = MAP_SLOTS - 1; n >= 1; n--) this.freeMaps.push(Mem.RECORDS + n * MAP_BYTES);
+    for (let n = CHUNK_COUNT - 1; n >= 0; n--) this.freeChunks.push(CHUNKS_AT + n * CHUNK_BYTES);
+  }
+
+  /** Linear address of RIP. */
+  private linear(cpu: number): bigint {
+    const rip = this.u64[(cpu + Cpu.RIP) >> 3];
+    if ((this.u32[(cpu + Cpu.MODE) >> 2] & Mode.CODE_MASK) === Mode.CODE64) return rip;
+    return (rip + this.u64[(cpu + Cpu.CS + Seg.BASE) >> 3]) & 0xffff_ffffn;
+  }
+
+  /** Translate for execution; gives the page's address in the shared memory, or 0 with an exception pending. */
+  private fetch(cpu: number, linear: bigint): { physical: number; host: number } | null {
+    const physical = this.core.fetch_page(cpu, linear) >>> 0;
+    if (physical === NO_PAGE) return null;
+    const entry = this.u32[(Mem.PMAP >> 2) + physical];
+    if (!(entry & Pmap.READ) || physical >= 0x10_0000) {
+      throw new Error(`the guest executes at physical address 0x${(physical * PAGE).toString(16)}, where there is neither RAM nor ROM`);
+    }
+    const known = this.pages.get(physical * 16 + this.u32[(cpu + Cpu.MODE) >> 2]);
+    const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
+    this.u32[(slot + Tlb.CODE_MAP) >> 2] = known ? known.map : this.emptyMap;
+    return { physical, host: (entry & ~0xfff) >>> 0 };
+  }
+
+  private raise(cpu: number, vector: Vector, error: number | null): number {
+    this.u32[(cpu + Cpu.FAULT) >> 2] = vector + 1;
+    this.u32[(cpu + Cpu.FAULT_ERROR) >> 2] = error ?? 0;
+    this.u32[(cpu + Cpu.FAULT_HAS_ERROR) >> 2] = error === null ? 0 : 1;
+    return 0;
+  }
+
+  /** The record of the instruction at RIP, decoded if need be; sets RIP_PAGE. 0: an exception is pending. */
+  lookup(cpu: number): number {
+    const mode = this.u32[(cpu + Cpu.MODE) >> 2];
+    const rip = this.u64[(cpu + Cpu.RIP) >> 3];
+    if ((mode & Mode.CODE_MASK) !== Mode.CODE64 && rip > BigInt(this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2])) {
+      return this.raise(cpu, Vector.GP, 0);
+    }
+    const linear = this.linear(cpu);
+    const at = this.fetch(cpu, linear);
+    if (!at) return 0;
+    const offset = Number(linear & 0xfffn);
+    const page = this.page(cpu, linear, at.physical, mode);
+    let record = this.u32[(page.map >> 2) + offset];
+    if (record !== 0 && this.u16[(record + Rec.KIND) >> 1] === Pseudo.CROSSING) {
+      const second = this.fetch(cpu, this.after(linear, mode));
+      if (!second) return 0;
+      if (second.host !== this.u32[(record + Rec.IMM) >> 2]) record = 0;
+    }
+    if (record === 0) record = this.decodeBlock(cpu, page, at.host, offset, linear, mode);
+    if (record !== 0) this.u64[(cpu + Cpu.RIP_PAGE) >> 3] = rip - BigInt(offset);
+    return record;
+  }
+
+  /** First linear address of the page after. */
+  private after(linear: bigint, mode: number): bigint {
+    const next = (linear & ~0xfffn) + 0x1000n;
+    return (mode & Mode.CODE_MASK) === Mode.CODE64 ? BigInt.asUintN(64, next) : next & 0xffff_ffffn;
+  }
+
+  private page(cpu: number, linear: bigint, physical: number, mode: number): CodePage {
+    const key = physical * 16 + mode;
+    let page = this.pages.get(key);
+    if (page) return page;
+    if (this.freeMaps.length === 0) this.evict();
+    const map = this.freeMaps.pop()!;
+    this.u32.fill(0, map >> 2, (map + MAP_BYTES) >> 2);
+    page = { physical, mode, map, chunks: [], at: 0, end: 0, reaches: new Set() };
+    this.pages.set(key, page);
+    let same = this.byPhysical.get(physical);
+    if (!same) this.byPhysical.set(physical, (same = new Set()));
+    same.add(page);
+    const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
+    this.u32[(slot + Tlb.CODE_MAP) >> 2] = map;
+    return page;
+  }
+
+  /** Make room for an instruction's records; a block that outgrows its chunk goes on in another. */
+  private room(page: CodePage, offset: number, ordinal: number): void {
+    if (page.at + RESERVE * Rec.SIZE <= page.end) return;
+    if (this.freeChunks.length === 0) this.evict(page);
+    const chunk = this.freeChunks.pop()!;
+    page.chunks.push(chunk);
+    if (ordinal > 0) {
+      this.writer.at = page.at;
+      this.writer.chain(chunk, offset, ordinal);
+    }
+    page.at = chunk;
+    page.end = chunk + CHUNK_BYTES;
+  }
+
+  private markCode(physical: number, from: number, to: number): void {
+    const at = (Mem.CODE_CHUNKS >> 2) + physical * 2;
+    const before = this.u32[at] | this.u32[at + 1];
+    for (let chunk = from >> 6; chunk <= (to - 1) >> 6; chunk++) this.u32[at + (chunk >> 5)] |= 1 << (chunk & 31);
+    if (before === 0) for (const cpu of this.cpus) this.core.tlb_forget_writes(cpu, physical);
+  }
+
+  private decodeBlock(cpu: number, page: CodePage, host: number, start: number, linear: bigint, mode: number): number {
+    const { decoder, writer } = this;
+    const bits = 16 << (mode & Mode.CODE_MASK);
+    const mapAt = page.map >> 2;
+    let offset = start;
+    let ordinal = 0;
+    let first = 0;
+    let shadow = false;
+    for (;;) {
+      if (ordinal > 0 && this.u32[mapAt + offset] !== 0) {
+        writer.at = page.at;
+        writer.chain(this.u32[mapAt + offset], offset, ordinal);
+        page.at = writer.at;
+        break;
+      }
+      this.room(page, offset, ordinal);
+      writer.at = page.at;
+      const result = decoder.decode(this.u8, host + offset, host + PAGE, bits);
+      if (result === DecodeResult.TRUNCATED) {
+        if (ordinal > 0) {
+          writer.pseudo(Pseudo.RESYNC, offset, ordinal);
+          page.at = writer.at;
+          break;
+        }
+        return this.decodeCrossing(cpu, page, host, offset, linear, mode);
+      }
+      const record = writer.at;
+      this.u32[mapAt + offset] = record;
+      first ||= record;
+      if (result !== DecodeResult.OK) {
+        writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, ordinal);
+        page.at = writer.at;
+        this.markCode(page.physical, offset, Math.min(PAGE, offset + decoder.length));
+        break;
+      }
+      const length = decoder.length;
+      writer.instruction(decoder, mode, offset, ordinal);
+      const definition = decoder.definition;
+      this.decodedInstructions++;
+      offset += length;
+      ordinal++;
+      const check = shadow || definition.interrupts === 'after';
+      shadow = definition.interrupts === 'shadow';
+      if (check) writer.pseudo(Pseudo.INTERRUPT_CHECK, offset, ordinal);
+      page.at = writer.at;
+      if (definition.ends) break;
+      if (definition.resync || offset >= PAGE || ordinal >= BLOCK_LIMIT) {
+        writer.pseudo(Pseudo.RESYNC, offset, ordinal);
+        page.at = writer.at;
+        break;
+      }
+    }
+    this.markCode(page.physical, start, Math.min(PAGE, Math.max(offset, start + 1)));
+    this.listener?.decoded(linear, this.u8.slice(host + start, host + Math.min(PAGE, offset)), bits);
+    return first;
+  }
+
+  /** A block of one instruction that lies on two pages. */
+  private decodeCrossing(cpu: number, page: CodePage, host: number, offset: number, linear: bigint, mode: number): number {
+    const { decoder, writer, split } = this;
+    const second = this.fetch(cpu, this.after(linear, mode));
+    if (!second) return 0;
+    const head = PAGE - offset;
+    split.set(this.u8.subarray(host + offset, host + PAGE), 0);
+    split.set(this.u8.subarray(second.host, second.host + MAX_INSTRUCTION), head);
+    const result = decoder.decode(split, 0, head + MAX_INSTRUCTION, 16 << (mode & Mode.CODE_MASK));
+    const record = page.at;
+    writer.at = record;
+    writer.crossing(second.host, offset, 0);
+    if (result === DecodeResult.OK) {
+      writer.instruction(decoder, mode, offset, 0);
+      this.decodedInstructions++;
+      writer.pseudo(Pseudo.RESYNC, offset + decoder.length, 1);
+    } else {
+      writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, 0);
+    }
+    page.at = writer.at;
+    this.u32[(page.map >> 2) + offset] = record;
+    this.markCode(page.physical, offset, PAGE);
+    this.markCode(second.physical, 0, Math.max(1, decoder.length - head));
+    page.reaches.add(second.physical);
+    let reached = this.reachedBy.get(second.physical);
+    if (!reached) this.reachedBy.set(second.physical, (reached = new Set()));
+    reached.add(page);
+    this.listener?.decoded(linear, split.slice(0, decoder.length), 16 << (mode & Mode.CODE_MASK));
+    return record;
+  }
+
+  /** Records of the instruction at RIP alone, followed by STEP_END; never cached. 0: an exception is pending. */
+  step(cpu: number): number {
+    const mode = this.u32[(cpu + Cpu.MODE) >> 2];
+    const rip = this.u64[(cpu + Cpu.RIP) >> 3];
+    if ((mode & Mode.CODE_MASK) !== Mode.CODE64 && rip > BigInt(this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2])) {
+      return this.raise(cpu, Vector.GP, 0);
+    }
+    const linear = this.linear(cpu);
+    const at = this.fetch(cpu, linear);
+    if (!at) return 0;
+    const offset = Number(linear & 0xfffn);
+    const bits = 16 << (mode & Mode.CODE_MASK);
+    const { decoder, writer, split } = this;
+    let result = decoder.decode(this.u8, at.host + offset, at.host + PAGE, bits);
+    if (result === DecodeResult.TRUNCATED) {
+      const second = this.fetch(cpu, this.after(linear, mode));
+      if (!second) return 0;
+      split.set(this.u8.subarray(at.host + offset, at.host + PAGE), 0);
+      split.set(this.u8.subarray(second.host, second.host + MAX_INSTRUCTION), PAGE - offset);
+      result = decoder.decode(split, 0, PAGE - offset + MAX_INSTRUCTION, bits);
+    }
+    const record = cpu + Cpu.STEP_RECORDS;
+    writer.at = record;
+    if (result === DecodeResult.OK) {
+      writer.instruction(decoder, mode, offset, 0);
+      writer.pseudo(Pseudo.STEP_END, offset + decoder.length, 1);
+    } else {
+      writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, 0);
+    }
+    this.u64[(cpu + Cpu.RIP_PAGE) >> 3] = rip - BigInt(offset);
+    return record;
+  }
+
+  /** Drop the code on a physical page: its bytes are about to change. */
+  invalidate(physical: number): void {
+    this.invalidations++;
+    const dropped = [...(this.byPhysical.get(physical) ?? []), ...(this.reachedBy.get(physical) ?? [])];
+    for (const page of dropped) this.clear(page);
+    this.u32[(Mem.CODE_CHUNKS >> 2) + physical * 2] = 0;
+    this.u32[(Mem.CODE_CHUNKS >> 2) + physical * 2 + 1] = 0;
+  }
+
+  /** Forget a page's records; the page and its empty map stay. */
+  private clear(page: CodePage): void {
+    for (const chunk of page.chunks) {
+      const end = page.at > chunk && page.at <= chunk + CHUNK_BYTES ? page.at : chunk + CHUNK_BYTES;
+      for (let record = chunk; record < end; record += Rec.SIZE) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
+      this.freeChunks.push(chunk);
+    }
+    page.chunks.length = 0;
+    page.at = 0;
+    page.end = 0;
+    this.u32.fill(0, page.map >> 2, (page.map + MAP_BYTES) >> 2);
+    for (const second of page.reaches) this.reachedBy.get(second)?.delete(page);
+    page.reaches.clear();
+  }
+
+  /** Drop the oldest eighth of the pages, but for one that is in use. */
+  private evict(keep?: CodePage): void {
+    this.evictions++;
+    const gone = new Set<number>();
+    const count = Math.max(1, this.pages.size >> 3);
+    for (const [key, page] of this.pages) {
+      if (gone.size >= count) break;
+      if (page === keep) continue;
+      this.clear(page);
+      this.pages.delete(key);
+      const same = this.byPhysical.get(page.physical)!;
+      same.delete(page);
+      if (same.size === 0) {
+        this.byPhysical.delete(page.physical);
+        if (!this.reachedBy.get(page.physical)?.size) {
+          this.u32[(Mem.CODE_CHUNKS >> 2) + page.physical * 2] = 0;
+          this.u32[(Mem.CODE_CHUNKS >> 2) + page.physical * 2 + 1] = 0;
+        }
+      }
+      gone.add(page.map);
+      this.freeMaps.push(page.map);
+    }
+    for (const cpu of this.cpus) {
+      for (const table of [Cpu.TLB_SUPERVISOR, Cpu.TLB_USER]) {
+        for (let n = 0; n < Tlb.ENTRIES; n++) {
+          const entry = cpu + table + n * Tlb.ENTRY_SIZE;
+          if (gone.has(this.u32[(entry + Tlb.CODE_MAP) >> 2])) this.u64[(entry + Tlb.TAG_EXECUTE) >> 3] = BigInt(Tlb.INVALID);
+        }
+      }
+    }
+  }
+
+  /** Drop everything, as after a reset. */
+  flush(): void {
+    for (const page of [...this.pages.values()]) {
+      this.clear(page);
+      this.freeMaps.push(page.map);
+      this.u32[(Mem.CODE_CHUNKS >> 2) + page.physical * 2] = 0;
+      this.u32[(Mem.CODE_CHUNKS >> 2) + page.physical * 2 + 1] = 0;
+    }
+    for (const second of this.reachedBy.keys()) {
+      this.u32[(Mem.CODE_CHUNKS >> 2) + second * 2] = 0;
+      this.u32[(Mem.CODE_CHUNKS >> 2) + second * 2 + 1] = 0;
+    }
+    this.pages.clear();
+    this.byPhysical.clear();
+    this.reachedBy.clear();
+  }
+}

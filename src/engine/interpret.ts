@@ -1,0 +1,1022 @@
+// Generates interpreter.wasm at build time: the meanings of src/x86 become one dispatch function, a br_table over record kinds
+// with the hot ones inline, and a function each for the rest.
+//
+// In the dispatch function the record pointer, the budget, the lazy flags, the TLB's address and the address mask live in locals;
+// a call to a cold handler spills what it may need to the vCPU area and reloads it after. (docs/architecture.md, "The interpreter")
+
+import { Cpu, Exit, Mode, Rec, Seg, SegAttr, Status, Tlb, Vector } from '../core/layout.ts';
+import { FunctionBuilder, type Label, type Value, type Variable } from '../wasm/function.ts';
+import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
+import type { Builder, Instruction, OperandRef } from '../x86/builder.ts';
+import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
+import { defineFlagFunctions, Flags, type FlagFunctions } from '../x86/flags.ts';
+import { kinds, Pseudo, type Kind, type OperandShape } from './kinds.ts';
+
+/** Functions of the module that handlers share. */
+interface Shared {
+  core: Record<CoreFunction, FunctionRef>;
+  lookup: FunctionRef;
+  flags: FlagFunctions;
+  poll: FunctionRef;
+}
+
+/** Where execution goes when it leaves a handler early. */
+interface Exits {
+  fault(): void;
+  jump(rip: Value): void;
+  relative(): void;
+  status(value: Value): void;
+}
+
+const PAGE_MASK = -4096n;
+
+abstract class HandlerBuilder extends FunctionBuilder implements Builder {
+  abstract readonly flags: Flags;
+  protected abstract readonly exits: Exits;
+  kind!: Kind;
+  private registerWritten = '';
+
+  constructor(
+    params: readonly ValType[],
+    protected readonly shared: Shared,
+  ) {
+    super(params);
+  }
+
+  abstract record(): Value;
+  protected abstract tlb(): Value;
+  protected abstract addressMask(): Value;
+  /** After a call that may have reached a device. */
+  protected abstract poll(): void;
+
+  /** Emit a meaning. */
+  handle(kind: Kind): void {
+    this.kind = kind;
+    this.registerWritten = '';
+    this.scoped(() => kind.definition.meaning(new InstructionContext(this, kind), this));
+  }
+
+  cpu(): Value {
+    return this.param(0);
+  }
+
+  field(offset: Rec, bits: number, type: 'i32' | 'i64' = 'i32', signed = false): Value {
+    return this.load(type, this.record(), offset, bits, signed);
+  }
+
+  state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value {
+    return this.let(this.load(type, this.cpu(), offset, bits));
+  }
+
+  setState(offset: number, value: Value, bits?: number): void {
+    this.store(this.cpu(), offset, value, bits);
+  }
+
+  register(n: number, size: number): Value {
+    return this.state('i64', Cpu.GPR + n * 8, size);
+  }
+
+  setRegister(n: number, size: number, value: Value): void {
+    this.noteRegisterWrite(`register ${n}`);
+    if (size === 32) this.store(this.cpu(), Cpu.GPR + n * 8, this.zeroExtend(value, 32), 64);
+    else this.store(this.cpu(), Cpu.GPR + n * 8, value, size);
+  }
+
+  noteRegisterWrite(what: string): void {
+    this.registerWritten = what;
+  }
+
+  private memoryAccess(): void {
+    if (this.registerWritten) throw new Error(`${this.kind.label}: memory is accessed after ${this.registerWritten} was written, so a fault would not be precise`);
+  }
+
+  // ---- guest memory
+
+  private tlbEntry(address: Value): Value {
+    return this.let(this.add(this.tlb(), this.shl(this.and(this.wrap(this.shrU(address, 12)), Tlb.ENTRIES - 1), 5)));
+  }
+
+  private hit(address: Value, entry: Value, bytes: number, tag: Tlb): Value {
+    return this.eq(this.and(this.add(address, bytes - 1), PAGE_MASK), this.load('i64', entry, tag));
+  }
+
+  private host(address: Value, entry: Value): Value {
+    return this.add(this.wrap(address), this.load('i32', entry, Tlb.ADDEND));
+  }
+
+  loadGuest(address: Value, size: number): Value {
+    this.memoryAccess();
+    const va = this.let(address);
+    const out = this.variable(size === 128 ? 'v128' : 'i64');
+    const entry = this.tlbEntry(va);
+    this.if(
+      this.hit(va, entry, size / 8, Tlb.TAG_READ),
+      () => out.set(this.load(out.type, this.host(va, entry), 0, size)),
+      () => {
+        if (size === 128) {
+          this.callVoid(this.shared.core.read_slow128, [this.cpu(), va]);
+          this.checkFault();
+          out.set(this.load('v128', this.cpu(), Cpu.TMP128));
+        } else {
+          out.set(this.call(this.shared.core.read_slow, [this.cpu(), va, this.i32(size / 8)]));
+          this.checkFault();
+        }
+        this.poll();
+      },
+    );
+    return out.get();
+  }
+
+  storeGuest(address: Value, size: number, value: Value): void {
+    this.memoryAccess();
+    const va = this.let(address);
+    const v = this.let(value);
+    const entry = this.tlbEntry(va);
+    this.if(
+      this.hit(va, entry, size / 8, Tlb.TAG_WRITE),
+      () => this.store(this.host(va, entry), 0, v, size),
+      () => this.storeSlow(va, size, v),
+    );
+  }
+
+  private storeSlow(va: Value, size: number, v: Value): void {
+    if (size === 128) {
+      this.store(this.cpu(), Cpu.TMP128, v);
+      this.callVoid(this.shared.core.write_slow128, [this.cpu(), va]);
+    } else {
+      this.callVoid(this.shared.core.write_slow, [this.cpu(), va, this.i32(size / 8), v]);
+    }
+    this.checkFault();
+    this.poll();
+  }
+
+  /** One look-up for reading and writing. */
+  modifyGuest(address: Value, size: number): { value: Value; store: (v: Value) => void } {
+    this.memoryAccess();
+    const va = this.let(address);
+    const host = this.variable('i32');
+    const value = this.variable('i64');
+    const entry = this.tlbEntry(va);
+    this.if(
+      this.hit(va, entry, size / 8, Tlb.TAG_WRITE),
+      () => {
+        host.set(this.host(va, entry));
+        value.set(this.load('i64', host.get(), 0, size));
+      },
+      () => {
+        value.set(this.call(this.shared.core.rmw_slow, [this.cpu(), va, this.i32(size / 8)]));
+        this.checkFault();
+        host.set(this.i32(0));
+      },
+    );
+    return {
+      value: value.get(),
+      store: (v) => {
+        const r = this.let(v);
+        this.if(
+          host.get(),
+          () => this.store(host.get(), 0, r, size),
+          () => this.storeSlow(va, size, r),
+        );
+      },
+    };
+  }
+
+  /** The same, atomic: a loop around compare-and-exchange, from the read to the write. */
+  modifyGuestLocked(address: Value, size: number): { value: Value; store: (v: Value) => void } {
+    this.memoryAccess();
+    const va = this.let(address);
+    const host = this.let(this.call(this.shared.core.lock_address, [this.cpu(), va, this.i32(size / 8)]));
+    this.checkFault();
+    const value = this.variable('i64');
+    const loop = this.openLoop();
+    this.if(
+      this.eq(host, 1),
+      () => {
+        value.set(this.call(this.shared.core.rmw_slow, [this.cpu(), va, this.i32(size / 8)]));
+        this.checkFault();
+      },
+      () => value.set(this.load('i64', host, 0, size)),
+    );
+    return {
+      value: value.get(),
+      store: (v) => {
+        const r = this.let(v);
+        this.if(
+          this.eq(host, 1),
+          () => this.storeSlow(va, size, r),
+          () => this.brIf(loop, this.ne(this.atomicCompareExchange(host, value.get(), this.zeroExtend(r, size), size), value.get())),
+        );
+        this.closeLoop();
+      },
+    };
+  }
+
+  // ---- stack
+
+  private stackMask(): Value {
+    return this.let(this.select(this.and(this.load('i32', this.cpu(), Cpu.SS + Seg.ATTR), SegAttr.DB), 0xffffffffn, 0xffffn));
+  }
+
+  private setStackPointer(value: Value): void {
+    this.noteRegisterWrite('the stack pointer');
+    if (this.kind.stack === 'flat64') this.store(this.cpu(), Cpu.RSP, value);
+    else if (this.kind.stack === 'flat32') this.store(this.cpu(), Cpu.RSP, this.zeroExtend(value, 32));
+    else {
+      const v = this.let(value);
+      this.if(
+        this.and(this.load('i32', this.cpu(), Cpu.SS + Seg.ATTR), SegAttr.DB),
+        () => this.store(this.cpu(), Cpu.RSP, this.zeroExtend(v, 32)),
+        () => this.store(this.cpu(), Cpu.RSP, v, 16),
+      );
+    }
+  }
+
+  /** Linear address of a stack slot. */
+  private stackAddress(offset: Value, bytes: number, write: boolean): Value {
+    if (this.kind.stack === 'flat64') return offset;
+    if (this.kind.stack === 'flat32') return this.let(this.zeroExtend(offset, 32));
+    const masked = this.let(this.and(offset, this.stackMask()));
+    const address = this.core('segment_address', this.i32(Cpu.SS), masked, this.i32(bytes), this.i32(write ? 1 : 0));
+    this.checkFault();
+    return address;
+  }
+
+  push(value: Value, size: number): void {
+    const v = this.let(value);
+    const top = this.let(this.sub(this.state('i64', Cpu.RSP), size / 8));
+    this.storeGuest(this.stackAddress(top, size / 8, true), size, v);
+    this.setStackPointer(top);
+  }
+
+  peekStack(size: number): Value {
+    return this.loadGuest(this.stackAddress(this.state('i64', Cpu.RSP), size / 8, false), size);
+  }
+
+  dropStack(bytes: number | Value): void {
+    this.setStackPointer(this.let(this.add(this.state('i64', Cpu.RSP), bytes)));
+  }
+
+  leave(size: number): void {
+    const frame = this.state('i64', Cpu.RBP);
+    const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size);
+    this.setStackPointer(this.let(this.add(frame, size / 8)));
+    this.setRegister(5, size, value);
+  }
+
+  // ---- leaving
+
+  jump(rip: Value): void {
+    this.exits.jump(this.kind.size === 64 ? rip : this.zeroExtend(rip, this.kind.size));
+  }
+
+  jumpRelative(): void {
+    this.exits.relative();
+  }
+
+  branch(condition: Value): void {
+    this.if(condition, () => this.exits.relative());
+  }
+
+  /** RIP of the relative target. */
+  relativeTarget(): Value {
+    const target = this.add(this.load('i64', this.cpu(), Cpu.RIP_PAGE), this.field(Rec.IMM, 64, 'i64'));
+    return this.kind.size === 64 ? target : this.zeroExtend(target, this.kind.size);
+  }
+
+  /** RIP of this record's instruction. */
+  ownRip(): Value {
+    return this.add(this.load('i64', this.cpu(), Cpu.RIP_PAGE), this.field(Rec.OFFSET, 16, 'i64'));
+  }
+
+  core(name: CoreFunction, ...args: Value[]): Value {
+    return this.let(this.call(this.shared.core[name], [this.cpu(), ...args]));
+  }
+
+  coreVoid(name: CoreFunction, ...args: Value[]): void {
+    this.callVoid(this.shared.core[name], [this.cpu(), ...args]);
+  }
+
+  coreStatus(name: CoreFunction, ...args: Value[]): void {
+    this.exits.status(this.call(this.shared.core[name], [this.cpu(), ...args]));
+  }
+
+  checkFault(): void {
+    this.if(this.load('i32', this.cpu(), Cpu.FAULT), () => this.exits.fault());
+  }
+
+  raise(vector: number, error?: number): void {
+    this.store(this.cpu(), Cpu.FAULT, this.i32(vector + 1));
+    this.store(this.cpu(), Cpu.FAULT_ERROR, this.i32(error ?? 0));
+    this.store(this.cpu(), Cpu.FAULT_HAS_ERROR, this.i32(error === undefined ? 0 : 1));
+    this.exits.fault();
+  }
+
+  raiseIf(condition: Value, vector: number, error?: number): void {
+    this.if(condition, () => this.raise(vector, error));
+  }
+
+  /** Linear address of the record's memory operand. */
+  operandAddress(): Value {
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.BASE, 16)), 0);
+    return this.let(this.and(this.add(base, this.field(Rec.DISP, 32, 'i64', true)), this.addressMask()));
+  }
+
+  maskAddress(address: Value): Value {
+    return this.and(address, this.addressMask());
+  }
+}
+
+/** A register operand; its offset in the vCPU area stands in the record. */
+class RegisterOperand implements OperandRef {
+  readonly isMemory = false;
+  readonly isImmediate = false;
+  constructor(
+    private readonly b: HandlerBuilder,
+    private readonly place: 'rm' | 'reg' | 'cl' | 'dx',
+    readonly size: number,
+    private readonly vector: boolean,
+  ) {}
+
+  registerOffset(): Value {
+    switch (this.place) {
+      case 'rm':
+        return this.b.let(this.b.field(Rec.RM, 16));
+      case 'reg':
+        return this.b.let(this.b.field(Rec.REG, 16));
+      case 'cl':
+        return this.b.i32(Cpu.RCX);
+      case 'dx':
+        return this.b.i32(Cpu.RDX);
+    }
+  }
+
+  private where(): { base: Value; offset: number } {
+    const { b } = this;
+    const offset = this.registerOffset();
+    if (offset.constant !== null) return { base: b.cpu(), offset: Number(offset.constant) };
+    return { base: b.add(b.cpu(), offset), offset: 0 };
+  }
+
+  read(): Value {
+    const { base, offset } = this.where();
+    return this.b.let(this.size === 128 ? this.b.load('v128', base, offset) : this.b.load('i64', base, offset, this.size));
+  }
+
+  readModify(): Value {
+    return this.read();
+  }
+
+  write(value: Value): void {
+    const { b } = this;
+    b.noteRegisterWrite('a register operand');
+    const { base, offset } = this.where();
+    if (this.size === 128) b.store(base, offset, value);
+    else if (this.size === 32 && !this.vector) b.store(base, offset, b.zeroExtend(value, 32), 64);
+    else b.store(base, offset, value, this.size);
+  }
+
+  address(): Value {
+    throw new Error('a register operand has no address');
+  }
+  displaced(): OperandRef {
+    throw new Error('a register operand cannot be displaced');
+  }
+}
+
+class MemoryOperand implements OperandRef {
+  readonly isMemory = true;
+  readonly isImmediate = false;
+  private pending: ((v: Value) => void) | null = null;
+  constructor(
+    private readonly b: HandlerBuilder,
+    readonly size: number,
+    private readonly locked: boolean,
+    private readonly offset: Value | null = null,
+  ) {}
+
+  address(): Value {
+    const own = this.b.operandAddress();
+    if (!this.offset) return own;
+    return this.b.let(this.b.maskAddress(this.b.add(own, this.offset)));
+  }
+
+  read(): Value {
+    return this.b.loadGuest(this.address(), this.size);
+  }
+
+  readModify(): Value {
+    const { value, store } = this.locked ? this.b.modifyGuestLocked(this.address(), this.size) : this.b.modifyGuest(this.address(), this.size);
+    this.pending = store;
+    return value;
+  }
+
+  write(value: Value): void {
+    if (this.pending) this.pending(value);
+    else this.b.storeGuest(this.address(), this.size, value);
+    this.pending = null;
+  }
+
+  displaced(bytes: Value, size = this.size): OperandRef {
+    return new MemoryOperand(this.b, size, this.locked, this.offset ? this.b.let(this.b.add(this.offset, bytes)) : bytes);
+  }
+
+  registerOffset(): Value {
+    throw new Error('a memory operand has no register');
+  }
+}
+
+/** An immediate, or the number of a control, debug or x87 register. */
+class ConstantOperand implements OperandRef {
+  readonly isMemory = false;
+  readonly isImmediate = true;
+  constructor(
+    private readonly b: HandlerBuilder,
+    private readonly shape: OperandShape,
+  ) {}
+
+  get size(): number {
+    return this.shape.bits;
+  }
+
+  read(): Value {
+    const { b } = this;
+    switch (this.shape.place) {
+      case 'immediateLow':
+        return b.let(b.field(Rec.IMM, 32, 'i64'));
+      case 'immediateHigh':
+        return b.let(b.load('i64', b.record(), Rec.IMM + 4, 32));
+      case 'number':
+        return b.let(b.extendU(this.registerOffset()));
+      default:
+        return b.let(b.field(Rec.IMM, 64, 'i64'));
+    }
+  }
+
+  registerOffset(): Value {
+    return this.b.let(this.b.field(this.shape.field === 'reg' ? Rec.REG : Rec.RM, 16));
+  }
+
+  readModify(): Value {
+    throw new Error('an immediate cannot be changed');
+  }
+  write(): void {
+    throw new Error('an immediate cannot be written');
+  }
+  address(): Value {
+    throw new Error('an immediate has no address');
+  }
+  displaced(): OperandRef {
+    throw new Error('an immediate cannot be displaced');
+  }
+}
+
+class InstructionContext implements Instruction {
+  readonly name: string;
+  readonly size: number;
+  readonly operands: readonly OperandRef[];
+
+  constructor(
+    private readonly b: HandlerBuilder,
+    kind: Kind,
+  ) {
+    this.name = kind.definition.name;
+    this.size = kind.size;
+    this.operands = kind.shapes.map((shape) => {
+      switch (shape.place) {
+        case 'memory':
+          return new MemoryOperand(b, shape.bits, kind.locked);
+        case 'rm':
+        case 'reg':
+        case 'cl':
+        case 'dx':
+          return new RegisterOperand(b, shape.place, shape.bits, shape.vector !== undefined);
+        default:
+          return new ConstantOperand(b, shape);
+      }
+    });
+  }
+
+  private at(n: number): OperandRef {
+    const operand = this.operands[n];
+    if (!operand) throw new Error(`${this.name} has no operand ${n}`);
+    return operand;
+  }
+  get dst(): OperandRef {
+    return this.at(0);
+  }
+  get src(): OperandRef {
+    return this.at(1);
+  }
+  get third(): OperandRef {
+    return this.at(2);
+  }
+
+  effectiveAddress(): Value {
+    const { b } = this;
+    const base = b.load('i64', b.add(b.cpu(), b.field(Rec.BASE, 16)), 0);
+    const index = b.load('i64', b.add(b.cpu(), b.field(Rec.INDEX, 16)), 0);
+    const sum = b.add(b.add(base, b.shl(index, b.field(Rec.AUX, 8, 'i64'))), b.field(Rec.DISP, 32, 'i64', true));
+    return b.let(b.and(sum, b.field(Rec.IMM, 64, 'i64')));
+  }
+
+  // String records: AUX holds the repeat prefix in bits 0-1 and log2 of the address size in bytes in bits 2-3.
+  addressBytes(): Value {
+    const { b } = this;
+    return b.let(b.shl(b.i32(1), b.and(b.shrU(b.field(Rec.AUX, 8), 2), 3)));
+  }
+
+  segment(): Value {
+    return this.b.let(this.b.field(Rec.REG, 16));
+  }
+
+  repeat(): Value {
+    return this.b.let(this.b.and(this.b.field(Rec.AUX, 8), 3));
+  }
+
+  nextRip(): Value {
+    const { b } = this;
+    return b.let(b.maskAddress(b.add(b.ownRip(), b.field(Rec.LENGTH, 8, 'i64'))));
+  }
+}
+
+const RUN_PARAMS: ValType[] = ['i32', 'i32'];
+
+/** A handler as a function of its own: (cpu, record) -> Status. Everything is in memory. */
+class ColdBuilder extends HandlerBuilder {
+  readonly flags: Flags;
+  protected readonly exits: Exits;
+
+  constructor(shared: Shared) {
+    super(RUN_PARAMS, shared);
+    const field = (type: 'i32' | 'i64', offset: number): Pick<Variable, 'get' | 'set'> => ({
+      get: () => this.let(this.load(type, this.cpu(), offset)),
+      set: (v) => this.store(this.cpu(), offset, v),
+    });
+    this.flags = new Flags(
+      this,
+      { kind: field('i32', Cpu.FLAG_KIND), a: field('i64', Cpu.FLAG_A), x: field('i64', Cpu.FLAG_X) },
+      shared.flags,
+    );
+    this.exits = {
+      fault: () => this.return(this.i32(Status.FAULT)),
+      jump: (rip) => {
+        this.store(this.cpu(), Cpu.RIP, rip);
+        this.return(this.i32(Status.JUMP));
+      },
+      relative: () => {
+        this.store(this.cpu(), Cpu.RIP, this.relativeTarget());
+        this.return(this.i32(Status.JUMP));
+      },
+      status: (value) => this.return(value),
+    };
+  }
+
+  record(): Value {
+    return this.param(1);
+  }
+  protected tlb(): Value {
+    return this.load('i32', this.cpu(), Cpu.TLB);
+  }
+  protected addressMask(): Value {
+    return this.load('i64', this.cpu(), Cpu.ADDRESS_MASK);
+  }
+  protected poll(): void {
+    // The dispatch function looks after every call.
+  }
+}
+
+/** The dispatch function. */
+class DispatchBuilder extends HandlerBuilder {
+  readonly flags: Flags;
+  protected readonly exits: Exits;
+  private readonly rec: Variable;
+  private readonly budget: Variable;
+  private readonly flagKind: Variable;
+  private readonly flagA: Variable;
+  private readonly flagX: Variable;
+  private readonly tlbBase: Variable;
+  private readonly mask: Variable;
+  private readonly codeBase: Variable;
+  private readonly rip: Variable;
+  private readonly linkFrom: Variable;
+  private labels!: { next: Label; find: Label; slow: Label; lookup: Label; deliver: Label; fault: Label };
+
+  constructor(shared: Shared, private readonly coldType: number) {
+    super(RUN_PARAMS, shared);
+    this.rec = this.variable('i32');
+    this.budget = this.variable('i32');
+    this.flagKind = this.variable('i32');
+    this.tlbBase = this.variable('i32');
+    this.linkFrom = this.variable('i32');
+    this.flagA = this.variable('i64');
+    this.flagX = this.variable('i64');
+    this.mask = this.variable('i64');
+    this.codeBase = this.variable('i64');
+    this.rip = this.variable('i64');
+    this.flags = new Flags(this, { kind: this.flagKind, a: this.flagA, x: this.flagX }, shared.flags);
+    this.exits = {
+      fault: () => this.br(this.labels.fault),
+      jump: (rip) => {
+        this.rip.set(rip);
+        this.br(this.labels.lookup);
+      },
+      relative: () => this.relativeJump(),
+      status: () => {
+        throw new Error(`${this.kind.label}: a handler that ends with a Status must not be hot`);
+      },
+    };
+  }
+
+  record(): Value {
+    return this.rec.get();
+  }
+  protected tlb(): Value {
+    return this.tlbBase.get();
+  }
+  protected addressMask(): Value {
+    return this.mask.get();
+  }
+  protected poll(): void {
+    this.budget.set(this.call(this.shared.poll, [this.cpu(), this.budget.get()]));
+  }
+
+  private ordinal(record: Value): Value {
+    return this.load('i32', record, Rec.ORDINAL, 16);
+  }
+
+  private next(): void {
+    this.rec.set(this.add(this.rec.get(), Rec.SIZE));
+    this.br(this.labels.next);
+  }
+
+  private reloadEnvironment(): void {
+    this.tlbBase.set(this.load('i32', this.cpu(), Cpu.TLB));
+    this.mask.set(this.load('i64', this.cpu(), Cpu.ADDRESS_MASK));
+    this.codeBase.set(
+      this.select(
+        this.eq(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.CODE_MASK), Mode.CODE64),
+        0n,
+        this.load('i64', this.cpu(), Cpu.CS + Seg.BASE),
+      ),
+    );
+  }
+
+  private reloadFlags(): void {
+    this.flagKind.set(this.load('i32', this.cpu(), Cpu.FLAG_KIND));
+    this.flagA.set(this.load('i64', this.cpu(), Cpu.FLAG_A));
+    this.flagX.set(this.load('i64', this.cpu(), Cpu.FLAG_X));
+  }
+
+  private spillFlags(): void {
+    this.store(this.cpu(), Cpu.FLAG_KIND, this.flagKind.get());
+    this.store(this.cpu(), Cpu.FLAG_A, this.flagA.get());
+    this.store(this.cpu(), Cpu.FLAG_X, this.flagX.get());
+  }
+
+  private spillBudget(): void {
+    this.store(this.cpu(), Cpu.BUDGET, this.add(this.extendS(this.budget.get()), this.load('i64', this.cpu(), Cpu.BUDGET_HELD)));
+    this.store(this.cpu(), Cpu.BUDGET_HELD, this.i64(0));
+  }
+
+  /** Return to TypeScript; Cpu.RIP is set. */
+  private leaveRun(reason: Value | Exit): void {
+    this.spillFlags();
+    this.spillBudget();
+    this.return(typeof reason === 'number' ? this.i32(reason) : reason);
+  }
+
+  private count(extra: number): void {
+    this.budget.set(this.sub(this.sub(this.budget.get(), this.ordinal(this.rec.get())), extra));
+  }
+
+  private relativeJump(): void {
+    const link = this.let(this.load('i32', this.rec.get(), Rec.LINK));
+    this.if(link, () => {
+      this.count(1);
+      this.rec.set(link);
+      this.if(this.gtS(this.budget.get(), 0), () => {
+        this.budget.set(this.add(this.budget.get(), this.ordinal(link)));
+        this.br(this.labels.next);
+      });
+      this.store(this.cpu(), Cpu.RIP, this.ownRip());
+      this.leaveRun(Exit.BUDGET);
+    });
+    this.rip.set(this.relativeTarget());
+    this.linkFrom.set(this.rec.get());
+    this.br(this.labels.lookup);
+  }
+
+  /** The whole function. */
+  build(hot: readonly Kind[], firstCold: number): void {
+    this.rec.set(this.param(1));
+    this.reloadEnvironment();
+    this.reloadFlags();
+    this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), this.ordinal(this.rec.get())));
+    this.loop((next) => {
+      this.block((slow) => {
+        this.block((find) => {
+          this.block((lookup) => {
+            this.block((deliver) => {
+              this.block((fault) => {
+                this.labels = { next, find, slow, lookup, deliver, fault };
+                this.handlers(hot, firstCold);
+              });
+              // A fault in the record's instruction.
+              this.store(this.cpu(), Cpu.RIP, this.ownRip());
+              this.count(0);
+            });
+            this.spillFlags();
+            this.if(this.call(this.shared.core.deliver_fault, [this.cpu()]), () => this.leaveRun(Exit.SHUTDOWN));
+            this.reloadFlags();
+            this.reloadEnvironment();
+            this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
+            this.linkFrom.set(this.i32(0));
+            // Delivering counts as an instruction, so that a guest that only faults still uses up its budget.
+            this.budget.set(this.sub(this.budget.get(), 1));
+            this.if(this.leS(this.budget.get(), 0), () => this.leaveRun(Exit.BUDGET));
+            this.br(find);
+          });
+          this.count(1);
+          this.if(this.leS(this.budget.get(), 0), () => {
+            this.store(this.cpu(), Cpu.RIP, this.rip.get());
+            this.leaveRun(Exit.BUDGET);
+          });
+        });
+        this.findRecord();
+      });
+      this.store(this.cpu(), Cpu.RIP, this.rip.get());
+      this.linkFrom.set(this.i32(0));
+      this.scoped(() => {
+        const found = this.let(this.call(this.shared.lookup, [this.cpu()]));
+        this.if(found, () => {
+          this.rec.set(found);
+          this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+          this.br(this.labels.next);
+        });
+      });
+      // A fault in fetching: no record stands for it. It is delivered by TypeScript's caller of run().
+      this.leaveRun(Exit.FETCH_FAULT);
+    });
+    this.unreachable();
+  }
+
+  /** Label "find": look for rip's record through the TLB; falls through to "slow". */
+  private findRecord(): void {
+    this.scoped(() => {
+      const linear = this.let(this.and(this.add(this.codeBase.get(), this.rip.get()), this.mask.get()));
+      const entry = this.let(this.add(this.tlbBase.get(), this.shl(this.and(this.wrap(this.shrU(linear, 12)), Tlb.ENTRIES - 1), 5)));
+      this.if(this.eq(this.and(linear, PAGE_MASK), this.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
+        const offset = this.let(this.and(this.wrap(linear), 0xfff));
+        const found = this.let(this.load('i32', this.add(this.load('i32', entry, Tlb.CODE_MAP), this.shl(offset, 2)), 0));
+        this.if(found, () => {
+          const page = this.let(this.sub(this.rip.get(), this.extendU(offset)));
+          this.if(
+            this.linkFrom.get(),
+            () => {
+              // Only inside a page and without segment arithmetic does a target stay what it is.
+              this.if(
+                this.and(
+                  this.eq(page, this.load('i64', this.cpu(), Cpu.RIP_PAGE)),
+                  this.ne(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.FLAT), 0),
+                ),
+                () => this.store(this.linkFrom.get(), Rec.LINK, found),
+              );
+              this.linkFrom.set(this.i32(0));
+            },
+          );
+          this.store(this.cpu(), Cpu.RIP_PAGE, page);
+          this.rec.set(found);
+          this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+          this.br(this.labels.next);
+        });
+      });
+    });
+  }
+
+  private handlers(hot: readonly Kind[], firstCold: number): void {
+    const inline: [number, () => void][] = [
+      [Pseudo.RESYNC, () => this.resync()],
+      [Pseudo.CHAIN, () => this.chain()],
+      [Pseudo.ADDRESS, () => this.address()],
+      [Pseudo.ADDRESS_ABSOLUTE, () => this.addressAbsolute()],
+      [Pseudo.ADDRESS_SEGMENT, () => this.addressSegment()],
+      [Pseudo.ADDRESS_GENERAL, () => this.addressGeneral()],
+      [Pseudo.INTERRUPT_CHECK, () => this.interruptCheck()],
+      [Pseudo.CROSSING, () => this.crossing()],
+      [Pseudo.STEP_END, () => this.stepEnd()],
+      [Pseudo.INVALID, () => this.raise(Vector.UD)],
+      [Pseudo.TOO_LONG, () => this.raise(Vector.GP, 0)],
+      ...hot.map((kind): [number, () => void] => [
+        kind.number,
+        () => {
+          this.handle(kind);
+          this.next();
+        },
+      ]),
+    ];
+    const nest = (n: number, labels: Label[], cold: Label): void => {
+      if (n < 0) {
+        this.brTable(labels, cold, this.field(Rec.KIND, 16));
+        return;
+      }
+      this.block((label) => {
+        labels[n] = label;
+        nest(n - 1, labels, cold);
+      });
+      const [number, body] = inline[n];
+      if (number !== n) throw new Error(`kind ${number} stands at place ${n}`);
+      this.scoped(body);
+    };
+    this.block((cold) => nest(inline.length - 1, [], cold));
+    this.scoped(() => this.cold(firstCold));
+  }
+
+  private cold(firstCold: number): void {
+    const { labels } = this;
+    const rip = this.let(this.ownRip());
+    this.store(this.cpu(), Cpu.RIP, rip);
+    this.store(this.cpu(), Cpu.NEXT_RIP, this.and(this.add(rip, this.field(Rec.LENGTH, 8, 'i64')), this.mask.get()));
+    this.spillFlags();
+    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.budget.get()));
+    const status = this.let(
+      this.callIndirect(this.coldType, 'i32', this.sub(this.field(Rec.KIND, 16), firstCold), [this.cpu(), this.rec.get()]),
+    );
+    this.reloadFlags();
+    this.budget.set(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)));
+    this.if(this.eqz(status), () => {
+      this.if(this.eqz(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST)), () => this.next());
+      this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));
+      this.count(1);
+      this.leaveRun(Exit.BUDGET);
+    });
+    this.brIf(labels.fault, this.eq(status, Status.FAULT));
+    this.if(this.eq(status, Status.JUMP), () => {
+      this.reloadEnvironment();
+      this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
+      this.linkFrom.set(this.i32(0));
+      const leave = this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING));
+      this.brIf(labels.lookup, this.eqz(leave));
+      this.count(1);
+      this.leaveRun(Exit.BUDGET);
+    });
+    this.if(this.eq(status, Status.EXIT), () => {
+      this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));
+      this.count(1);
+      this.leaveRun(this.load('i32', this.cpu(), Cpu.EXIT_REASON));
+    });
+    // AGAIN: not finished, and everything it has done is in the registers.
+    this.count(0);
+    this.leaveRun(Exit.BUDGET);
+  }
+
+  // ---- pseudo-records
+
+  private resync(): void {
+    this.reloadEnvironment();
+    this.rip.set(this.ownRip());
+    this.linkFrom.set(this.i32(0));
+    this.count(0);
+    this.br(this.labels.find);
+  }
+
+  private chain(): void {
+    const link = this.let(this.load('i32', this.rec.get(), Rec.LINK));
+    this.count(0);
+    this.budget.set(this.add(this.budget.get(), this.ordinal(link)));
+    this.rec.set(link);
+    this.br(this.labels.next);
+  }
+
+  private offsetPart(): Value {
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.BASE, 16)), 0);
+    const index = this.load('i64', this.add(this.cpu(), this.field(Rec.INDEX, 16)), 0);
+    return this.add(this.add(base, this.shl(index, this.field(Rec.AUX, 8, 'i64'))), this.field(Rec.DISP, 32, 'i64', true));
+  }
+
+  private address(): void {
+    const offset = this.and(this.offsetPart(), this.field(Rec.IMM, 64, 'i64'));
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.REG, 16)), Seg.BASE);
+    this.store(this.cpu(), Cpu.EA, this.add(offset, base));
+    this.next();
+  }
+
+  private addressAbsolute(): void {
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.REG, 16)), Seg.BASE);
+    this.store(this.cpu(), Cpu.EA, this.add(this.field(Rec.IMM, 64, 'i64'), base));
+    this.next();
+  }
+
+  private addressSegment(): void {
+    const segment = this.let(this.add(this.cpu(), this.field(Rec.REG, 16)));
+    const unlimited = this.and(
+      this.eq(this.load('i32', segment, Seg.LIMIT), -1),
+      this.eq(this.and(this.load('i32', segment, Seg.ATTR), SegAttr.NULL | 0x08), 0),
+    );
+    const offset = this.let(this.and(this.offsetPart(), 0xffffffffn));
+    this.if(
+      unlimited,
+      () => this.store(this.cpu(), Cpu.EA, this.and(this.add(offset, this.load('i64', segment, Seg.BASE)), 0xffffffffn)),
+      () => this.generalAddress(offset),
+    );
+    this.next();
+  }
+
+  private generalAddress(offset: Value): void {
+    const size = this.load('i32', this.rec.get(), Rec.IMM + 4, 16);
+    const write = this.load('i32', this.rec.get(), Rec.IMM + 6, 8);
+    const address = this.let(
+      this.call(this.shared.core.segment_address, [this.cpu(), this.field(Rec.REG, 16), offset, size, write]),
+    );
+    this.if(this.load('i32', this.cpu(), Cpu.FAULT), () => this.br(this.labels.fault));
+    this.store(this.cpu(), Cpu.EA, address);
+  }
+
+  private addressGeneral(): void {
+    const offset = this.let(this.and(this.offsetPart(), this.load('i64', this.rec.get(), Rec.IMM, 32)));
+    this.generalAddress(offset);
+    this.next();
+  }
+
+  private interruptCheck(): void {
+    this.store(this.cpu(), Cpu.INTERRUPT_SHADOW, this.i32(0));
+    this.if(this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING), () => {
+      this.store(this.cpu(), Cpu.RIP, this.ownRip());
+      this.count(0);
+      this.leaveRun(Exit.BUDGET);
+    });
+    this.next();
+  }
+
+  private crossing(): void {
+    const linear = this.let(
+      this.and(this.add(this.add(this.codeBase.get(), this.load('i64', this.cpu(), Cpu.RIP_PAGE)), 0x1000), this.mask.get()),
+    );
+    const entry = this.let(this.add(this.tlbBase.get(), this.shl(this.and(this.wrap(this.shrU(linear, 12)), Tlb.ENTRIES - 1), 5)));
+    this.if(
+      this.and(
+        this.eq(linear, this.load('i64', entry, Tlb.TAG_EXECUTE)),
+        this.eq(this.add(this.wrap(linear), this.load('i32', entry, Tlb.ADDEND)), this.load('i32', this.rec.get(), Rec.IMM)),
+      ),
+      () => this.next(),
+    );
+    this.rip.set(this.ownRip());
+    this.count(0);
+    this.br(this.labels.slow);
+  }
+
+  private stepEnd(): void {
+    this.store(this.cpu(), Cpu.RIP, this.ownRip());
+    this.count(0);
+    this.leaveRun(Exit.STEP);
+  }
+}
+
+/** The bytes of interpreter.wasm. */
+export function generateInterpreter(): Uint8Array {
+  const module = new ModuleBuilder({ initial: 2048, maximum: 65536 });
+  const core = Object.fromEntries(
+    Object.entries(CORE_FUNCTIONS).map(([name, { params, result }]) => [name, module.import('core', name, params, result)]),
+  ) as Record<CoreFunction, FunctionRef>;
+  const lookup = module.import('host', 'lookup', ['i32'], 'i32');
+  const flags = defineFlagFunctions(module, (params) => new FunctionBuilder(params));
+
+  // (cpu, budget) -> budget: with an exit requested, what is left is put aside and the next jump leaves.
+  const poll = module.declare('poll', ['i32', 'i32'], 'i32');
+  {
+    const b = new FunctionBuilder(['i32', 'i32']);
+    b.if(b.load('i32', b.param(0), Cpu.EXIT_REQUEST), () => {
+      b.store(b.param(0), Cpu.BUDGET_HELD, b.add(b.load('i64', b.param(0), Cpu.BUDGET_HELD), b.extendS(b.param(1))));
+      b.return(b.i32(0));
+    });
+    b.result(b.param(1));
+    module.define(poll, b.localTypes, b.w.view());
+  }
+  const shared: Shared = { core, lookup, flags, poll };
+
+  const hot = kinds.kinds.filter((k) => k.hot);
+  const cold = kinds.kinds.filter((k) => !k.hot);
+  const coldRefs = cold.map((kind) => {
+    const ref = module.declare(kind.label, RUN_PARAMS, 'i32');
+    const b = new ColdBuilder(shared);
+    b.handle(kind);
+    b.result(b.i32(Status.NEXT));
+    module.define(ref, b.localTypes, b.w.view());
+    return ref;
+  });
+  module.setTable(coldRefs);
+
+  const run = module.declare('run', RUN_PARAMS, 'i32');
+  const dispatch = new DispatchBuilder(shared, run.typeIndex);
+  dispatch.build(hot, kinds.hotEnd);
+  module.define(run, dispatch.localTypes, dispatch.w.view());
+  module.export(run);
+
+  const fingerprint = module.declare('fingerprint', [], 'i32');
+  const b = new FunctionBuilder([]);
+  b.result(b.i32(kinds.fingerprint));
+  module.define(fingerprint, b.localTypes, b.w.view());
+  module.export(fingerprint);
+  module.export(flags.arithmetic);
+  return module.finish();
+}

@@ -1,0 +1,258 @@
+// Record kinds: every distinct piece of handler code gets a number. Instructions with the same meaning, operand size and operand
+// places share one, whatever their encoding. Build time (the interpreter's generator) and run time (the decoder) compute the same numbers.
+
+import { Mode } from '../core/layout.ts';
+import { table } from '../x86/instructions.ts';
+import type { InstructionDefinition, OperandSpec } from '../x86/table.ts';
+
+/** Records that are not instructions, or are made by the decoder itself. */
+export const enum Pseudo {
+  /** Nothing decoded here any more: look RIP up again. Also what invalidated records become. */
+  RESYNC = 0,
+  /** Go on with the record at LINK: the block runs into one that was decoded before. */
+  CHAIN = 1,
+  /** EA = (BASE + INDEX << AUX + DISP) & IMM + base of segment REG (or Cpu.ZERO - Seg.BASE for none). */
+  ADDRESS = 2,
+  /** EA = IMM + base of the segment at REG: 64-bit MOV moffs. */
+  ADDRESS_ABSOLUTE = 3,
+  /** As ADDRESS in 32-bit flat code with FS or GS: checked by core unless the segment spans 4 GiB. */
+  ADDRESS_SEGMENT = 4,
+  /** As ADDRESS for segmented code: always checked. IMM: bits 0-31 mask, 32-47 size in bytes, 48 write. */
+  ADDRESS_GENERAL = 5,
+  /** Leave if an interrupt may be taken now. */
+  INTERRUPT_CHECK = 6,
+  /** The next instruction lies on two pages: IMM is the second page's address in the shared memory, which must still be mapped there. */
+  CROSSING = 7,
+  /** End of a single step. */
+  STEP_END = 8,
+  /** #UD at this instruction. */
+  INVALID = 9,
+  /** #GP(0): longer than 15 bytes, or beyond the code segment's limit. */
+  TOO_LONG = 10,
+  /** #BP of the debugger or a code breakpoint would go here. */
+  COUNT = 11,
+}
+
+/** How the stack is addressed. */
+export type StackVariant = 'flat64' | 'flat32' | 'general';
+const STACKS: readonly StackVariant[] = ['flat64', 'flat32', 'general'];
+
+/** Where a handler finds an operand: fields of the record. */
+export type Place =
+  | 'rm' // register at Rec.RM
+  | 'reg' // register at Rec.REG
+  | 'memory' // at Rec.BASE + Rec.DISP
+  | 'immediate' // Rec.IMM
+  | 'immediateLow' // low half of Rec.IMM
+  | 'immediateHigh' // high half of Rec.IMM
+  | 'cl'
+  | 'dx'
+  | 'relative'
+  | 'number'; // Rec.REG or Rec.RM holds a register's number
+
+export interface OperandShape {
+  readonly place: Place;
+  /** Size in bits. */
+  readonly bits: number;
+  /** 'number' operands: which field. */
+  readonly field?: 'rm' | 'reg';
+  /** vector registers may be read and written in parts */
+  readonly vector?: 'xmm' | 'mmx';
+}
+
+export interface Kind {
+  readonly number: number;
+  readonly definition: InstructionDefinition;
+  /** Operand size in bits. */
+  readonly size: number;
+  readonly shapes: readonly OperandShape[];
+  readonly stack: StackVariant;
+  readonly locked: boolean;
+  readonly hot: boolean;
+  readonly label: string;
+}
+
+function bitsOf(spec: OperandSpec, size: number, wide: boolean): number {
+  switch (spec.size) {
+    case 'b':
+      return 8;
+    case 'w':
+      return 16;
+    case 'd':
+      return 32;
+    case 'q':
+      return 64;
+    case 'v':
+    case 'p':
+      return size;
+    case 'z':
+      return size === 16 ? 16 : 32;
+    case 'y':
+      return wide ? 64 : 32;
+    case 'n':
+      return 64;
+    case 'x':
+      return 128;
+    case 't':
+      return 80;
+    default:
+      return 0;
+  }
+}
+
+/** The operands' places for a definition, an operand size, and whether ModRM names memory. */
+export function operandShapes(d: InstructionDefinition, size: number, isMemory: boolean): OperandShape[] {
+  let registers = 0;
+  const immediates = d.operands.filter((o) => o.method === 'I' || o.method === 'SX').length;
+  let immediate = 0;
+  const register = (bits: number, vector?: 'xmm' | 'mmx'): OperandShape => ({ place: registers++ === 0 ? 'rm' : 'reg', bits, vector });
+  return d.operands.map((o): OperandShape => {
+    const bits = bitsOf(o, size, size === 64);
+    switch (o.method) {
+      case 'E':
+        return isMemory ? { place: 'memory', bits } : register(bits);
+      case 'G':
+      case 'R':
+      case 'Z':
+        return register(bits);
+      case 'AL':
+        return register(8);
+      case 'AX':
+        return register(16);
+      case 'EAX': {
+        const w = size === 16 ? 16 : 32;
+        return register(w);
+      }
+      case 'RAX':
+        return register(size);
+      case 'M':
+      case 'O':
+        return { place: 'memory', bits };
+      case 'V':
+      case 'U':
+        return register(bits, 'xmm');
+      case 'W':
+        return isMemory ? { place: 'memory', bits, vector: 'xmm' } : register(bits, 'xmm');
+      case 'P':
+      case 'N':
+        return register(bits, 'mmx');
+      case 'Q':
+        return isMemory ? { place: 'memory', bits, vector: 'mmx' } : register(bits, 'mmx');
+      case 'S':
+        return { ...register(16), field: undefined };
+      case 'C':
+      case 'D':
+      case 'T':
+      case 'ST0': {
+        const field = registers++ === 0 ? 'rm' : 'reg';
+        return { place: 'number', bits: 64, field };
+      }
+      case 'CL':
+        return { place: 'cl', bits: 8 };
+      case 'DX':
+        return { place: 'dx', bits: 16 };
+      case 'ONE':
+        return { place: 'immediate', bits: 8 };
+      case 'A':
+        return { place: 'immediate', bits: 64 };
+      case 'J':
+        return { place: 'relative', bits: 64 };
+      case 'I':
+      case 'SX': {
+        const w = o.method === 'SX' || o.size === 'z' ? size : bits;
+        if (immediates < 2) return { place: 'immediate', bits: w };
+        return { place: immediate++ === 0 ? 'immediateLow' : 'immediateHigh', bits: w };
+      }
+    }
+  });
+}
+
+const SIZES = [16, 32, 64] as const;
+
+function slot(id: number, size: number, isMemory: boolean, stack: number, locked: boolean): number {
+  return (((id * 3 + (size === 16 ? 0 : size === 32 ? 1 : 2)) * 2 + (isMemory ? 1 : 0)) * 3 + stack) * 2 + (locked ? 1 : 0);
+}
+
+/** All kinds. Hot ones, which are inline in the interpreter's dispatch, have the lowest numbers after the pseudo-records. */
+export class Kinds {
+  readonly kinds: Kind[] = [];
+  /** Kinds below this number are inline. */
+  readonly hotEnd: number;
+  private readonly bySlot: Uint16Array;
+
+  constructor() {
+    this.bySlot = new Uint16Array(slot(table.definitions.length, 16, false, 0, false)).fill(0xffff);
+    const found = new Map<string, { kind: Omit<Kind, 'number'>; slots: number[] }>();
+    const meaningIds = new Map<unknown, number>();
+    for (const d of table.definitions) {
+      if (!meaningIds.has(d.meaning)) meaningIds.set(d.meaning, meaningIds.size);
+      for (const size of SIZES) {
+        if (d.f64 && size === 64 && d.not64) continue;
+        if (size === 64 && d.not64) continue;
+        if (d.only64 && size === 16 && d.f64) continue;
+        for (const isMemory of [false, true]) {
+          if (d.mod !== undefined && (d.mod === 'mem') !== isMemory) continue;
+          const wantsMemory = d.operands.some((o) => o.method === 'M' || o.method === 'O');
+          const canBeMemory = wantsMemory || d.operands.some((o) => 'EWQ'.includes(o.method) && o.method.length === 1) || d.mod === 'mem';
+          const canBeRegister = !wantsMemory && d.mod !== 'mem';
+          if (isMemory ? !canBeMemory : !canBeRegister) continue;
+          for (let stack = 0; stack < 3; stack++) {
+            if (!d.stack && stack > 0) continue;
+            if (d.stack && stack > 0 && size === 64) continue;
+            if (d.stack && stack > 0 && d.only64) continue;
+            for (const locked of [false, true]) {
+              if (locked && !(d.lock && isMemory)) continue;
+              if (!locked && d.implicitLock && isMemory) continue;
+              const shapes = operandShapes(d, size, isMemory);
+              const hot = !!d.hot && size !== 16 && !locked && STACKS[stack] !== 'general';
+              const key = [
+                meaningIds.get(d.meaning),
+                size,
+                shapes.map((s) => `${s.place}${s.field ?? ''}${s.vector ?? ''}${s.bits}`).join(','),
+                d.stack ? STACKS[stack] : '',
+                locked ? 'lock' : '',
+                d.readOnly ? 'r' : '',
+              ].join('/');
+              const at = slot(d.id, size, isMemory, stack, locked);
+              const known = found.get(key);
+              if (known) known.slots.push(at);
+              else {
+                found.set(key, {
+                  kind: { definition: d, size, shapes, stack: STACKS[stack], locked, hot, label: `${d.name}/${key}` },
+                  slots: [at],
+                });
+              }
+            }
+          }
+        }
+      }
+    }
+    const all = [...found.values()];
+    const ordered = [...all.filter((k) => k.kind.hot), ...all.filter((k) => !k.kind.hot)];
+    this.hotEnd = Pseudo.COUNT + all.filter((k) => k.kind.hot).length;
+    ordered.forEach(({ kind, slots }, n) => {
+      const number = Pseudo.COUNT + n;
+      this.kinds.push({ ...kind, number });
+      for (const s of slots) this.bySlot[s] = number;
+    });
+    if (Pseudo.COUNT + this.kinds.length >= 0xffff) throw new Error('record kinds do not fit into 16 bits');
+  }
+
+  /** A number that changes whenever the kinds do: interpreter.wasm and the decoder must agree. */
+  get fingerprint(): number {
+    let hash = 0x811c9dc5;
+    for (const k of this.kinds) for (let n = 0; n < k.label.length; n++) hash = Math.imul(hash ^ k.label.charCodeAt(n), 0x01000193);
+    return hash | 0;
+  }
+
+  /** Kind of an instruction; mode is Cpu.MODE. */
+  numberOf(d: InstructionDefinition, size: number, isMemory: boolean, mode: number, locked: boolean): number {
+    let stack = 0;
+    if (d.stack && (mode & Mode.CODE_MASK) !== Mode.CODE64) stack = mode & Mode.FLAT ? 1 : 2;
+    const number = this.bySlot[slot(d.id, size, isMemory, stack, locked || (isMemory && d.implicitLock === true))];
+    if (number === 0xffff) throw new Error(`no record kind for ${d.name}, ${size} bits, ${isMemory ? 'memory' : 'register'}`);
+    return number;
+  }
+}
+
+export const kinds = new Kinds();

@@ -1,0 +1,251 @@
+// A small WebAssembly module assembler: sections, functions, imports, one table.
+// Follows the WebAssembly core specification 2.0, chapter 5 "Binary Format", with the threads proposal's shared memory.
+
+export type ValType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
+
+const TYPE_CODE: Record<ValType, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+
+export const typeCode = (type: ValType): number => TYPE_CODE[type];
+
+/** A growing byte buffer with the integer encodings of the binary format. */
+export class Writer {
+  private buffer = new Uint8Array(256);
+  length = 0;
+
+  private reserve(n: number): void {
+    if (this.length + n <= this.buffer.length) return;
+    const next = new Uint8Array(Math.max(this.buffer.length * 2, this.length + n));
+    next.set(this.buffer.subarray(0, this.length));
+    this.buffer = next;
+  }
+
+  byte(value: number): void {
+    this.reserve(1);
+    this.buffer[this.length++] = value;
+  }
+
+  bytes(values: ArrayLike<number>): void {
+    this.reserve(values.length);
+    this.buffer.set(values, this.length);
+    this.length += values.length;
+  }
+
+  /** Unsigned LEB128 of a u32. */
+  u32(value: number): void {
+    let rest = value >>> 0;
+    while (rest >= 0x80) {
+      this.byte((rest & 0x7f) | 0x80);
+      rest >>>= 7;
+    }
+    this.byte(rest);
+  }
+
+  /** Signed LEB128 of an i32. */
+  s32(value: number): void {
+    let rest = value | 0;
+    for (;;) {
+      const low = rest & 0x7f;
+      rest >>= 7;
+      if ((rest === 0 && !(low & 0x40)) || (rest === -1 && low & 0x40)) return this.byte(low);
+      this.byte(low | 0x80);
+    }
+  }
+
+  /** Signed LEB128 of an i64. */
+  s64(value: bigint): void {
+    let rest = BigInt.asIntN(64, value);
+    for (;;) {
+      const low = Number(rest & 0x7fn);
+      rest >>= 7n;
+      if ((rest === 0n && !(low & 0x40)) || (rest === -1n && low & 0x40)) return this.byte(low);
+      this.byte(low | 0x80);
+    }
+  }
+
+  f64(value: number): void {
+    this.bytes(new Uint8Array(new Float64Array([value]).buffer));
+  }
+
+  f32(value: number): void {
+    this.bytes(new Uint8Array(new Float32Array([value]).buffer));
+  }
+
+  name(text: string): void {
+    const utf8 = new TextEncoder().encode(text);
+    this.u32(utf8.length);
+    this.bytes(utf8);
+  }
+
+  view(): Uint8Array {
+    return this.buffer.subarray(0, this.length);
+  }
+}
+
+/** A function's type, and its place in the module's function index space. */
+export interface FunctionRef {
+  readonly name: string;
+  readonly params: readonly ValType[];
+  readonly result: ValType | null;
+  readonly index: number;
+  readonly typeIndex: number;
+}
+
+interface DefinedFunction {
+  ref: FunctionRef;
+  /** Types of the locals after the parameters. */
+  locals: ValType[];
+  body: Uint8Array | null;
+}
+
+/** Assembles one module. All imports must be declared before the first function. */
+export class ModuleBuilder {
+  private readonly types: string[] = [];
+  private readonly typeBodies: { params: readonly ValType[]; result: ValType | null }[] = [];
+  private readonly imports: { module: string; ref: FunctionRef }[] = [];
+  private readonly functions: DefinedFunction[] = [];
+  private readonly exports: FunctionRef[] = [];
+  private table: FunctionRef[] = [];
+
+  /** @param memory the shared memory's limits, in pages of 64 KiB; imported as "env"."memory" */
+  constructor(private readonly memory: { initial: number; maximum: number }) {}
+
+  typeIndex(params: readonly ValType[], result: ValType | null): number {
+    const key = `${params.join(',')}>${result ?? ''}`;
+    const known = this.types.indexOf(key);
+    if (known >= 0) return known;
+    this.types.push(key);
+    this.typeBodies.push({ params, result });
+    return this.types.length - 1;
+  }
+
+  import(module: string, name: string, params: readonly ValType[], result: ValType | null): FunctionRef {
+    if (this.functions.length) throw new Error(`import ${name} after the first function`);
+    const ref = { name, params, result, index: this.imports.length, typeIndex: this.typeIndex(params, result) };
+    this.imports.push({ module, ref });
+    return ref;
+  }
+
+  /** Declare a function; its body follows by define(). */
+  declare(name: string, params: readonly ValType[], result: ValType | null): FunctionRef {
+    const ref = { name, params, result, index: this.imports.length + this.functions.length, typeIndex: this.typeIndex(params, result) };
+    this.functions.push({ ref, locals: [], body: null });
+    return ref;
+  }
+
+  define(ref: FunctionRef, locals: ValType[], body: Uint8Array): void {
+    const entry = this.functions[ref.index - this.imports.length];
+    entry.locals = locals;
+    entry.body = body.slice();
+  }
+
+  export(ref: FunctionRef): void {
+    this.exports.push(ref);
+  }
+
+  /** The functions that call_indirect on table 0 reaches, by position. */
+  setTable(entries: FunctionRef[]): void {
+    this.table = entries;
+  }
+
+  finish(): Uint8Array {
+    const out = new Writer();
+    out.bytes([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
+    const section = (id: number, fill: (w: Writer) => void): void => {
+      const w = new Writer();
+      fill(w);
+      out.byte(id);
+      out.u32(w.length);
+      out.bytes(w.view());
+    };
+    section(1, (w) => {
+      w.u32(this.typeBodies.length);
+      for (const { params, result } of this.typeBodies) {
+        w.byte(0x60);
+        w.u32(params.length);
+        for (const p of params) w.byte(typeCode(p));
+        w.u32(result ? 1 : 0);
+        if (result) w.byte(typeCode(result));
+      }
+    });
+    section(2, (w) => {
+      w.u32(this.imports.length + 1);
+      for (const { module, ref } of this.imports) {
+        w.name(module);
+        w.name(ref.name);
+        w.byte(0x00);
+        w.u32(ref.typeIndex);
+      }
+      w.name('env');
+      w.name('memory');
+      w.byte(0x02);
+      w.byte(0x03); // shared, with a maximum
+      w.u32(this.memory.initial);
+      w.u32(this.memory.maximum);
+    });
+    section(3, (w) => {
+      w.u32(this.functions.length);
+      for (const f of this.functions) w.u32(f.ref.typeIndex);
+    });
+    if (this.table.length) {
+      section(4, (w) => {
+        w.u32(1);
+        w.byte(0x70);
+        w.byte(0x00);
+        w.u32(this.table.length);
+      });
+    }
+    section(7, (w) => {
+      w.u32(this.exports.length);
+      for (const ref of this.exports) {
+        w.name(ref.name);
+        w.byte(0x00);
+        w.u32(ref.index);
+      }
+    });
+    if (this.table.length) {
+      section(9, (w) => {
+        w.u32(1);
+        w.u32(0);
+        w.bytes([0x41, 0x00, 0x0b]);
+        w.u32(this.table.length);
+        for (const ref of this.table) w.u32(ref.index);
+      });
+    }
+    section(10, (w) => {
+      w.u32(this.functions.length);
+      for (const f of this.functions) {
+        if (!f.body) throw new Error(`function ${f.ref.name} was declared and never defined`);
+        const code = new Writer();
+        const runs: [ValType, number][] = [];
+        for (const type of f.locals) {
+          const last = runs[runs.length - 1];
+          if (last && last[0] === type) last[1]++;
+          else runs.push([type, 1]);
+        }
+        code.u32(runs.length);
+        for (const [type, count] of runs) {
+          code.u32(count);
+          code.byte(typeCode(type));
+        }
+        code.bytes(f.body);
+        code.byte(0x0b);
+        w.u32(code.length);
+        w.bytes(code.view());
+      }
+    });
+    // Function names, so that profiles and stack traces can be read.
+    section(0, (w) => {
+      w.name('name');
+      const names = new Writer();
+      names.u32(this.imports.length + this.functions.length);
+      for (const ref of [...this.imports.map((i) => i.ref), ...this.functions.map((f) => f.ref)]) {
+        names.u32(ref.index);
+        names.name(ref.name);
+      }
+      w.byte(1);
+      w.u32(names.length);
+      w.bytes(names.view());
+    });
+    return out.view();
+  }
+}

@@ -1,0 +1,97 @@
+// What an instruction's meaning is written against: a typed code builder, and operands.
+// A meaning does not know whether a register is a constant (compiler) or comes from a record (interpreter),
+// nor whether code is emitted inline or as a function of its own.
+//
+// Integer operands of 8 to 64 bits are i64 values, zero-extended; 128-bit operands are v128.
+// Precise faults: a meaning makes all its memory accesses before it writes a register; the builder refuses another order.
+
+import type { FunctionBuilder, Value } from '../wasm/function.ts';
+import type { CoreFunction } from './core-functions.ts';
+import type { Flags } from './flags.ts';
+
+/** One operand of an instruction. */
+export interface OperandRef {
+  /** Size in bits. */
+  readonly size: number;
+  readonly isMemory: boolean;
+  readonly isImmediate: boolean;
+  /** The value: i64 zero-extended, or v128. Bound to a local. */
+  read(): Value;
+  /** Like read(), when write() follows: one look-up with write permission; atomic if the instruction is locked. */
+  readModify(): Value;
+  /** Bits above the size are ignored; 32-bit register writes clear the upper half. */
+  write(value: Value): void;
+  /** Linear address of a memory operand (i64). */
+  address(): Value;
+  /** A memory operand moved by a number of bytes (i64), of another size in bits if given. */
+  displaced(bytes: Value, size?: number): OperandRef;
+  /** Byte offset in the vCPU area of a register operand (i32). */
+  registerOffset(): Value;
+}
+
+/** The instruction being given a meaning. */
+export interface Instruction {
+  readonly name: string;
+  /** Operand size in bits: 16, 32 or 64 (8 for byte forms of "b" operands is in the operand). */
+  readonly size: number;
+  readonly operands: readonly OperandRef[];
+  /** operands[0], [1], [2]. */
+  readonly dst: OperandRef;
+  readonly src: OperandRef;
+  readonly third: OperandRef;
+  /** Offset part of LEA's operand, cut to the address size (i64). */
+  effectiveAddress(): Value;
+  /** Address size in bytes (i32). */
+  addressBytes(): Value;
+  /** Offset in the vCPU area of the segment register in use (i32). */
+  segment(): Value;
+  /** 0, 1 (F3) or 2 (F2) (i32). */
+  repeat(): Value;
+  /** RIP of the next instruction (i64). */
+  nextRip(): Value;
+}
+
+/** The code builder with x86's environment. Methods whose name says "raise" or "status" end the instruction where they act. */
+export interface Builder extends FunctionBuilder {
+  readonly flags: Flags;
+  /** Address of the vCPU area (i32). */
+  cpu(): Value;
+  /** Read a field of the vCPU area as i32 or i64, bound to a local. */
+  state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value;
+  setState(offset: number, value: Value, bits?: number): void;
+  /** General register n at a size in bits; high-byte registers are not reached this way. */
+  register(n: number, size: number): Value;
+  setRegister(n: number, size: number, value: Value): void;
+
+  /** Guest memory at a linear address. Sizes in bits: 8 to 64 give i64, 128 gives v128. */
+  loadGuest(address: Value, size: number): Value;
+  storeGuest(address: Value, size: number, value: Value): void;
+
+  push(value: Value, size: number): void;
+  /** Read the stack's top, RSP still unchanged; dropStack() follows when nothing can fault any more. */
+  peekStack(size: number): Value;
+  dropStack(bytes: number | Value): void;
+  /** LEAVE: the stack pointer from rBP, then rBP from the stack. */
+  leave(size: number): void;
+
+  /** Jump to the relative target of the record, or to a RIP. Ends the instruction. */
+  jumpRelative(): void;
+  jump(rip: Value): void;
+  /** Jump to the relative target if the condition (i32) holds. Ends the instruction. */
+  branch(condition: Value): void;
+
+  /** Call a core function for its value (bound to a local); arguments without the vCPU address. */
+  core(name: CoreFunction, ...args: Value[]): Value;
+  coreVoid(name: CoreFunction, ...args: Value[]): void;
+  /** Call a core function that carries out the instruction and says by a Status how to go on. */
+  coreStatus(name: CoreFunction, ...args: Value[]): void;
+  /** Leave if an exception is pending after core() or coreVoid(). */
+  checkFault(): void;
+  /** Raise an exception: no error code unless given. */
+  raise(vector: number, error?: number): void;
+  /** Raise if the condition (i32) holds. */
+  raiseIf(condition: Value, vector: number, error?: number): void;
+}
+
+/** What an instruction does. */
+export type Meaning = (i: Instruction, b: Builder) => void;

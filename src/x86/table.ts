@@ -1,0 +1,143 @@
+// The instruction table: one line for each encoding, in the notation of the Intel SDM volume 2, appendix A.2.
+// Decoder, disassembler, interpreter and compiler all come from it. The lines themselves are in the files by topic
+// (alu.ts, control.ts, …), gathered by instructions.ts.
+
+import type { Meaning } from './builder.ts';
+
+/** Opcode maps. */
+export const enum OpcodeMap {
+  ONE_BYTE = 0,
+  /** 0F */
+  TWO_BYTE = 1,
+  /** 0F 38 */
+  MAP_0F38 = 2,
+  /** 0F 3A */
+  MAP_0F3A = 3,
+}
+
+/** Addressing method letters of appendix A.2.1, and fixed operands by name. */
+export type Method =
+  | 'A' | 'C' | 'D' | 'E' | 'G' | 'I' | 'J' | 'M' | 'N' | 'O' | 'P' | 'Q' | 'R' | 'S' | 'U' | 'V' | 'W'
+  /** general register in the opcode's low three bits */
+  | 'Z'
+  /** x87 register ST(i) in ModRM.rm */
+  | 'T'
+  /** sign-extended byte immediate, for an operand of the operand size */
+  | 'SX'
+  | 'AL' | 'AX' | 'EAX' | 'RAX' | 'CL' | 'DX' | 'ST0' | 'ONE';
+
+/** Operand type letters of appendix A.2.2. */
+export type SizeLetter = 'b' | 'w' | 'd' | 'q' | 'v' | 'z' | 'y' | 'x' | 'p' | 's' | 't' | 'n' | '';
+
+export interface OperandSpec {
+  readonly method: Method;
+  readonly size: SizeLetter;
+}
+
+export interface Attributes {
+  /** Mandatory prefix: 0 means that 66, F3 and F2 must be absent. Absent: any prefix may stand there. */
+  prefix?: 0 | 0x66 | 0xf2 | 0xf3;
+  /** ModRM.reg, as in "/digit". */
+  ext?: number;
+  /** ModRM.mod must say register, or memory. */
+  mod?: 'reg' | 'mem';
+  /** ModRM.rm must be this. */
+  rm?: number;
+  /** REX.W, REX.B must be this. */
+  w?: 0 | 1;
+  b?: 0 | 1;
+  /** Only in 64-bit mode / not in 64-bit mode. */
+  only64?: boolean;
+  not64?: boolean;
+  /** Operand size in 64-bit mode: 64 unless 66 says 16 (d64), or always 64 (f64). */
+  d64?: boolean;
+  f64?: boolean;
+  /** LOCK may stand before it, with a memory destination. */
+  lock?: boolean;
+  /** Locked with a memory operand even without the prefix (XCHG). */
+  implicitLock?: boolean;
+  /** A memory operand in first place is read, not written. */
+  readOnly?: boolean;
+  /** It uses the stack, so its code depends on the stack's kind. */
+  stack?: boolean;
+  /** Only the address of its memory operand is used (LEA). */
+  addressOnly?: boolean;
+  /** A string instruction: its record carries address size, segment and repeat prefix. */
+  string?: boolean;
+  /** Control never goes on to the next instruction by itself. */
+  ends?: boolean;
+  /** It may change segments, paging or the mode, so the next instruction must be looked up anew. */
+  resync?: boolean;
+  /** POP to memory: an address by RSP is that after the pop. */
+  popToMemory?: boolean;
+  /** Inline in the interpreter's dispatch function. */
+  hot?: boolean;
+  /** Where an interrupt may be taken: right after it, or after the instruction that follows. */
+  interrupts?: 'after' | 'shadow';
+  /** The size letter for the disassembler where an operand's size cannot be seen otherwise. */
+  suffix?: boolean;
+  /** Mnemonics by operand size (16, 32, 64), where they differ (CBW CWDE CDQE). */
+  names?: readonly [string, string, string];
+  /** Size in bytes that a memory operand without size letter covers (FXSAVE 512). */
+  memoryBytes?: number;
+}
+
+export interface InstructionDefinition extends Attributes {
+  readonly id: number;
+  readonly map: OpcodeMap;
+  readonly opcode: number;
+  readonly name: string;
+  readonly operands: readonly OperandSpec[];
+  readonly meaning: Meaning;
+  readonly hasModRM: boolean;
+}
+
+const FIXED = new Set(['AL', 'AX', 'EAX', 'RAX', 'CL', 'DX', 'ST0']);
+const MODRM_METHODS = new Set<Method>(['C', 'D', 'E', 'G', 'M', 'N', 'P', 'Q', 'R', 'S', 'U', 'V', 'W', 'T']);
+
+function parseOperand(text: string): OperandSpec {
+  if (FIXED.has(text)) return { method: text as Method, size: '' };
+  if (text === '1') return { method: 'ONE', size: '' };
+  // rAX: AX, EAX or RAX by the operand size.
+  if (text === 'rAX') return { method: 'RAX', size: 'v' };
+  if (text.startsWith('SX')) return { method: 'SX', size: text.slice(2) as SizeLetter };
+  return { method: text[0] as Method, size: text.slice(1) as SizeLetter };
+}
+
+export class InstructionTable {
+  readonly definitions: InstructionDefinition[] = [];
+  /** Definitions by map * 256 + opcode, in order of definition: the first that matches is taken. */
+  readonly byOpcode: InstructionDefinition[][] = Array.from({ length: 4 * 256 }, () => []);
+
+  /**
+   * Add one encoding.
+   * @param opcode with its map: 0x01, 0x0f01, 0x0f3801, 0x0f3a01
+   * @param operands comma-separated, in the SDM's notation, e.g. "Ev,Gv"
+   */
+  op(opcode: number, name: string, operands: string, meaning: Meaning, attributes: Attributes = {}): void {
+    const map =
+      opcode <= 0xff ? OpcodeMap.ONE_BYTE : opcode >> 8 === 0x0f ? OpcodeMap.TWO_BYTE : opcode >> 8 === 0x0f38 ? OpcodeMap.MAP_0F38 : OpcodeMap.MAP_0F3A;
+    const specs = operands === '' ? [] : operands.split(',').map(parseOperand);
+    const definition: InstructionDefinition = {
+      ...attributes,
+      id: this.definitions.length,
+      map,
+      opcode: opcode & 0xff,
+      name,
+      operands: specs,
+      meaning,
+      hasModRM:
+        attributes.ext !== undefined ||
+        attributes.mod !== undefined ||
+        attributes.rm !== undefined ||
+        specs.some((s) => MODRM_METHODS.has(s.method)),
+    };
+    this.definitions.push(definition);
+    this.byOpcode[map * 256 + definition.opcode].push(definition);
+  }
+
+  /** The same for the eight opcodes that hold a register in their low bits. */
+  op8(opcode: number, name: string, operands: string, meaning: Meaning, attributes: Attributes = {}): void {
+    for (let n = 0; n < 8; n++) this.op(opcode + n, name, operands, meaning, attributes);
+  }
+}
