@@ -1,0 +1,129 @@
+// A stand-in for the machine worker, for tests of the page alone (vite --mode fake-machine): it loads the files it is told to,
+// keeps the counters, and plays a shell that knows a few words. Never part of the built page.
+
+import { MachineError, exposeMachine } from '../src/machine/client.ts';
+import { download } from '../src/machine/download.ts';
+import { Control, RunState, serialRings, type MachineApi, type MachineEvents, type MachineSpec } from '../src/machine/protocol.ts';
+import { recognise } from '../src/ui/recognise.ts';
+
+const memory = new SharedArrayBuffer(Control.SERIAL_RINGS + 8 * Control.RING_SIZE);
+const words = new Int32Array(memory);
+const counters = new BigUint64Array(memory);
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+let events: MachineEvents;
+let state = RunState.EMPTY;
+let flooding = false;
+let typed = '';
+/** What the rings have no room for. */
+const waiting: [string, string] = ['', ''];
+
+function print(text: string, port = 0): void {
+  waiting[port] += text.replaceAll('\n', '\r\n');
+}
+
+function flush(): void {
+  for (const port of [0, 1]) {
+    if (!waiting[port]) continue;
+    // Only ASCII is printed here, so bytes and characters count the same.
+    const written = serialRings(memory, port).toHost.write(encoder.encode(waiting[port].slice(0, Control.RING_SIZE)));
+    waiting[port] = waiting[port].slice(written);
+    Atomics.add(words, Control.OUTPUT / 4, 1);
+    Atomics.notify(words, Control.OUTPUT / 4);
+  }
+}
+
+function become(next: RunState): void {
+  state = next;
+  Atomics.store(words, Control.STATE / 4, next);
+  void events.state(next);
+}
+
+function boot(): void {
+  typed = '';
+  flooding = false;
+  waiting[0] = '';
+  print('\x1b[1mLinux version 6.1.0-fake\x1b[0m (for tests of the page)\n');
+  for (let i = 0; i < 40; i++) print(`[    0.${String(i * 9137).padStart(6, '0')}] device ${i}: \x1b[3${i % 7 + 1}mready\x1b[0m\n`);
+  print('second port\n', 1);
+  print('Tabvisor guest ready\n~ # ');
+  become(RunState.RUNNING);
+}
+
+function run(line: string): void {
+  switch (line) {
+    case 'uname -m': print('x86_64\n'); break;
+    case 'flood': flooding = true; return;
+    case 'poweroff -f':
+      print('reboot: Power down\n');
+      become(RunState.OFF);
+      void events.exited(0);
+      return;
+    case 'crash':
+      become(RunState.FAILED);
+      void events.failed({
+        what: 'The guest crashed: triple fault', why: 'a fault came while the double fault before it was delivered',
+        advice: 'Look at the registers below.', details: 'RAX=0000000000000000 RBX=0000000000000000\nRIP=ffffffff81000000',
+      });
+      return;
+    case 'die': throw new Error('the worker is made to die');
+    case '': break;
+    default: print(`sh: ${line}: not found\n`);
+  }
+  print('~ # ');
+}
+
+function tick(): void {
+  if (state === RunState.RUNNING) {
+    const input = decoder.decode(serialRings(memory, 0).toGuest.read());
+    for (const c of input) {
+      if (c === '\x03') { flooding = false; typed = ''; print('^C\n~ # '); }
+      else if (c === '\r') { print('\n'); run(typed); typed = ''; }
+      else { typed += c; print(c); }
+    }
+    if (flooding && waiting[0].length < 1 << 16) {
+      for (let i = 0; i < 200; i++) print(`flood ${counters[Control.ICOUNT / 8]} ${'x'.repeat(60)}\n`);
+    }
+    counters[Control.ICOUNT / 8] += flooding ? 1_000_000n : 123_000n;
+    counters[Control.BUSY_NS / 8] += flooding ? 4_900_000n : 700_000n;
+    counters[Control.GUEST_NS / 8] += flooding ? 4_500_000n : 500_000n;
+  }
+  flush();
+}
+
+const api: MachineApi = {
+  async create(spec: MachineSpec, owner) {
+    events = owner;
+    become(RunState.LOADING);
+    for (const total of [190_000, 410_000]) {
+      for (let loaded = 0; loaded <= total; loaded += total / 5) {
+        void events.progress({ phase: 'engine', name: 'engine', loaded, total });
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    }
+    for (const [i, file] of spec.files.entries()) {
+      const phase = i === 0 ? 'kernel' as const : 'initrd' as const;
+      const bytes = 'bytes' in file.source ? file.source.bytes
+        : await download(file.source.url, file.name, (loaded, total) => { void events.progress({ phase, name: file.name, loaded, total }); });
+      if (i === 0 && recognise(bytes).role !== 'kernel') {
+        throw new MachineError({ what: `${file.name} is not a kernel`, why: `it is ${recognise(bytes).words}`, advice: 'Give a bzImage or a multiboot kernel.' });
+      }
+    }
+    void events.progress({ phase: 'loading', name: 'Putting the kernel into memory', loaded: 0, total: 0 });
+    if (spec.args.includes('-slow')) await new Promise(() => {});
+    void events.progress({ phase: 'started', name: '', loaded: 0, total: 0 });
+    boot();
+    setInterval(tick, 5);
+    return { memory };
+  },
+  async pause() { become(RunState.PAUSED); },
+  async resume() { become(RunState.RUNNING); },
+  async reset() { counters.fill(0n); boot(); },
+  async powerButton() { throw new MachineError({ what: 'The guest does not listen', why: 'it plays dead', advice: '' }); },
+  async powerOff() { become(RunState.OFF); void events.exited(0); },
+  async registers() { return 'RAX=0'; },
+  async stateHash() { return { icount: 0, hash: '' }; },
+};
+
+exposeMachine(api);

@@ -1,0 +1,34 @@
+// The three rooms, by what stands after the #.
+
+import { useEffect, useState } from 'react';
+import { ErrorBoundary } from './error-boundary.tsx';
+import { Help } from './help/help.tsx';
+import { Home } from './home/home.tsx';
+import type { IsolationProblem } from './isolation.ts';
+import { roomOf } from './line.ts';
+import { FailurePage } from './machine/failure.tsx';
+import { MachineRoom } from './machine/machine-room.tsx';
+import { Notices } from './notices.tsx';
+
+export function App({ isolationProblem }: { isolationProblem: IsolationProblem | undefined }) {
+  const [room, setRoom] = useState(() => roomOf(location.hash));
+  useEffect(() => {
+    const follow = () => setRoom(roomOf(location.hash));
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  useEffect(() => {
+    if (room.kind !== 'machine') document.title = room.kind === 'help' ? 'Help – Tabvisor' : 'Tabvisor';
+  }, [room]);
+  return (
+    <ErrorBoundary>
+      {room.kind === 'home' && <Home />}
+      {room.kind === 'help' && <Help isolationProblem={isolationProblem} />}
+      {room.kind === 'machine' && (isolationProblem
+        ? <FailurePage failure={{ what: 'This page cannot share memory with its machine', ...isolationProblem }} onRetry={() => location.reload()} />
+        // A new line is a new machine: nothing of the old one may stay.
+        : <MachineRoom key={room.line} line={room.line} />)}
+      <Notices />
+    </ErrorBoundary>
+  );
+}

@@ -1,0 +1,33 @@
+// Line icons, 20 by 20, drawn here. They stand beside words or have a labelled button around them, so they are hidden from screen readers.
+
+const paths = {
+  home: 'M3.5 9.5 10 4l6.5 5.5M5.5 8.5V16h9V8.5',
+  pause: 'M7 5v10M13 5v10',
+  play: 'M6.5 4.5v11l9-5.5z',
+  reset: 'M4.5 10a5.5 5.5 0 1 0 1.8-4.1M6 2.8v3.4h3.4',
+  power: 'M10 3v6.5M6 5.6a6 6 0 1 0 8 0',
+  console: 'M3 4.5h14v11H3zM6 8l2.2 2L6 12M10 12.5h4',
+  link: 'M8.5 11.5 11.5 8.5M9 6.2l1.6-1.6a3.3 3.3 0 0 1 4.7 4.7L13.8 11M11 13.8l-1.6 1.6a3.3 3.3 0 0 1-4.7-4.7L6.2 9',
+  help: 'M7.3 7.6a2.7 2.7 0 1 1 3.9 2.4c-.8.4-1.2.9-1.2 1.8M10 14.7v.1M10 17.5a7.5 7.5 0 1 0 0-15 7.5 7.5 0 0 0 0 15z',
+  search: 'M8.8 14a5.2 5.2 0 1 0 0-10.4 5.2 5.2 0 0 0 0 10.4zM12.7 12.7 17 17',
+  up: 'M5 12l5-5 5 5',
+  down: 'M5 8l5 5 5-5',
+  close: 'M5 5l10 10M15 5 5 15',
+  copy: 'M7 7h9v9H7zM4 13V4h9',
+  paste: 'M6 5H4.5v12h11V5H14M7 3.5h6v3H7z',
+  download: 'M10 3v9M6.5 8.8 10 12.3l3.5-3.5M4 16h12',
+  larger: 'M3 15l4-10 4 10M4.3 12h5.4M15 7v6M12 10h6',
+  smaller: 'M3 15l4-10 4 10M4.3 12h5.4M12 10h6',
+  clear: 'M4 16h12M6 13l6.5-8.5 3.5 2.8L10.5 14H7z',
+  file: 'M5 2.5h6.5L15 6v11.5H5zM11 2.5V6.5h4',
+} as const;
+
+export type IconName = keyof typeof paths;
+
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg width="20" height="20" viewBox="0 0 20 20" fill="none" stroke="currentColor" strokeWidth="1.6" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true" focusable="false">
+      <path d={paths[name]} />
+    </svg>
+  );
+}

@@ -1,0 +1,55 @@
+// Kernels and initramfs files that the user gave. A machine line names them local/NAME. They are kept in this browser
+// (IndexedDB), so that reloading the page, or coming back to it, boots the machine again; they go nowhere else.
+
+import { createStore, del, entries, get, set, type UseStore } from 'idb-keyval';
+
+export const LOCAL_PREFIX = 'local/';
+
+export interface LocalFile {
+  /** With its prefix, as the machine line has it. */
+  name: string;
+  role: 'kernel' | 'initrd';
+  /** What it is, in words. */
+  words: string;
+  blob: Blob;
+  added: number;
+}
+
+/** Files of this visit: also where they are when the browser refuses to keep them (private windows, full disk). */
+const visit = new Map<string, LocalFile>();
+
+let opened: UseStore | undefined;
+
+/** `action` on the kept files, or `otherwise` where the browser has no place for them. */
+async function kept<T>(action: (store: UseStore) => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await action(opened ??= createStore('tabvisor-files', 'files'));
+  } catch {
+    return otherwise;
+  }
+}
+
+export async function keepLocalFile(file: LocalFile): Promise<void> {
+  visit.set(file.name, file);
+  await kept((store) => set(file.name, file, store), undefined);
+}
+
+export async function localFile(name: string): Promise<LocalFile | undefined> {
+  return visit.get(name) ?? await kept((store) => get<LocalFile>(name, store), undefined);
+}
+
+/** Newest first. */
+export async function localFiles(): Promise<LocalFile[]> {
+  const all = new Map([...await kept((store) => entries<string, LocalFile>(store), []), ...visit]);
+  return [...all.values()].sort((a, b) => b.added - a.added);
+}
+
+export async function forgetLocalFile(name: string): Promise<void> {
+  visit.delete(name);
+  await kept((store) => del(name, store), undefined);
+}
+
+/** A name for a dropped file that reads well in a line. */
+export function localName(fileName: string): string {
+  return LOCAL_PREFIX + fileName.replace(/[^\w.+-]+/g, '_');
+}

@@ -1,0 +1,198 @@
+// One serial console: an xterm terminal on a port of the machine.
+
+import { useEffect, useImperativeHandle, useRef, useState, type Ref } from 'react';
+import { Terminal, type ITheme } from '@xterm/xterm';
+import { FitAddon } from '@xterm/addon-fit';
+import { SearchAddon } from '@xterm/addon-search';
+import '@xterm/xterm/css/xterm.css';
+import { hasFastWebGl } from '../browser-status.ts';
+import type { ConsolePump } from './console-pump.ts';
+import { FindBar } from './find-bar.tsx';
+import styles from './console.module.css';
+
+const DARK: ITheme = {
+  background: '#0c0e10', foreground: '#d9dcdf', cursor: '#74b4ff', cursorAccent: '#0c0e10', selectionBackground: '#2f5f94',
+  black: '#1b1e22', red: '#ff7b72', green: '#62c97c', yellow: '#e3b341', blue: '#74b4ff', magenta: '#d2a8ff', cyan: '#56d4dd', white: '#d9dcdf',
+  brightBlack: '#8b939b', brightRed: '#ffa198', brightGreen: '#7ee290', brightYellow: '#f2cc60', brightBlue: '#a5d0ff', brightMagenta: '#e2c5ff', brightCyan: '#8be9f0', brightWhite: '#ffffff',
+};
+const LIGHT: ITheme = {
+  background: '#fdfdfc', foreground: '#1c1e21', cursor: '#0a62bf', cursorAccent: '#ffffff', selectionBackground: '#b6d5f7',
+  black: '#1c1e21', red: '#b3261e', green: '#1a7f37', yellow: '#8a5a00', blue: '#0a62bf', magenta: '#8036b8', cyan: '#0e6f7a', white: '#5b6066',
+  brightBlack: '#6b7178', brightRed: '#c9352b', brightGreen: '#1f8a3f', brightYellow: '#946300', brightBlue: '#1f74d1', brightMagenta: '#9145c9', brightCyan: '#117c88', brightWhite: '#1c1e21',
+};
+
+/** What the bar and the touch keys do to a console. */
+export interface ConsoleHandle {
+  focus(): void;
+  find(): void;
+  copy(): Promise<boolean>;
+  paste(): Promise<void>;
+  clear(): void;
+  /** Type for the user: bytes as the terminal would send them for a key. */
+  type(data: string): void;
+  /** Press an arrow key, by the last letter of its sequence (ECMA-48 CUU, CUD, CUF, CUB): A up, B down, C right, D left. */
+  arrow(letter: 'A' | 'B' | 'C' | 'D'): void;
+  /** What is on the screen and above it, as text. */
+  text(): string;
+  /** Start a new line in plain letters: what went before may have ended anywhere. */
+  mark(text: string): void;
+}
+
+export interface ConsoleProps {
+  pump: ConsolePump | undefined;
+  port: number;
+  /** Seen, of several. */
+  active: boolean;
+  /** Is there a guest that reads? */
+  running: boolean;
+  fontSize: number;
+  /** Changes what the user types before it is sent (sticky Ctrl and Alt of the touch keys). */
+  filter(data: string): string;
+  /** The user wants to leave the console by key. */
+  onLeave(): void;
+  onTyped(): void;
+  ref: Ref<ConsoleHandle>;
+}
+
+export function Console(props: ConsoleProps) {
+  const { pump, port, active, running, fontSize, ref } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const [terminal, setTerminal] = useState<{ it: Terminal; fit: FitAddon; search: SearchAddon }>();
+  const [finding, setFinding] = useState(false);
+  const latest = useRef(props);
+  latest.current = props;
+
+  useEffect(() => {
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const it = new Terminal({
+      allowProposedApi: true,
+      cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
+      fontFamily: getComputedStyle(document.documentElement).getPropertyValue('--mono'),
+      fontSize: latest.current.fontSize,
+      minimumContrastRatio: 4.5,
+      scrollback: 10_000,
+      theme: dark.matches ? DARK : LIGHT,
+    });
+    const fit = new FitAddon();
+    const search = new SearchAddon();
+    it.loadAddon(fit);
+    it.loadAddon(search);
+    it.open(place.current!);
+    it.textarea?.setAttribute('aria-label', `Console of serial port ${port}`);
+    void useWebGl(it);
+    it.attachCustomKeyEventHandler((event) => ownKey(event, it));
+    const encoder = new TextEncoder();
+    const send = (bytes: Uint8Array) => {
+      const { pump, running, port } = latest.current;
+      if (!running) return;
+      latest.current.onTyped();
+      pump?.send(port, bytes);
+    };
+    it.onData((data) => send(encoder.encode(latest.current.filter(data))));
+    it.onBinary((data) => send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
+    const recolour = () => { it.options.theme = dark.matches ? DARK : LIGHT; };
+    dark.addEventListener('change', recolour);
+    setTerminal({ it, fit, search });
+    return () => {
+      dark.removeEventListener('change', recolour);
+      it.dispose();
+    };
+    // A terminal belongs to one port for its whole life; all else reaches it through `latest`.
+  }, [port]);
+
+  /** Keys that the page takes, with Ctrl+Shift so that none is the guest's; Help lists them. False: xterm shall not send it. */
+  function ownKey(event: KeyboardEvent, it: Terminal): boolean {
+    if (!event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return true;
+    const down = event.type === 'keydown';
+    switch (event.code) {
+      case 'KeyF': if (down) setFinding(true); break;
+      case 'KeyC': if (down && it.hasSelection()) void navigator.clipboard.writeText(it.getSelection()); break;
+      // The browser pastes into the terminal by itself.
+      case 'KeyV': return false;
+      case 'KeyL': if (down) latest.current.onLeave(); break;
+      default: return true;
+    }
+    event.preventDefault();
+    return false;
+  }
+
+  useEffect(() => {
+    if (!terminal || !pump) return;
+    return pump.attach(port, terminal.it);
+  }, [terminal, pump, port]);
+
+  useEffect(() => {
+    if (!terminal || !active) return;
+    const refit = () => { if (place.current?.clientHeight) terminal.fit.fit(); };
+    refit();
+    const observer = new ResizeObserver(() => requestAnimationFrame(refit));
+    observer.observe(place.current!);
+    terminal.it.focus();
+    return () => observer.disconnect();
+  }, [terminal, active]);
+
+  useEffect(() => {
+    if (!terminal) return;
+    terminal.it.options.fontSize = fontSize;
+    if (active) terminal.fit.fit();
+  }, [terminal, fontSize, active]);
+
+  useEffect(() => {
+    if (terminal) terminal.it.options.disableStdin = !running;
+  }, [terminal, running]);
+
+  useImperativeHandle(ref, () => ({
+    focus: () => terminal?.it.focus(),
+    find: () => setFinding(true),
+    async copy() {
+      const text = terminal?.it.getSelection();
+      if (!text) return false;
+      await navigator.clipboard.writeText(text);
+      return true;
+    },
+    async paste() {
+      const text = await navigator.clipboard.readText();
+      terminal?.it.paste(text);
+      terminal?.it.focus();
+    },
+    clear: () => terminal?.it.clear(),
+    type: (data) => { terminal?.it.input(data); },
+    arrow: (letter) => { terminal?.it.input(`\x1b${terminal.it.modes.applicationCursorKeysMode ? 'O' : '['}${letter}`); },
+    text: () => terminal ? allText(terminal.it) : '',
+    // Soft reset (DECSTR), attributes off, cursor on; then the text, faint.
+    mark: (text) => terminal?.it.write(`\x1b[!p\x1b[0m\x1b[?25h\r\n\x1b[2m${text}\x1b[0m\r\n`),
+  }), [terminal]);
+
+  return (
+    <div className={`${styles.console} ${active ? '' : styles.away}`} data-port={port}>
+      {finding && terminal && (
+        <FindBar terminal={terminal.it} search={terminal.search} onClose={() => { setFinding(false); terminal.it.focus(); }} />
+      )}
+      <div ref={place} className={styles.place} />
+    </div>
+  );
+}
+
+/** Draw by GPU where there is one; when the GPU is taken away, xterm goes on with the DOM by itself. */
+async function useWebGl(terminal: Terminal): Promise<void> {
+  if (!hasFastWebGl()) return;
+  try {
+    const { WebglAddon } = await import('@xterm/addon-webgl');
+    const addon = new WebglAddon();
+    addon.onContextLoss(() => addon.dispose());
+    terminal.loadAddon(addon);
+  } catch {
+    // The DOM renderer is at work already.
+  }
+}
+
+function allText(terminal: Terminal): string {
+  const buffer = terminal.buffer.active;
+  let text = '';
+  for (let i = 0; i < buffer.length; i++) {
+    const line = buffer.getLine(i);
+    if (!line) continue;
+    text += (i > 0 && !line.isWrapped ? '\n' : '') + line.translateToString(true);
+  }
+  return text.trimEnd();
+}

@@ -1,0 +1,239 @@
+// The machine's room: its bar, its consoles, and what stands over them while it loads, when it is off, and when it failed.
+
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { RunState } from '../../machine/protocol.ts';
+import { Confirm } from '../dialog.tsx';
+import { splitLine } from '../line.ts';
+import { LOCAL_PREFIX } from '../local-files.ts';
+import { notify } from '../notices.tsx';
+import { Bar, type BarAction } from './bar.tsx';
+import { BootPanel } from './boot-panel.tsx';
+import { Console, type ConsoleHandle } from './console.tsx';
+import { FailurePanel } from './failure.tsx';
+import { MachineSession, type Command } from './session.ts';
+import { TouchKeys, withModifiers, type Modifiers } from './touch-keys.tsx';
+import panel from './panel.module.css';
+import styles from './machine-room.module.css';
+
+/** For scripts and tests: what the user sees, without the renderer in between. */
+export interface PageHandle {
+  state(): RunState;
+  /** Text of a serial console: screen and scrollback. */
+  consoleText(port?: number): string;
+}
+
+declare global {
+  interface Window { tabvisor?: PageHandle }
+}
+
+export function MachineRoom({ line }: { line: string }) {
+  const [run, setRun] = useState(0);
+  return <MachineRun key={run} line={line} onAgain={() => setRun(run + 1)} />;
+}
+
+type Question = 'reset' | 'powerOff' | 'leave';
+
+const FONT_SIZE = { key: 'tabvisor-font-size', least: 9, most: 28, usual: 14 };
+
+function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
+  const [session] = useState(() => new MachineSession(line));
+  const view = useSyncExternalStore(session.subscribe, session.getView);
+  const [tab, setTab] = useState<number>();
+  const [question, setQuestion] = useState<Question>();
+  const [fontSize, setFontSize] = useState(storedFontSize);
+  const [modifiers, setModifiers] = useState<Modifiers>({ ctrl: false, alt: false });
+  const consoles = useRef(new Map<number, ConsoleHandle>());
+  const bar = useRef<HTMLElement>(null);
+  const typed = useRef(false);
+
+  const { state, title } = view;
+  const port = tab ?? view.ports[0];
+  const running = state === RunState.RUNNING || state === RunState.PAUSED;
+  const active = () => consoles.current.get(port);
+
+  useEffect(() => {
+    void session.start();
+    return () => session.dispose();
+  }, [session]);
+
+  useEffect(() => { document.title = `${title} – ${stateWords(state).toLowerCase()} – Tabvisor`; }, [title, state]);
+
+  useEffect(() => {
+    window.tabvisor = {
+      state: () => session.getView().state,
+      consoleText: (n = session.getView().ports[0]) => consoles.current.get(n)?.text() ?? '',
+    };
+    return () => { delete window.tabvisor; };
+  }, [session]);
+
+  // Ctrl+W is a shell's key and closes the tab: ask, once the user has typed something that could be lost.
+  useEffect(() => {
+    const ask = (event: BeforeUnloadEvent) => { if (typed.current && running) event.preventDefault(); };
+    addEventListener('beforeunload', ask);
+    return () => removeEventListener('beforeunload', ask);
+  }, [running]);
+
+  const command = useCallback((name: Command) => {
+    session.command(name).then(
+      () => { if (name === 'reset') for (const it of consoles.current.values()) it.mark('— reset —'); },
+      (error: Error) => notify(error.message, 'error'),
+    );
+  }, [session]);
+
+  const act = (action: BarAction) => {
+    switch (action) {
+      case 'reset': case 'powerOff': setQuestion(action); return;
+      case 'home':
+        if (running) setQuestion('leave');
+        else location.hash = '';
+        return;
+      case 'pause': case 'resume': case 'powerButton': command(action); break;
+      case 'find': active()?.find(); return;
+      case 'copy':
+        void active()?.copy().then((done) => notify(done ? 'Copied' : 'Select text in the console first'), refused('copying'));
+        break;
+      case 'paste': void active()?.paste().catch(refused('reading the clipboard: use Ctrl+Shift+V')); break;
+      case 'clear': active()?.clear(); break;
+      case 'larger': case 'smaller': {
+        const size = Math.min(FONT_SIZE.most, Math.max(FONT_SIZE.least, fontSize + (action === 'larger' ? 1 : -1)));
+        setFontSize(size);
+        try { localStorage.setItem(FONT_SIZE.key, String(size)); } catch { /* Then the next visit starts with the usual size. */ }
+        return;
+      }
+      case 'download': downloadLog(session, port); break;
+      case 'link': void copyLink(line); break;
+    }
+    active()?.focus();
+  };
+
+  const answer = (yes: boolean) => {
+    const asked = question;
+    setQuestion(undefined);
+    if (yes && asked === 'leave') location.hash = '';
+    else if (yes && asked) command(asked as Command);
+    active()?.focus();
+  };
+
+  const filter = useCallback((data: string) => {
+    if (!modifiers.ctrl && !modifiers.alt) return data;
+    setModifiers({ ctrl: false, alt: false });
+    return withModifiers(data, modifiers);
+  }, [modifiers]);
+
+  const over = state === RunState.OFF || state === RunState.FAILED;
+  return (
+    <div className={styles.room}>
+      <Bar ref={bar} session={session} view={view} onAction={act} />
+      {view.ports.length > 1 && (
+        <div className={styles.tabs} role="tablist" aria-label="Serial consoles" onKeyDown={(event) => {
+          const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+          const next = view.ports[view.ports.indexOf(port) + step];
+          if (step && next !== undefined) {
+            setTab(next);
+            event.currentTarget.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
+          }
+        }}>
+          {view.ports.map((n) => (
+            <button key={n} id={`tab-${n}`} type="button" role="tab" aria-selected={n === port} aria-controls="consoles" tabIndex={n === port ? 0 : -1}
+              onClick={() => setTab(n)}>serial{n}</button>
+          ))}
+        </div>
+      )}
+      <main id="consoles" className={styles.stage} role={view.ports.length > 1 ? 'tabpanel' : undefined} aria-labelledby={view.ports.length > 1 ? `tab-${port}` : undefined}>
+        <div className={`${styles.screens} ${over ? styles.ended : ''}`}>
+          {view.ports.map((n) => (
+            <Console key={n} pump={view.live ? session.pump : undefined} port={n} active={n === port} running={running} fontSize={fontSize} filter={filter}
+              onLeave={() => bar.current?.querySelector<HTMLElement>('button:not(:disabled)')?.focus()}
+              onTyped={() => { typed.current = true; }}
+              ref={(handle) => {
+                if (handle) consoles.current.set(n, handle);
+                return () => { consoles.current.delete(n); };
+              }} />
+          ))}
+          {view.live && !view.ports.length && <p className={styles.none}>This machine has no serial port to show.</p>}
+        </div>
+        {!view.live && !view.failure && <div className={panel.over}><BootPanel view={view} line={line} /></div>}
+        {state === RunState.OFF && !view.failure && (
+          <div className={panel.over}>
+            <section className={panel.panel} aria-labelledby="off-title">
+              <h1 id="off-title">{title} is off</h1>
+              {view.exitStatus !== undefined && view.exitStatus !== 0 && <p className={panel.muted}>Exit status {view.exitStatus}</p>}
+              <div className={panel.buttons}>
+                <button type="button" className="button primary" autoFocus onClick={onAgain}>Start again</button>
+                <a className="button" href="#">Home</a>
+                <button type="button" className="button" onClick={() => act('download')}>Download console log</button>
+              </div>
+            </section>
+          </div>
+        )}
+        {view.failure && (
+          <div className={panel.over}>
+            <FailurePanel failure={view.failure} onRetry={onAgain} line={line}>
+              {view.live && <button type="button" className="button" onClick={() => act('download')}>Download console log</button>}
+            </FailurePanel>
+          </div>
+        )}
+      </main>
+      <TouchKeys modifiers={modifiers} onModifiers={setModifiers} type={(data) => active()?.type(data)} arrow={(letter) => active()?.arrow(letter)} />
+      <div className="hidden" role="status">{title}: {stateWords(state)}</div>
+      {question && <Question question={question} title={title} onAnswer={answer} />}
+    </div>
+  );
+}
+
+function Question({ question, title, onAnswer }: { question: Question; title: string; onAnswer(yes: boolean): void }) {
+  switch (question) {
+    case 'reset': return <Confirm title={`Reset ${title}?`} action="Reset" onAnswer={onAnswer}>It starts again as if its reset button were pressed. What it holds in memory is lost.</Confirm>;
+    case 'powerOff': return <Confirm title={`Pull the plug of ${title}?`} action="Pull the plug" onAnswer={onAnswer}>It is off at once, without shutting down. What it holds in memory is lost.</Confirm>;
+    case 'leave': return <Confirm title={`Leave ${title}?`} action="Leave" onAnswer={onAnswer}>It is switched off. What it holds in memory is lost.</Confirm>;
+  }
+}
+
+export function stateWords(state: RunState): string {
+  switch (state) {
+    case RunState.EMPTY: case RunState.LOADING: return 'Loading';
+    case RunState.RUNNING: return 'Running';
+    case RunState.PAUSED: return 'Paused';
+    case RunState.OFF: return 'Off';
+    case RunState.FAILED: return 'Failed';
+  }
+}
+
+function storedFontSize(): number {
+  try {
+    const size = Number(localStorage.getItem(FONT_SIZE.key));
+    if (size >= FONT_SIZE.least && size <= FONT_SIZE.most) return size;
+  } catch {
+    // No storage for this site.
+  }
+  return FONT_SIZE.usual;
+}
+
+function refused(what: string): () => void {
+  return () => notify(`The browser did not allow ${what}`, 'error');
+}
+
+async function copyLink(line: string): Promise<void> {
+  const own = splitLine(line).some((word) => word.startsWith(LOCAL_PREFIX));
+  const note = own ? ' It names files that are in this browser only: who opens it must drop the same files first.' : '';
+  if (matchMedia('(pointer: coarse)').matches && typeof navigator.share === 'function') {
+    // Rejects when the user closes the sheet.
+    await navigator.share({ title: document.title, url: location.href }).catch(() => {});
+    return;
+  }
+  await navigator.clipboard.writeText(location.href).then(() => notify(`Link copied.${note}`), refused('copying: take the address from the address bar'));
+}
+
+function downloadLog(session: MachineSession, port: number): void {
+  const log = session.pump?.log(port);
+  if (!log?.parts.length) {
+    notify('The console has no output yet');
+    return;
+  }
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([...log.parts] as BlobPart[], { type: 'text/plain' }));
+  link.download = `${session.getView().title.replace(/[^\w.-]+/g, '-')}-serial${port}.log`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  if (log.dropped) notify(`The log starts after ${log.dropped} older bytes, which were not kept`);
+}

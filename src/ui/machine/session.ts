@@ -1,0 +1,284 @@
+// One run of one machine: starts its worker, follows its events, and forwards the user's commands.
+// Holds what the page shows of the machine; the machine itself is in the worker.
+
+import MachineWorker from '../../../workers/machine.ts?worker';
+import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
+import { RunState, type BootProgress, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
+import { missingAbilities } from '../browser-status.ts';
+import { bundledGuests, type Guest } from '../guests.ts';
+import { LineError, filesOf, optionValue, serialPorts, splitLine } from '../line.ts';
+import { LOCAL_PREFIX, localFile } from '../local-files.ts';
+import { ConsolePump } from './console-pump.ts';
+import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
+
+/** One thing that is loaded before the machine starts. */
+export interface BootPart {
+  phase: 'engine' | 'kernel' | 'initrd';
+  /** As the machine line names it; of the engine, nothing. */
+  name: string;
+  loaded: number;
+  /** Bytes to come, 0 while not known. */
+  total: number;
+  /** What is in it, where known. */
+  note: string;
+  state: 'waiting' | 'loading' | 'done';
+}
+
+/** What the page shows. Never changed in place: a new object for each change. */
+export interface SessionView {
+  title: string;
+  /** Serial ports of the machine, by number. */
+  ports: readonly number[];
+  parts: readonly BootPart[];
+  /** What goes on between loading and the first instruction. */
+  step: string;
+  state: RunState;
+  failure: MachineFailure | undefined;
+  exitStatus: number | undefined;
+  /** True once the worker has shared its memory: there is a console. */
+  live: boolean;
+  /** The command that waits for its answer. */
+  pending: Command | undefined;
+}
+
+export type Command = 'pause' | 'resume' | 'reset' | 'powerButton' | 'powerOff';
+
+/** Said when a command itself fails. */
+const COMMAND_WORDS: Record<Command, string> = {
+  pause: 'pause', resume: 'resume', reset: 'reset', powerButton: 'press the power button of', powerOff: 'switch off',
+};
+
+export class MachineSession {
+  private view: SessionView = {
+    title: 'Machine', ports: [0], parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
+  };
+  private figures: Figures = { instructions: 0, guest: 0, host: 0 };
+  private readonly listeners = new Set<() => void>();
+  private worker: Worker | undefined;
+  private client: MachineClient | undefined;
+  private sampling: ReturnType<typeof setInterval> | undefined;
+  private disposed = false;
+  /** The console's bytes, once the machine lives. */
+  pump: ConsolePump | undefined;
+
+  constructor(readonly line: string) {}
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => { this.listeners.delete(listener); };
+  };
+  readonly getView = (): SessionView => this.view;
+  readonly getFigures = (): Figures => this.figures;
+
+  /** Load and start the machine. Whatever goes wrong becomes the view's failure. */
+  async start(): Promise<void> {
+    try {
+      const words = this.split();
+      const wanted = filesOf(words);
+      const name = optionValue(words, 'name')?.replace(/^guest=/, '').split(',')[0];
+      this.change({
+        title: name || wanted[0]?.name.split('/').pop() || 'Machine',
+        ports: serialPorts(words),
+        parts: [
+          { phase: 'engine', name: '', loaded: 0, total: 0, note: '', state: 'waiting' },
+          ...wanted.map((file): BootPart => ({ phase: file.role, name: file.name, loaded: 0, total: 0, note: '', state: 'waiting' })),
+        ],
+      });
+      this.requireBrowser();
+      // The worker starts while the page asks what the files are.
+      const client = this.startWorker();
+      const guests = await bundledGuests();
+      if (this.disposed) return;
+      const guest = guests.find((candidate) => candidate.line === this.line);
+      if (guest && !name) this.change({ title: guest.title });
+      const files = await Promise.all(wanted.map((file) => this.locate(file.name, guests)));
+      if (this.disposed) return;
+      const { memory } = await client.create({ args: words, files }, {
+        progress: (progress) => this.progress(progress),
+        state: (state) => this.follow(state),
+        failed: (failure) => this.fail(failure),
+        exited: (status) => { this.change({ exitStatus: status }); },
+      });
+      if (!this.disposed) this.connect(memory);
+    } catch (error) {
+      this.fail(asFailure(error));
+    }
+  }
+
+  /** End the machine and free its memory. */
+  dispose(): void {
+    this.disposed = true;
+    this.stopSampling();
+    this.pump?.stop();
+    this.client?.abandon({ what: 'The machine was closed', why: 'the page left it', advice: '' });
+    this.worker?.terminate();
+    this.listeners.clear();
+  }
+
+  /** Rejects with an Error to show when the machine does not do it; the machine goes on. */
+  async command(command: Command): Promise<void> {
+    if (!this.client || this.view.pending) return;
+    this.change({ pending: command });
+    try {
+      await this.client[command]();
+    } catch (error) {
+      // When the worker has failed, the view says so already.
+      if (this.disposed || this.view.failure) return;
+      const { what, why } = asFailure(error);
+      throw new Error(`Could not ${COMMAND_WORDS[command]} ${this.view.title}. ${what}: ${why}`);
+    } finally {
+      this.change({ pending: undefined });
+    }
+  }
+
+  private split(): string[] {
+    try {
+      return splitLine(this.line);
+    } catch (error) {
+      if (!(error instanceof LineError)) throw error;
+      throw new MachineError({ what: 'The machine line cannot be read', why: error.message, advice: 'Correct the quoting and open the link again.' });
+    }
+  }
+
+  private requireBrowser(): void {
+    const missing = missingAbilities();
+    if (!missing.length) return;
+    throw new MachineError({
+      what: 'This browser cannot run the machine here',
+      why: `Missing: ${missing.join(', ')}`,
+      advice: missing.includes('Secure context')
+        ? 'Open the page over https, or from this computer itself as http://localhost.'
+        : missing.some((name) => name.startsWith('WebAssembly'))
+          ? 'Use a current version of Chromium, Firefox or Safari.'
+          : 'Help, “Cross-origin isolation”, says what the server or the browser has to do.',
+    });
+  }
+
+  private startWorker(): MachineClient {
+    const worker = new MachineWorker({ name: 'machine' });
+    const client = wrapMachine(worker);
+    const died = (why: string, details?: string) => {
+      const failure = {
+        what: 'The machine’s worker failed', why, advice: 'Try again. If it happens again, please report it with the details.',
+        ...(details ? { details } : {}),
+      };
+      client.abandon(failure);
+      this.fail(failure);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      died(event.message || 'its program could not be loaded', event.filename ? `${event.filename}:${event.lineno}` : undefined);
+    };
+    worker.onmessageerror = () => died('it sent a message that cannot be read');
+    this.worker = worker;
+    this.client = client;
+    return client;
+  }
+
+  /** Where the file that the line calls `name` is. */
+  private async locate(name: string, guests: readonly Guest[]): Promise<MachineFile> {
+    if (name.startsWith(LOCAL_PREFIX)) {
+      const file = await localFile(name);
+      if (!file) {
+        throw new MachineError({
+          what: `${name} is not here`,
+          why: 'The machine line names a file that somebody gave to the page in another browser, or that was forgotten in this one',
+          advice: `Go Home and drop the file ${name.slice(LOCAL_PREFIX.length)} on the page again.`,
+        });
+      }
+      this.describe(name, { total: file.blob.size, note: file.words });
+      try {
+        return { name, source: { bytes: new Uint8Array(await file.blob.arrayBuffer()) } };
+      } catch (error) {
+        throw new MachineError({
+          what: `${name} could not be read`, why: error instanceof Error ? error.message : String(error),
+          advice: 'The file may have been changed or moved since it was given: drop it on Home again.',
+        });
+      }
+    }
+    const bundled = guests.flatMap((guest) => guest.files).find((file) => file.name === name);
+    const url = bundled ? new URL(bundled.url, document.baseURI) : URL.canParse(name, document.baseURI) ? new URL(name, document.baseURI) : undefined;
+    if (!url || !/^https?:$/.test(url.protocol)) {
+      throw new MachineError({
+        what: `${name} cannot be loaded`,
+        why: 'It is neither a file beside the page nor an http address',
+        advice: 'Use a path relative to the page, an http(s) address, or drop the file on Home.',
+      });
+    }
+    if (bundled) this.describe(name, { total: bundled.transfer });
+    else void this.askSize(name, url);
+    return { name, source: { url: url.href } };
+  }
+
+  /** So that the page can say at once how much will come, even while an earlier file still loads. */
+  private async askSize(name: string, url: URL): Promise<void> {
+    const response = await fetch(url, { method: 'HEAD' }).catch(() => undefined);
+    const size = response?.ok && !response.headers.has('content-encoding') ? Number(response.headers.get('content-length') ?? 0) : 0;
+    if (size && !this.disposed) this.describe(name, { total: size });
+  }
+
+  private describe(name: string, known: { total?: number; note?: string }): void {
+    this.change({ parts: this.view.parts.map((part) => part.name === name && part.state === 'waiting' ? { ...part, ...known } : part) });
+  }
+
+  private progress(progress: BootProgress): void {
+    if (this.disposed) return;
+    if (progress.phase === 'started' || progress.phase === 'loading') {
+      this.change({
+        step: progress.phase === 'started' ? '' : progress.name,
+        parts: this.view.parts.map((part) => ({ ...part, state: 'done' })),
+      });
+      return;
+    }
+    const at = this.view.parts.findIndex((part) => part.phase === progress.phase);
+    this.change({
+      parts: this.view.parts.map((part, i) => {
+        if (i !== at) return part;
+        const total = progress.total || Math.max(part.total, progress.loaded);
+        // The engine comes in several files: it is done when the next part begins.
+        const done = progress.total > 0 && progress.loaded >= progress.total;
+        return { ...part, loaded: progress.loaded, total, state: done ? 'done' : 'loading' };
+      }),
+    });
+  }
+
+  private connect(memory: SharedArrayBuffer): void {
+    this.pump = new ConsolePump(memory, this.view.ports);
+    this.pump.start();
+    const sampler = new FigureSampler(memory);
+    sampler.sample();
+    this.sampling = setInterval(() => {
+      this.figures = sampler.sample();
+      this.tell();
+    }, SAMPLE_MS);
+    this.change({ live: true, step: '', parts: this.view.parts.map((part) => ({ ...part, state: 'done' })) });
+  }
+
+  private stopSampling(): void {
+    clearInterval(this.sampling);
+    this.sampling = undefined;
+  }
+
+  private follow(state: RunState): void {
+    if (this.disposed) return;
+    this.change({ state });
+    // The pump goes on: the worker may still hold output that the ring had no room for.
+    if (state === RunState.OFF) this.stopSampling();
+  }
+
+  private fail(failure: MachineFailure): void {
+    // The first failure is the cause; later ones, of commands that waited, follow from it.
+    if (this.disposed || this.view.failure) return;
+    this.change({ failure, state: RunState.FAILED });
+    this.stopSampling();
+  }
+
+  private change(change: Partial<SessionView>): void {
+    this.view = { ...this.view, ...change };
+    this.tell();
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+}

@@ -1,0 +1,41 @@
+// Short notices at the foot of the page, read out by screen readers; they go by themselves.
+
+import { useSyncExternalStore } from 'react';
+import { Icon } from './icons.tsx';
+import styles from './notices.module.css';
+
+interface Notice { id: number; text: string; kind: 'info' | 'error' }
+
+const SHOWN_MS = { info: 5000, error: 15_000 };
+let notices: readonly Notice[] = [];
+let nextId = 1;
+const listeners = new Set<() => void>();
+
+function change(next: readonly Notice[]): void {
+  notices = next;
+  for (const listener of listeners) listener();
+}
+
+export function notify(text: string, kind: Notice['kind'] = 'info'): void {
+  const id = nextId++;
+  change([...notices.filter((notice) => notice.text !== text).slice(-2), { id, text, kind }]);
+  setTimeout(() => dismiss(id), SHOWN_MS[kind]);
+}
+
+function dismiss(id: number): void {
+  change(notices.filter((notice) => notice.id !== id));
+}
+
+export function Notices() {
+  const shown = useSyncExternalStore((listener) => { listeners.add(listener); return () => { listeners.delete(listener); }; }, () => notices);
+  return (
+    <div className={styles.notices} role="status" aria-live="polite">
+      {shown.map((notice) => (
+        <div key={notice.id} className={`${styles.notice} ${notice.kind === 'error' ? styles.error : ''}`}>
+          <span>{notice.text}</span>
+          <button type="button" aria-label="Dismiss" onClick={() => dismiss(notice.id)}><Icon name="close" /></button>
+        </div>
+      ))}
+    </div>
+  );
+}
