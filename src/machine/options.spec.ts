@@ -1,0 +1,158 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { joinLine, OptionError, parse, type MachineConfig } from './options.ts';
+
+const MIB = 1024 * 1024;
+const withKernel = (line: string) => parse(`-kernel vmlinuz ${line}`);
+const refusal = (line: string): OptionError => {
+  try {
+    withKernel(line);
+  } catch (error) {
+    expect(error).toBeInstanceOf(OptionError);
+    return error as OptionError;
+  }
+  throw new Error(`"${line}" was accepted`);
+};
+
+describe('parse', () => {
+  it('has QEMU\'s defaults', () => {
+    const config = withKernel('');
+    expect(config).toMatchObject({
+      ramSize: 128 * MIB, cpus: 1, kernel: 'vmlinuz', append: '', nographic: false, displayNone: false, clock: { kind: 'real' },
+      rtc: { base: 'utc' }, onReset: 'reset', onPowerOff: 'exit', startPaused: false, serial: [{ kind: 'terminal', mux: true }],
+    } satisfies Partial<MachineConfig>);
+    expect(config.cpu.model).toBe('qemu64');
+    expect(config.initrd).toBeUndefined();
+    expect(config.debugExit).toBeUndefined();
+    expect(config.information).toBeUndefined();
+  });
+
+  it('takes a whole line, as words or as text', () => {
+    const words = ['-m', '1G', '-smp', '1', '-kernel', 'bz Image', '--initrd', 'i', '-append', 'console=ttyS0 a="b"', '-nographic', '-no-reboot', '-S', '-name', 'x'];
+    const config = parse(words);
+    expect(config).toMatchObject({
+      ramSize: 1024 * MIB, kernel: 'bz Image', initrd: 'i', append: 'console=ttyS0 a="b"', nographic: true, displayNone: true, onReset: 'exit', startPaused: true, name: 'x',
+    });
+    expect(parse(joinLine(words))).toEqual(config);
+  });
+
+  it('knows sizes', () => {
+    for (const [text, size] of [['512', 512 * MIB], ['512M', 512 * MIB], ['size=1G', 1024 * MIB], ['1.5g', 1536 * MIB], ['2048K', 2 * MIB], ['3G', 3072 * MIB], ['0x80', 128 * MIB], ['1048577b', MIB + 4096]] as const) {
+      expect(withKernel(`-m ${text}`).ramSize).toBe(size);
+    }
+    expect(refusal('-m 4G').why).toContain('3 GiB');
+    expect(refusal('-m 3073').why).toContain('3 GiB');
+    expect(refusal('-m 0').why).toContain('1 MiB');
+    expect(refusal('-m abc').why).toContain('not a size');
+    expect(refusal('-m 1,slots=2').why).toContain('not supported yet');
+    expect(refusal('-m -5').why).toContain('not a size');
+  });
+
+  it('refuses what is not there yet, by name', () => {
+    expect(refusal('-smp 2')).toMatchObject({ option: '-smp 2', why: 'more than one CPU is not supported yet' });
+    expect(refusal('-accel jit').why).toContain('not supported yet');
+    expect(refusal('-accel kvm').why).toContain('kvm');
+    expect(refusal('-machine q35').why).toContain('q35');
+    expect(refusal('-machine pc,usb=off').why).toContain('usb=');
+    expect(refusal('-drive file=x')).toMatchObject({ option: '-drive', why: 'QEMU has this option, Tabvisor does not support it yet' });
+    expect(refusal('-vga std').option).toBe('-vga std');
+    expect(refusal('-display gtk').why).toContain('gtk');
+    expect(refusal('-device virtio-net-pci').why).toContain('virtio-net-pci');
+    expect(refusal('-icount auto').why).toContain('shift=auto');
+    expect(refusal('-icount shift=0,rr=record').why).toContain('record and replay');
+    expect(refusal('-d mmu').why).toContain('mmu');
+    expect(refusal('-monitor stdio').why).toContain('stdio');
+    expect(refusal('disk.img').why).toContain('disk image');
+  });
+
+  it('refuses what QEMU does not have either', () => {
+    expect(refusal('-bogus')).toMatchObject({ option: '-bogus', why: 'invalid option' });
+    expect(refusal('-constructor').why).toBe('invalid option');
+    expect(refusal('-Nographic').advice).toContain('-nographic');
+    expect(refusal('-smp 1,foo=1').why).toContain('foo');
+    expect(refusal('-smp 0').why).toContain('not a number of CPUs');
+    expect(refusal('-m').why).toContain('requires an argument');
+    expect(refusal('-append "x').why).toContain('never closed');
+  });
+
+  it('needs a kernel', () => {
+    expect(() => parse([])).toThrow(/-kernel: it is missing/);
+    expect(() => parse('-append x')).toThrow(/-append: it is only allowed with -kernel/);
+    expect(() => parse('-initrd x')).toThrow(/-initrd: it is only allowed with -kernel/);
+  });
+
+  it('wires serial ports as QEMU does', () => {
+    expect(withKernel('-nographic').serial).toEqual([{ kind: 'terminal', mux: true }]);
+    expect(withKernel('-nographic -monitor none').serial).toEqual([{ kind: 'terminal', mux: false }]);
+    expect(withKernel('-serial stdio').serial).toEqual([{ kind: 'terminal', mux: false }]);
+    expect(withKernel('-serial mon:stdio -serial null -serial none -serial file:a,b:c').serial)
+      .toEqual([{ kind: 'terminal', mux: true }, { kind: 'null' }, undefined, { kind: 'file', path: 'a,b:c' }]);
+    expect(withKernel('-serial none').serial).toEqual([undefined]);
+    expect(withKernel('-nodefaults').serial).toEqual([]);
+    expect(withKernel('-nodefaults -nographic').serial).toHaveLength(1);
+    expect(refusal('-serial stdio -serial stdio').why).toContain('only one');
+    expect(refusal('-serial tcp::1').why).toContain('tcp::1');
+    expect(refusal('-serial file:').why).toContain('path is missing');
+    expect(refusal('-serial null -serial null -serial null -serial null -serial null').why).toContain('four');
+  });
+
+  it('has isa-debug-exit', () => {
+    expect(withKernel('-device isa-debug-exit').debugExit).toEqual({ iobase: 0x501, iosize: 2 });
+    expect(withKernel('-device isa-debug-exit,iobase=0xf4,iosize=0x04').debugExit).toEqual({ iobase: 0xf4, iosize: 4 });
+    expect(refusal('-device isa-debug-exit,iosize=3').why).toContain('iosize');
+    expect(refusal('-device isa-debug-exit,iobase=0xffff').why).toContain('iobase');
+    expect(refusal('-device isa-debug-exit,iobase=zero').why).toContain('not a number');
+    expect(refusal('-device isa-debug-exit,what=1').why).toContain('what');
+    expect(refusal('-device isa-debug-exit -device isa-debug-exit').why).toContain('already');
+  });
+
+  it('changes CPU features', () => {
+    const features = withKernel('-cpu qemu64,-sse3,+popcnt,nx=off,-avx').cpu.features;
+    expect(features.has('pni')).toBe(false);
+    expect(features.has('nx')).toBe(false);
+    expect(features.has('popcnt')).toBe(true);
+    expect(withKernel('-cpu qemu32').cpu.features.has('lm')).toBe(false);
+    expect(refusal('-cpu qemu64,+avx').why).toContain('"avx" is not supported yet');
+    expect(refusal('-cpu qemu64,+bogus').why).toContain('"bogus"');
+    expect(refusal('-cpu host').why).toContain('"host"');
+    expect(refusal('-cpu qemu64,sse2').why).toContain('sse2');
+  });
+
+  it('knows clocks and dates', () => {
+    expect(withKernel('-icount shift=3').clock).toEqual({ kind: 'virtual', shift: 3, sleep: true });
+    expect(withKernel('-icount 0,sleep=off,align=off').clock).toEqual({ kind: 'virtual', shift: 0, sleep: false });
+    expect(refusal('-icount shift=11').why).toContain('0 to 10');
+    expect(refusal('-icount sleep=off').why).toContain('0 to 10');
+    expect(withKernel('-rtc base=localtime').rtc).toEqual({ base: 'localtime' });
+    expect(withKernel('-rtc base=2006-06-17T16:01:21,clock=vm').rtc).toEqual({ base: 'date', epochMs: Date.UTC(2006, 5, 17, 16, 1, 21) });
+    expect(withKernel('-rtc 2006-06-17').rtc).toEqual({ base: 'date', epochMs: Date.UTC(2006, 5, 17) });
+    expect(refusal('-rtc base=2006-02-30').why).toContain('not a date');
+    expect(refusal('-rtc base=now').why).toContain('not a date');
+    expect(refusal('-rtc clock=host').why).toContain('clock=host');
+  });
+
+  it('collects log items', () => {
+    const { log } = withKernel('-d in_asm,int -d exec -D /tmp/log');
+    expect([...log.items]).toEqual(['in_asm', 'int', 'exec']);
+    expect(log.file).toBe('/tmp/log');
+    expect(refusal('-d bogus').why).toContain('bogus');
+  });
+
+  it('answers questions without a kernel', () => {
+    for (const line of ['-help', '--help', '-h', '-version', '-cpu help', '-M help', '-d help', '-device help', '-accel help']) {
+      expect(parse(line).information).toBeTruthy();
+    }
+    expect(parse('-help').information).toContain('-kernel FILE');
+  });
+
+  it('throws OptionErrors only, and never reads past the line', () => {
+    const pieces = ['-m', '-smp', '-cpu', '-machine', '-serial', '-device', '-rtc', '-icount', '-d', '-kernel', '-append', 'k', '1', ',', 'a=b,,c', 'no', 'isa-debug-exit,', '-', '--', '', 'shift=', '\0', '__proto__'];
+    fc.assert(fc.property(fc.array(fc.oneof(fc.constantFrom(...pieces), fc.string())), (words) => {
+      try {
+        parse(words);
+      } catch (error) {
+        expect(error).toBeInstanceOf(OptionError);
+      }
+    }), { numRuns: 500 });
+  });
+});

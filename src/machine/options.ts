@@ -1,0 +1,499 @@
+// The machine line: QEMU's command line (QEMU, "Invocation": docs/system/invocation.rst), parsed into a MachineConfig.
+// An option that is not supported is refused by name, never ignored. To add one: a line in OPTIONS, a field in MachineConfig.
+
+import { Mem } from '../core/layout.ts';
+import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, type CpuFeature } from './cpu-models.ts';
+import type { MachineFailure } from './protocol.ts';
+import { QuotingError, splitLine } from './words.ts';
+
+export { joinLine, splitLine } from './words.ts';
+
+/** Where a serial port goes. `terminal`: the page's console or the runner's stdio. */
+export type SerialConfig =
+  /** mux: Ctrl-A escapes (QEMU's "mon:stdio" and -nographic); without it Ctrl-C ends the runner, as in QEMU. */
+  | { kind: 'terminal'; mux: boolean }
+  | { kind: 'file'; path: string }
+  /** The port is there, output goes nowhere. */
+  | { kind: 'null' };
+
+export type LogItem = 'in_asm' | 'int' | 'exec';
+
+export type ClockConfig =
+  | { kind: 'real' }
+  /** One guest instruction takes 2^shift ns. sleep: while the guest is idle, wait as long as the virtual time that passes. */
+  | { kind: 'virtual'; shift: number; sleep: boolean };
+
+/** Base of the guest's date; `epochMs` is the date to start at, in ms since 1970 as the guest's clock shows it. */
+export type RtcConfig = { base: 'utc' } | { base: 'localtime' } | { base: 'date'; epochMs: number };
+
+export interface MachineConfig {
+  name: string;
+  /** Bytes, a multiple of 4096. */
+  ramSize: number;
+  cpus: number;
+  cpu: { model: string; features: ReadonlySet<CpuFeature> };
+  /** Files as the line names them. */
+  kernel?: string;
+  initrd?: string;
+  append: string;
+  /** One entry a serial port, at most 4; undefined: the port is not there. */
+  serial: (SerialConfig | undefined)[];
+  /** -nographic: no display, serial port and escapes on the terminal. */
+  nographic: boolean;
+  /** False: neither -nographic nor -display none was given, so the user expects a window. */
+  displayNone: boolean;
+  clock: ClockConfig;
+  rtc: RtcConfig;
+  /** What a guest's reset does (-no-reboot: exit). */
+  onReset: 'reset' | 'exit';
+  /** What a guest's power-off does (-no-shutdown: pause). */
+  onPowerOff: 'exit' | 'pause';
+  /** -S: wait for resume() before the first instruction. */
+  startPaused: boolean;
+  debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
+  log: { items: ReadonlySet<LogItem>; file?: string };
+  /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
+  information?: string;
+}
+
+/** An option that cannot be used: which, why, and what to do. */
+export class OptionError extends Error implements MachineFailure {
+  readonly what: string;
+
+  constructor(
+    /** The option as it was written, "-smp 4". */
+    readonly option: string,
+    readonly why: string,
+    readonly advice: string = SEE_HELP,
+  ) {
+    super(`${option}: ${why}`);
+    this.name = 'OptionError';
+    this.what = `The option ${option} cannot be used`;
+  }
+}
+
+const SEE_HELP = '-help lists the options that are supported.';
+const MIB = 1024 * 1024;
+const PAGE = 4096;
+const MIN_RAM = MIB;
+/** All RAM lies below the PCI hole at 3 GiB, and with what comes before it in the shared memory below 4 GiB. */
+const MAX_RAM = Math.min(3 * 1024 * MIB, 2 ** 32 - Mem.RAM);
+export const VERSION = '0.1.0';
+
+/** Options being collected. */
+interface Draft extends Omit<MachineConfig, 'serial' | 'log'> {
+  serial: ({ config: SerialConfig | undefined } | undefined)[];
+  serialGiven: boolean;
+  appendGiven: boolean;
+  noDefaults: boolean;
+  monitorNone: boolean;
+  logItems: Set<LogItem>;
+  logFile?: string;
+}
+
+interface Option {
+  /** How the argument is called in the help; none: the option takes no argument. */
+  argument?: string;
+  help: string;
+  /** `written` is the option as the user wrote it, for errors. */
+  apply(draft: Draft, value: string, written: string): void;
+}
+
+const OPTIONS: Readonly<Record<string, Option>> = {
+  m: { argument: '[size=]MEGS', help: 'guest memory: MiB, or with suffix K, M, G (default 128M, at most 3G)', apply: applyMemory },
+  smp: { argument: '[cpus=]N', help: 'number of CPUs; only 1 is supported yet', apply: applySmp },
+  cpu: { argument: 'MODEL[,+FEATURE][,-FEATURE]', help: 'CPU model and features; -cpu help lists them', apply: applyCpu },
+  machine: { argument: 'pc[,accel=interpreter]', help: 'the machine; pc is the only one', apply: applyMachine },
+  accel: { argument: 'interpreter', help: 'how guest code is run', apply: applyAccel },
+  kernel: { argument: 'FILE', help: 'kernel: Linux bzImage, or Multiboot', apply: (draft, value) => void (draft.kernel = value) },
+  initrd: { argument: 'FILE', help: 'initial RAM disk; Multiboot: modules, "FILE arguments,FILE2 …"', apply: (draft, value) => void (draft.initrd = value) },
+  append: {
+    argument: 'TEXT', help: 'kernel command line',
+    apply: (draft, value) => { draft.append = value; draft.appendGiven = true; },
+  },
+  nographic: { help: 'no display: serial port on the terminal, with Ctrl-A escapes', apply: (draft) => { draft.nographic = true; draft.displayNone = true; } },
+  display: { argument: 'none', help: 'no display', apply: applyDisplay },
+  vga: { argument: 'none', help: 'no VGA', apply: onlyNone },
+  serial: { argument: 'stdio|mon:stdio|file:PATH|null|none', help: 'where the next serial port goes', apply: applySerial },
+  monitor: { argument: 'none', help: 'no monitor', apply: (draft, value, written) => { onlyNone(draft, value, written); draft.monitorNone = true; } },
+  parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
+  net: { argument: 'none', help: 'no network', apply: onlyNone },
+  nic: { argument: 'none', help: 'no network', apply: onlyNone },
+  device: { argument: 'isa-debug-exit[,iobase=PORT][,iosize=N]', help: 'a port that ends the machine with exit status (value << 1) | 1', apply: applyDevice },
+  rtc: { argument: 'base=utc|localtime|DATE', help: 'date at which the guest\'s clock starts', apply: applyRtc },
+  icount: { argument: 'shift=N[,sleep=on|off]', help: 'virtual time: an instruction takes 2^N ns (0 to 10), so that a run repeats exactly', apply: applyIcount },
+  d: { argument: 'ITEM[,ITEM…]', help: 'log in_asm, int, exec; -d help explains them', apply: applyLog },
+  D: { argument: 'FILE', help: 'write the log to FILE, not to stderr', apply: (draft, value) => void (draft.logFile = value) },
+  name: { argument: 'NAME', help: 'name of the machine', apply: applyName },
+  S: { help: 'do not start the CPU before it is told to', apply: (draft) => void (draft.startPaused = true) },
+  'no-reboot': { help: 'exit when the guest resets', apply: (draft) => void (draft.onReset = 'exit') },
+  'no-shutdown': { help: 'pause when the guest powers off', apply: (draft) => void (draft.onPowerOff = 'pause') },
+  nodefaults: { help: 'no default devices', apply: (draft) => void (draft.noDefaults = true) },
+  'no-user-config': { help: 'accepted: there are no configuration files', apply: () => {} },
+  version: { help: 'print the version', apply: (draft) => void (draft.information ??= `Tabvisor ${VERSION}\n`) },
+  help: { help: 'print this help', apply: (draft) => void (draft.information ??= helpText()) },
+};
+
+const ALIASES: Readonly<Record<string, string>> = { M: 'machine', h: 'help' };
+
+/** QEMU's other options: they exist, and are not supported (yet). */
+const QEMU_OPTIONS: ReadonlySet<string> = new Set((
+  'L acpitable action add-fd async-teardown audio audio-help audiodev bios blockdev boot cdrom chardev chroot compat '
+  + 'daemonize debugcon dfilter drive dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
+  + 'g gdb global hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock netdev no-acpi '
+  + 'no-fd-bootchk no-hpet numa object only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
+  + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios snapshot spice tpmdev trace '
+  + 'usb usbdevice uuid virtfs vnc watchdog watchdog-action win2k-hack xen-attach xen-domid xen-domid-restrict'
+).split(' '));
+
+/**
+ * Parse a machine line, given as words or as one text.
+ * @throws OptionError for everything that cannot be done as asked
+ */
+export function parse(line: readonly string[] | string): MachineConfig {
+  let words: readonly string[];
+  try {
+    words = typeof line === 'string' ? splitLine(line) : line;
+  } catch (error) {
+    if (!(error instanceof QuotingError)) throw error;
+    throw new OptionError(String(line), error.message, 'Close the quote, or write a backslash before it.');
+  }
+  const draft = newDraft();
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at];
+    if (!word.startsWith('-') || word === '-') {
+      throw new OptionError(word, 'it is not an option; QEMU would take it as a disk image, which is not supported yet');
+    }
+    const written = word.replace(/^--?/, '');
+    const option = own(OPTIONS, own(ALIASES, written) ?? written);
+    if (!option) throw unknownOption(word, written);
+    if (option.argument === undefined) {
+      option.apply(draft, '', word);
+    } else {
+      if (at + 1 >= words.length) throw new OptionError(word, `it requires an argument: ${word} ${option.argument}`);
+      const value = words[++at];
+      option.apply(draft, value, `${word} ${value}`);
+    }
+  }
+  return finish(draft);
+}
+
+function newDraft(): Draft {
+  return {
+    name: '',
+    ramSize: 128 * MIB,
+    cpus: 1,
+    cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
+    append: '',
+    appendGiven: false,
+    serial: [],
+    serialGiven: false,
+    nographic: false,
+    displayNone: false,
+    noDefaults: false,
+    monitorNone: false,
+    clock: { kind: 'real' },
+    rtc: { base: 'utc' },
+    onReset: 'reset',
+    onPowerOff: 'exit',
+    startPaused: false,
+    logItems: new Set(),
+  };
+}
+
+/** What only the whole line can tell. */
+function finish(draft: Draft): MachineConfig {
+  const { serial: given, serialGiven, appendGiven, noDefaults, monitorNone, logItems, logFile, ...rest } = draft;
+  const config: MachineConfig = {
+    ...rest,
+    serial: given.map((port) => port?.config),
+    log: { items: logItems, ...(logFile === undefined ? {} : { file: logFile }) },
+  };
+  if (config.information !== undefined) return config;
+
+  if (config.kernel === undefined) {
+    for (const [option, isGiven] of [['-append', appendGiven], ['-initrd', config.initrd !== undefined]] as const) {
+      if (isGiven) throw new OptionError(option, 'it is only allowed with -kernel', 'Name a kernel with -kernel FILE.');
+    }
+    throw new OptionError('-kernel', 'it is missing, and booting from disks and firmware is not supported yet', 'Name a kernel with -kernel FILE.');
+  }
+  // QEMU's default without -serial: the first port on the terminal, with escapes unless the monitor was moved elsewhere.
+  if (!serialGiven && !(noDefaults && !config.nographic)) config.serial = [{ kind: 'terminal', mux: !monitorNone }];
+  const terminals = config.serial.filter((port) => port?.kind === 'terminal').length;
+  if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
+  return config;
+}
+
+function unknownOption(word: string, name: string): OptionError {
+  if (QEMU_OPTIONS.has(name)) return new OptionError(word, 'QEMU has this option, Tabvisor does not support it yet');
+  const close = Object.keys(OPTIONS).find((known) => known.toLowerCase() === name.toLowerCase());
+  return new OptionError(word, 'invalid option', close ? `Did you mean -${close}?` : SEE_HELP);
+}
+
+function applyMemory(draft: Draft, value: string, written: string): void {
+  const fields = keyValues(value, 'size', written);
+  for (const key of fields.keys()) {
+    if (key === 'slots' || key === 'maxmem') throw notYet(written, `${key}= (memory hotplug)`);
+    if (key !== 'size') throw unknownKey(written, key);
+  }
+  const text = fields.get('size') ?? '';
+  const match = /^(\d+(?:\.\d+)?|0x[0-9a-f]+)([bkmgt]?)$/i.exec(text);
+  if (!match) throw new OptionError(written, `"${text}" is not a size`, 'Give a number of MiB, or one with a suffix: 512, 512M, 1G.');
+  const unit = { '': MIB, b: 1, k: 1024, m: MIB, g: 1024 * MIB, t: 1024 * 1024 * MIB }[match[2].toLowerCase()]!;
+  const size = Math.ceil((Number(match[1]) * unit) / PAGE) * PAGE;
+  if (size < MIN_RAM) throw new OptionError(written, 'it is less than 1 MiB, the least a PC can have', 'Give more memory, for example -m 128.');
+  if (size > MAX_RAM) throw new OptionError(written, 'it is more than 3 GiB, the most that fits into WebAssembly\'s memory', 'Give at most -m 3G.');
+  draft.ramSize = size;
+}
+
+function applySmp(draft: Draft, value: string, written: string): void {
+  const keys = ['cpus', 'sockets', 'dies', 'clusters', 'cores', 'threads', 'maxcpus'];
+  for (const [key, text] of keyValues(value, 'cpus', written)) {
+    if (!keys.includes(key)) throw unknownKey(written, key);
+    if (!/^[1-9]\d{0,4}$/.test(text)) throw new OptionError(written, `"${text}" is not a number of CPUs`);
+    if (Number(text) !== 1) throw new OptionError(written, 'more than one CPU is not supported yet', 'Leave the option out, or give -smp 1.');
+  }
+  draft.cpus = 1;
+}
+
+function applyCpu(draft: Draft, value: string, written: string): void {
+  if (value === 'help' || value === '?') {
+    draft.information ??= cpuHelpText();
+    return;
+  }
+  const [model, ...changes] = value.split(',');
+  const known = own(CPU_MODELS, model);
+  if (!known) {
+    throw new OptionError(written, `there is no CPU model "${model}" here`, `Models are ${Object.keys(CPU_MODELS).join(', ')}; -cpu help lists the features.`);
+  }
+  const features = new Set(known.features);
+  for (const change of changes) {
+    const match = /^([+-])(.+)$/.exec(change) ?? /^()(.+?)=(on|off|true|false|yes|no|y|n)$/.exec(change);
+    if (!match) throw new OptionError(written, `"${change}" is not +FEATURE, -FEATURE or FEATURE=on|off`);
+    const on = match[1] === '+' || /^(on|true|yes|y)$/.test(match[3] ?? '');
+    const name = own(FEATURE_ALIASES, match[2]) ?? match[2];
+    if (SUPPORTED_FEATURES.includes(name as CpuFeature)) {
+      if (on) features.add(name as CpuFeature);
+      else features.delete(name as CpuFeature);
+    } else if (!UNSUPPORTED_FEATURES.includes(name)) {
+      throw new OptionError(written, `there is no CPU feature "${match[2]}"`, '-cpu help lists the features.');
+    } else if (on) {
+      throw new OptionError(written, `the CPU feature "${match[2]}" is not supported yet`, '-cpu help lists the features.');
+    }
+  }
+  draft.cpu = { model, features };
+}
+
+function applyMachine(draft: Draft, value: string, written: string): void {
+  if (value === 'help' || value === '?') {
+    draft.information ??= 'Supported machines are:\npc      PC with i440FX and PIIX3 (default)\n';
+    return;
+  }
+  for (const [key, text] of keyValues(value, 'type', written)) {
+    if (key === 'accel') applyAccel(draft, text, written);
+    else if (key !== 'type') throw notYet(written, `${key}=`);
+    else if (text !== 'pc') throw new OptionError(written, `the machine "${text}" is not supported`, 'The only machine is pc.');
+  }
+}
+
+function applyAccel(draft: Draft, value: string, written: string): void {
+  for (const [key, text] of keyValues(value, 'accel', written)) {
+    if (key !== 'accel') throw unknownKey(written, key);
+    if (text === 'interpreter') continue;
+    if (text === 'jit') throw new OptionError(written, 'the compiler is not supported yet', 'Leave the option out, or give -accel interpreter.');
+    if (text === 'help') {
+      draft.information ??= 'Accelerators supported:\ninterpreter\n';
+      continue;
+    }
+    throw new OptionError(written, `there is no accelerator "${text}" here`, 'Leave the option out, or give -accel interpreter.');
+  }
+}
+
+function applyDisplay(draft: Draft, value: string, written: string): void {
+  onlyNone(draft, value, written);
+  draft.displayNone = true;
+}
+
+/** Options of which only the value that takes a thing away is supported. */
+function onlyNone(_draft: Draft, value: string, written: string): void {
+  if (value !== 'none') throw notYet(written, `"${value}"`, `The only value is none.`);
+}
+
+function applySerial(draft: Draft, value: string, written: string): void {
+  draft.serialGiven = true;
+  if (draft.serial.length === 4) throw new OptionError(written, 'a PC has four serial ports');
+  draft.serial.push({ config: serialConfig(value, written) });
+}
+
+function serialConfig(value: string, written: string): SerialConfig | undefined {
+  if (value === 'none') return undefined;
+  if (value === 'null') return { kind: 'null' };
+  // vc is QEMU's own window for the port: here the page's console.
+  if (value === 'stdio' || value === 'vc') return { kind: 'terminal', mux: false };
+  if (value === 'mon:stdio' || value === 'mon:vc') return { kind: 'terminal', mux: true };
+  if (value.startsWith('file:')) {
+    const path = value.slice('file:'.length);
+    if (!path) throw new OptionError(written, 'the path is missing', 'Write -serial file:PATH.');
+    return { kind: 'file', path };
+  }
+  throw new OptionError(written, `serial ports to "${value}" are not supported`, 'Use stdio, mon:stdio, file:PATH, null or none.');
+}
+
+function applyDevice(draft: Draft, value: string, written: string): void {
+  if (value === 'help' || value === '?') {
+    draft.information ??= 'name "isa-debug-exit", bus ISA\n';
+    return;
+  }
+  const fields = keyValues(value, 'driver', written);
+  const driver = fields.get('driver') ?? '';
+  if (driver !== 'isa-debug-exit') throw new OptionError(written, `the device "${driver}" is not supported`, 'The only device is isa-debug-exit.');
+  if (draft.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
+  let iobase = 0x501;
+  let iosize = 2;
+  for (const [key, text] of fields) {
+    if (key === 'driver' || key === 'id') continue;
+    if (key === 'iobase') iobase = number(text, written);
+    else if (key === 'iosize') iosize = number(text, written);
+    else throw unknownKey(written, key);
+  }
+  if (iosize !== 1 && iosize !== 2 && iosize !== 4) throw new OptionError(written, 'iosize must be 1, 2 or 4');
+  if (iobase + iosize > 0x10000) throw new OptionError(written, 'iobase must be a port, 0 to 0xffff');
+  draft.debugExit = { iobase, iosize };
+}
+
+function applyRtc(draft: Draft, value: string, written: string): void {
+  for (const [key, text] of keyValues(value, 'base', written)) {
+    if (key === 'base') draft.rtc = rtcBase(text, written);
+    else if (key === 'clock') {
+      if (text !== 'vm') throw notYet(written, `clock=${text}`, 'The date runs on the machine\'s own clock: clock=vm.');
+    } else if (key === 'driftfix') {
+      if (text !== 'none') throw notYet(written, `driftfix=${text}`);
+    } else {
+      throw unknownKey(written, key);
+    }
+  }
+}
+
+function rtcBase(text: string, written: string): RtcConfig {
+  if (text === 'utc' || text === 'localtime') return { base: text };
+  const match = /^(\d{4})-(\d\d?)-(\d\d?)(?:T(\d\d?):(\d\d?):(\d\d?))?$/.exec(text);
+  const fields = match?.slice(1).map((field) => Number(field ?? 0));
+  const epochMs = fields ? Date.UTC(fields[0], fields[1] - 1, fields[2], fields[3], fields[4], fields[5]) : NaN;
+  const date = new Date(epochMs);
+  // Date.UTC takes February 30 for March 1 or 2; so compare.
+  const isDate = fields && [date.getUTCFullYear(), date.getUTCMonth() + 1, date.getUTCDate(), date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()]
+    .every((part, index) => part === fields[index]);
+  if (!isDate) throw new OptionError(written, `"${text}" is not a date`, 'Write base=utc, base=localtime, base=2006-06-17 or base=2006-06-17T16:01:21.');
+  return { base: 'date', epochMs };
+}
+
+function applyIcount(draft: Draft, value: string, written: string): void {
+  const fields = keyValues(value, 'shift', written);
+  const shift = fields.get('shift') ?? '';
+  let sleep = true;
+  for (const [key, text] of fields) {
+    if (key === 'shift') continue;
+    if (key === 'sleep') sleep = onOff(text, written, key);
+    else if (key === 'align') {
+      if (onOff(text, written, key)) throw notYet(written, 'align=on');
+    } else if (key === 'rr' || key === 'rrfile' || key === 'rrsnapshot') throw notYet(written, `${key}= (record and replay)`);
+    else throw unknownKey(written, key);
+  }
+  if (shift === 'auto') throw notYet(written, 'shift=auto', 'Give a number: -icount shift=0.');
+  if (!/^(\d|10)$/.test(shift)) throw new OptionError(written, `shift must be a number from 0 to 10`, 'For example -icount shift=0: an instruction takes 1 ns.');
+  draft.clock = { kind: 'virtual', shift: Number(shift), sleep };
+}
+
+/** What -d can log, and QEMU's other items. */
+const LOG_ITEMS: Readonly<Record<LogItem, string>> = {
+  in_asm: 'guest code, disassembled, when it is first decoded',
+  int: 'interrupts and exceptions, with registers',
+  exec: 'each piece of code that is run: its address',
+};
+const QEMU_LOG_ITEMS = 'out_asm op op_opt op_ind cpu fpu mmu pcall cpu_reset unimp guest_errors page nochain plugin strace tid vpu all'.split(' ');
+
+function applyLog(draft: Draft, value: string, written: string): void {
+  for (const item of value.split(',')) {
+    if (own(LOG_ITEMS, item) !== undefined) {
+      draft.logItems.add(item as LogItem);
+    } else if (item === 'help' || item === '?') {
+      draft.information ??= 'Log items (comma separated):\n'
+        + Object.entries(LOG_ITEMS).map(([name, text]) => `${name.padEnd(10)} ${text}\n`).join('');
+    } else if (QEMU_LOG_ITEMS.includes(item) || item.startsWith('trace:')) {
+      throw notYet(written, `the log item "${item}"`, '-d help lists the items.');
+    } else {
+      throw new OptionError(written, `there is no log item "${item}"`, '-d help lists the items.');
+    }
+  }
+}
+
+function applyName(draft: Draft, value: string, written: string): void {
+  for (const [key, text] of keyValues(value, 'guest', written)) {
+    if (key === 'guest') draft.name = text;
+    else throw notYet(written, `${key}=`);
+  }
+}
+
+/**
+ * QEMU's "value,key=value" notation: commas in values are doubled; the first word may leave out its key.
+ * A word without "=" is KEY=on, with "no" in front KEY=off, as QEMU has it.
+ */
+function keyValues(text: string, firstKey: string, written: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  // Split at single commas; a doubled comma is one of the value.
+  const parts = text.replaceAll(',,', '\0').split(',').map((part) => part.replaceAll('\0', ','));
+  parts.forEach((part, index) => {
+    const equals = part.indexOf('=');
+    if (equals > 0) fields.set(part.slice(0, equals), part.slice(equals + 1));
+    else if (index === 0) fields.set(firstKey, part);
+    else if (part === '') throw new OptionError(written, 'there is nothing between two commas');
+    else fields.set(part.startsWith('no') ? part.slice(2) : part, part.startsWith('no') ? 'off' : 'on');
+  });
+  return fields;
+}
+
+function number(text: string, written: string): number {
+  if (!/^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text)) throw new OptionError(written, `"${text}" is not a number`);
+  return Number(text);
+}
+
+function onOff(text: string, written: string, key: string): boolean {
+  if (/^(on|yes|true|y)$/.test(text)) return true;
+  if (/^(off|no|false|n)$/.test(text)) return false;
+  throw new OptionError(written, `${key} must be on or off`);
+}
+
+function notYet(written: string, what: string, advice?: string): OptionError {
+  return new OptionError(written, `${what} is not supported yet`, advice);
+}
+
+function unknownKey(written: string, key: string): OptionError {
+  return new OptionError(written, `it has no setting "${key}"`);
+}
+
+/** A property of its own: "constructor" and the like are no options. */
+function own<T>(table: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
+function helpText(): string {
+  const lines = Object.entries(OPTIONS).map(([name, option]) => {
+    const usage = `-${name}${option.argument ? ` ${option.argument}` : ''}`;
+    return usage.length < 30 ? `${usage.padEnd(30)} ${option.help}` : `${usage}\n${''.padEnd(30)} ${option.help}`;
+  });
+  return `Tabvisor ${VERSION}: a PC, with the options of qemu-system-x86_64\n\nusage: tabvisor [options]\n\n${lines.join('\n')}\n
+With -nographic the terminal understands:
+C-a h    print this help
+C-a x    exit the emulator
+C-a t    toggle time stamps
+C-a b    send break
+C-a C-a  send C-a
+`;
+}
+
+function cpuHelpText(): string {
+  const models = Object.entries(CPU_MODELS).map(([name, model]) => `x86 ${name.padEnd(12)} ${model.description}\n`).join('');
+  const rows: string[] = [];
+  for (let at = 0; at < SUPPORTED_FEATURES.length; at += 12) rows.push(`  ${SUPPORTED_FEATURES.slice(at, at + 12).join(' ')}\n`);
+  return `Available CPUs:\n${models}\nRecognized CPU features:\n${rows.join('')}`;
+}
