@@ -1,0 +1,424 @@
+// Linear memory: the software TLB, and everything that the interpreter's inline look-up does not find there.
+// Intel SDM volume 3, sections 4.10 (TLBs), 6.15 (#AC, #PF).
+//
+// A TLB entry's tags say what its page may be used for without another walk; the write tag is missing
+// while the page is clean, read-only or holds decoded code.
+
+import { Cpu, Feature, Mem, Pmap, Tlb, Vector } from '../layout';
+import { hostInvalidateCode } from './host';
+import { Access, walk, walkError, walkGlobal, walkLarge, walkPhys, walkWritable } from './paging';
+import { hostAddress, loadHost, mmioRead, mmioWrite, pageMap, storeHost } from './physical';
+import { canonical, cpl, faulted, raise, raiseGp0, raisePageFault, raiseSelector, systemMask } from './state';
+
+const PAGE: u64 = ~0xfff;
+
+/** How resolve() found a page. */
+export const enum Found {
+  FAULT = 0,
+  /** resolvedHost is the byte's address in the shared memory. */
+  PLAIN = 1,
+  /** resolvedPhys is its physical address. */
+  MMIO = 2,
+  /** For writes: plain, but the page holds decoded code; both are set. */
+  CODE = 3,
+}
+
+export let resolvedHost: u32 = 0;
+export let resolvedPhys: u64 = 0;
+
+// @ts-ignore: decorator
+@inline function entryOf(tlb: u32, va: u64): u32 {
+  return tlb + ((<u32>(va >> 12) & (Tlb.ENTRIES - 1)) << 5);
+}
+
+// @ts-ignore: decorator
+@inline function tlbOf(cpu: u32, user: bool): u32 {
+  return user ? cpu + Cpu.TLB_USER : cpu + Cpu.TLB_SUPERVISOR;
+}
+
+// @ts-ignore: decorator
+@inline function invalidate(entry: u32): void {
+  store<u64>(entry, Tlb.INVALID, Tlb.TAG_READ);
+  store<u64>(entry, Tlb.INVALID, Tlb.TAG_WRITE);
+  store<u64>(entry, Tlb.INVALID, Tlb.TAG_EXECUTE);
+}
+
+/** Get an entry ready for a page found by walk(): tags of another page or another translation go. */
+function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
+  const entry = entryOf(tlbOf(cpu, user), va);
+  const page = va & PAGE;
+  const same = load<u64>(entry, Tlb.TAG_READ) == page || load<u64>(entry, Tlb.TAG_WRITE) == page || load<u64>(entry, Tlb.TAG_EXECUTE) == page;
+  if (!same || load<u32>(entry, Tlb.ADDEND) != addend) {
+    invalidate(entry);
+    store<u32>(entry, addend, Tlb.ADDEND);
+  }
+  store<u8>(cpu + (<u32>(va >> 12) & (Tlb.ENTRIES - 1)) + (user ? Tlb.ENTRIES : 0), walkLarge, Cpu.TLB_LARGE);
+  if (!walkGlobal) {
+    const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
+    if (count < <u32>Cpu.TLB_JOURNAL_MAX) store<u32>(cpu + 4 + (count << 2), entry, Cpu.TLB_JOURNAL);
+    if (count <= <u32>Cpu.TLB_JOURNAL_MAX) store<u32>(cpu, count + 1, Cpu.TLB_JOURNAL);
+  }
+  store<u32>(cpu, load<u32>(cpu, Cpu.STAT_TLB_FILLS) + 1, Cpu.STAT_TLB_FILLS);
+  return entry;
+}
+
+/** Translate for a data access of one page, filling the TLB when the page is plain memory. */
+export function resolve(cpu: u32, va: u64, access: u32, user: bool): u32 {
+  const entry = entryOf(tlbOf(cpu, user), va);
+  const page = va & PAGE;
+  const tag = access == Access.WRITE ? load<u64>(entry, Tlb.TAG_WRITE) : load<u64>(entry, Tlb.TAG_READ);
+  if (tag == page) {
+    resolvedHost = <u32>va + load<u32>(entry, Tlb.ADDEND);
+    return Found.PLAIN;
+  }
+  if (!walk(cpu, va, access, user)) {
+    raisePageFault(cpu, va, walkError);
+    return Found.FAULT;
+  }
+  const phys = (walkPhys | (va & 0xfff)) & load<u64>(cpu, Cpu.A20_MASK);
+  const map = pageMap(phys);
+  resolvedPhys = phys;
+  if (!(map & Pmap.READ)) return Found.MMIO;
+  resolvedHost = hostAddress(map, phys);
+  const code = load<u64>(Mem.CODE_CHUNKS + ((<u32>phys >> 12) << 3)) != 0;
+  if (!(user && load<u32>(cpu, Cpu.AC_ACTIVE))) {
+    const filled = claim(cpu, va, user, (map & 0xffff_f000) - <u32>page);
+    store<u64>(filled, page, Tlb.TAG_READ);
+    if (walkWritable && map & Pmap.WRITE && !code) store<u64>(filled, page, Tlb.TAG_WRITE);
+  }
+  if (access == Access.WRITE) {
+    if (!(map & Pmap.WRITE)) return Found.MMIO;
+    if (code) return Found.CODE;
+  }
+  return Found.PLAIN;
+}
+
+/** Alignment check, SDM volume 3, section 6.15 interrupt 17; only for accesses made with CPL 3's rights. */
+// @ts-ignore: decorator
+@inline function misaligned(cpu: u32, va: u64, size: u32, user: bool): bool {
+  if (!user || !load<u32>(cpu, Cpu.AC_ACTIVE) || !(<u32>va & (size - 1))) return false;
+  raise(cpu, Vector.AC);
+  store<u32>(cpu, 1, Cpu.FAULT_HAS_ERROR);
+  return true;
+}
+
+/** After a write to a page that holds decoded code. */
+function codeWritten(cpu: u32, phys: u64, size: u32): void {
+  const first = (<u32>phys & 0xfff) >> 6;
+  const last = ((<u32>phys & 0xfff) + size - 1) >> 6;
+  const touched = (<u64>1 << first) | (<u64>1 << last);
+  if (load<u64>(Mem.CODE_CHUNKS + ((<u32>phys >> 12) << 3)) & touched) {
+    hostInvalidateCode(cpu, <u32>phys >> 12);
+    atomic.store<u32>(cpu, 1, Cpu.EXIT_REQUEST);
+  }
+}
+
+// @ts-ignore: decorator
+@inline function crosses(va: u64, size: u32): bool {
+  return (<u32>va & 0xfff) + size > 0x1000;
+}
+
+// @ts-ignore: decorator
+@inline function canonicalRange(va: u64, size: u32): bool {
+  return canonical(va) && canonical(va + (size - 1));
+}
+
+/** Read with the rights of one privilege. 0 with a fault pending when it may not be. */
+function readData(cpu: u32, va: u64, size: u32, user: bool, mask: u64): u64 {
+  if (!canonicalRange(va, size)) {
+    raiseGp0(cpu);
+    return 0;
+  }
+  const found = resolve(cpu, va, Access.READ, user);
+  if (!found) return 0;
+  if (!crosses(va, size)) {
+    if (misaligned(cpu, va, size, user)) return 0;
+    return found == Found.PLAIN ? loadHost(resolvedHost, size) : mmioRead(cpu, resolvedPhys, size);
+  }
+  const host1 = resolvedHost;
+  const phys1 = resolvedPhys;
+  const head: u32 = 0x1000 - (<u32>va & 0xfff);
+  const found2 = resolve(cpu, (va + head) & mask, Access.READ, user);
+  if (!found2 || misaligned(cpu, va, size, user)) return 0;
+  const host2 = resolvedHost;
+  const phys2 = resolvedPhys;
+  let value: u64 = 0;
+  for (let i: u32 = 0; i < size; i++) {
+    let byte: u64;
+    if (i < head) byte = found == Found.PLAIN ? load<u8>(host1 + i) : mmioRead(cpu, phys1 + i, 1);
+    else byte = found2 == Found.PLAIN ? load<u8>(host2 + (i - head)) : mmioRead(cpu, phys2 + (i - head), 1);
+    value |= byte << (i << 3);
+  }
+  return value;
+}
+
+function writeByte(cpu: u32, found: u32, host: u32, phys: u64, value: u64): void {
+  if (found == Found.MMIO) {
+    mmioWrite(cpu, phys, 1, value & 0xff);
+  } else {
+    store<u8>(host, <u8>value);
+    if (found == Found.CODE) codeWritten(cpu, phys, 1);
+  }
+}
+
+/** Write with the rights of one privilege. False: a fault is pending and nothing was written. */
+function writeData(cpu: u32, va: u64, size: u32, value: u64, user: bool, mask: u64): bool {
+  if (!canonicalRange(va, size)) {
+    raiseGp0(cpu);
+    return false;
+  }
+  const found = resolve(cpu, va, Access.WRITE, user);
+  if (!found) return false;
+  if (!crosses(va, size)) {
+    if (misaligned(cpu, va, size, user)) return false;
+    if (found == Found.MMIO) {
+      mmioWrite(cpu, resolvedPhys, size, value);
+    } else {
+      storeHost(resolvedHost, size, value);
+      if (found == Found.CODE) codeWritten(cpu, resolvedPhys, size);
+    }
+    return true;
+  }
+  const host1 = resolvedHost;
+  const phys1 = resolvedPhys;
+  const head: u32 = 0x1000 - (<u32>va & 0xfff);
+  const found2 = resolve(cpu, (va + head) & mask, Access.WRITE, user);
+  if (!found2 || misaligned(cpu, va, size, user)) return false;
+  const host2 = resolvedHost;
+  const phys2 = resolvedPhys;
+  for (let i: u32 = 0; i < size; i++) {
+    const byte = value >> (i << 3);
+    if (i < head) writeByte(cpu, found, host1 + i, phys1 + i, byte);
+    else writeByte(cpu, found2, host2 + (i - head), phys2 + (i - head), byte);
+  }
+  return true;
+}
+
+/** Check every page of a range for an access. */
+function probe(cpu: u32, va: u64, length: u32, access: u32, user: bool, mask: u64): bool {
+  if (!canonicalRange(va, length)) {
+    raiseGp0(cpu);
+    return false;
+  }
+  if (!resolve(cpu, va, access, user)) return false;
+  const pages = ((<u32>va & 0xfff) + length - 1) >> 12;
+  for (let i: u32 = 1; i <= pages; i++) {
+    if (!resolve(cpu, ((va & PAGE) + (<u64>i << 12)) & mask, access, user)) return false;
+  }
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline function userNow(cpu: u32): bool {
+  return cpl(cpu) == 3;
+}
+
+// @ts-ignore: decorator
+@inline function guestMask(cpu: u32): u64 {
+  return load<u64>(cpu, Cpu.ADDRESS_MASK);
+}
+
+// @ts-ignore: decorator
+@inline function countSlow(cpu: u32): void {
+  store<u32>(cpu, load<u32>(cpu, Cpu.STAT_SLOW) + 1, Cpu.STAT_SLOW);
+}
+
+/** Guest data read at the current privilege, 1, 2, 4 or 8 bytes. 0 with Cpu.FAULT set on a fault. */
+export function read_slow(cpu: u32, va: u64, size: u32): u64 {
+  countSlow(cpu);
+  return readData(cpu, va, size, userNow(cpu), guestMask(cpu));
+}
+
+/** Guest data write at the current privilege. Cpu.FAULT is set on a fault, and then nothing was written. */
+export function write_slow(cpu: u32, va: u64, size: u32, value: u64): void {
+  countSlow(cpu);
+  writeData(cpu, va, size, value, userNow(cpu), guestMask(cpu));
+}
+
+/** The read of a read-modify-write: checked as a write, so that the write after it cannot fault. */
+export function rmw_slow(cpu: u32, va: u64, size: u32): u64 {
+  countSlow(cpu);
+  const user = userNow(cpu);
+  const mask = guestMask(cpu);
+  if (!probe(cpu, va, size, Access.WRITE, user, mask)) return 0;
+  return readData(cpu, va, size, user, mask);
+}
+
+/** As read_slow for operands of the stack segment: non-canonical addresses give #SS(0). */
+export function read_slow_ss(cpu: u32, va: u64, size: u32): u64 {
+  if (!canonicalRange(va, size)) {
+    raiseSelector(cpu, Vector.SS, 0);
+    return 0;
+  }
+  return read_slow(cpu, va, size);
+}
+
+/** As write_slow for operands of the stack segment. */
+export function write_slow_ss(cpu: u32, va: u64, size: u32, value: u64): void {
+  if (!canonicalRange(va, size)) raiseSelector(cpu, Vector.SS, 0);
+  else write_slow(cpu, va, size, value);
+}
+
+/** 16 bytes to Cpu.TMP128. */
+export function read_slow128(cpu: u32, va: u64): void {
+  const low = read_slow(cpu, va, 8);
+  if (faulted(cpu)) return;
+  const high = read_slow(cpu, (va + 8) & guestMask(cpu), 8);
+  if (faulted(cpu)) return;
+  store<u64>(cpu, low, Cpu.TMP128);
+  store<u64>(cpu, high, Cpu.TMP128 + 8);
+}
+
+/** 16 bytes from Cpu.TMP128. */
+export function write_slow128(cpu: u32, va: u64): void {
+  if (!probe_write(cpu, va, 16)) return;
+  write_slow(cpu, va, 8, load<u64>(cpu, Cpu.TMP128));
+  if (faulted(cpu)) return;
+  write_slow(cpu, (va + 8) & guestMask(cpu), 8, load<u64>(cpu, Cpu.TMP128 + 8));
+}
+
+/** 1 if a range of guest memory can be read at the current privilege; else a fault is pending. */
+export function probe_read(cpu: u32, va: u64, length: u32): i32 {
+  return probe(cpu, va, length, Access.READ, userNow(cpu), guestMask(cpu)) ? 1 : 0;
+}
+
+/** 1 if a range of guest memory can be written at the current privilege; else a fault is pending. */
+export function probe_write(cpu: u32, va: u64, length: u32): i32 {
+  return probe(cpu, va, length, Access.WRITE, userNow(cpu), guestMask(cpu)) ? 1 : 0;
+}
+
+/**
+ * Where a locked access of 1, 2, 4 or 8 bytes can use WebAssembly's atomics: an address in the shared memory.
+ * 0: a fault is pending. 1: not there (device memory, misaligned, page with decoded code): use rmw_slow and write_slow.
+ */
+export function lock_address(cpu: u32, va: u64, size: u32): u32 {
+  if (<u32>va & (size - 1)) return probe_write(cpu, va, size) ? 1 : 0;
+  if (!canonical(va)) {
+    raiseGp0(cpu);
+    return 0;
+  }
+  const found = resolve(cpu, va, Access.WRITE, userNow(cpu));
+  if (!found) return 0;
+  return found == Found.PLAIN ? resolvedHost : 1;
+}
+
+/** Read by the CPU itself (descriptor tables, TSS): supervisor rights whatever the CPL. */
+export function sysRead(cpu: u32, va: u64, size: u32): u64 {
+  const address = va & systemMask(cpu);
+  const entry = entryOf(cpu + Cpu.TLB_SUPERVISOR, address);
+  if (((address + size - 1) & PAGE) == load<u64>(entry, Tlb.TAG_READ)) return loadHost(<u32>address + load<u32>(entry, Tlb.ADDEND), size);
+  return readData(cpu, address, size, false, systemMask(cpu));
+}
+
+export function sysWrite(cpu: u32, va: u64, size: u32, value: u64): bool {
+  return writeData(cpu, va & systemMask(cpu), size, value, false, systemMask(cpu));
+}
+
+/** Read with the rights of a CPL that need not be the current one: stacks during transfers. */
+export function readAs(cpu: u32, va: u64, size: u32, user: bool, mask: u64): u64 {
+  return readData(cpu, va, size, user, mask);
+}
+
+export function writeAs(cpu: u32, va: u64, size: u32, value: u64, user: bool, mask: u64): bool {
+  return writeData(cpu, va, size, value, user, mask);
+}
+
+/**
+ * Translate for instruction fetch at the current privilege and set TAG_EXECUTE (the caller sets CODE_MAP).
+ * Returns the physical page number (A20 applied), or 0xffffffff with a fault pending.
+ * No entry is made for pages that are not plain memory.
+ */
+export function fetch_page(cpu: u32, linear: u64): u32 {
+  if (!canonical(linear)) {
+    raiseGp0(cpu);
+    return 0xffff_ffff;
+  }
+  const user = userNow(cpu);
+  if (!walk(cpu, linear, Access.EXECUTE, user)) {
+    raisePageFault(cpu, linear, walkError);
+    return 0xffff_ffff;
+  }
+  const phys = walkPhys & load<u64>(cpu, Cpu.A20_MASK);
+  const map = pageMap(phys);
+  if (map & Pmap.READ) {
+    const page = linear & PAGE;
+    const entry = claim(cpu, linear, user, (map & 0xffff_f000) - <u32>page);
+    store<u64>(entry, page, Tlb.TAG_EXECUTE);
+  }
+  return <u32>(phys >> 12);
+}
+
+/** Empty both TLBs; with keepGlobal only what a CR3 write drops. */
+export function tlb_flush(cpu: u32, keepGlobal: i32): void {
+  const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
+  if (keepGlobal && count <= <u32>Cpu.TLB_JOURNAL_MAX) {
+    for (let i: u32 = 0; i < count; i++) invalidate(load<u32>(cpu + 4 + (i << 2), Cpu.TLB_JOURNAL));
+  } else {
+    const end = cpu + Cpu.TLB_SUPERVISOR + 2 * Tlb.ENTRIES * Tlb.ENTRY_SIZE;
+    for (let entry: u32 = cpu + Cpu.TLB_SUPERVISOR; entry < end; entry += Tlb.ENTRY_SIZE) invalidate(entry);
+    memory.fill(cpu + Cpu.TLB_LARGE, 0, 2 * Tlb.ENTRIES);
+  }
+  store<u32>(cpu, 0, Cpu.TLB_JOURNAL);
+}
+
+/** The linear page of an entry, from whichever tag is valid; Tlb.INVALID when none is. */
+function pageOf(entry: u32): u64 {
+  let tag = load<u64>(entry, Tlb.TAG_READ);
+  if (tag & Tlb.INVALID) tag = load<u64>(entry, Tlb.TAG_WRITE);
+  if (tag & Tlb.INVALID) tag = load<u64>(entry, Tlb.TAG_EXECUTE);
+  return tag;
+}
+
+/** INVLPG: forget one page in both TLBs, and all of a large page that contains it. */
+export function tlb_flush_page(cpu: u32, va: u64): void {
+  const page = va & PAGE;
+  // Entries of a 4 MiB page (the largest usual one) lie in 1,024 neighbouring slots; of a 1 GiB page, anywhere.
+  const huge = (load<u32>(cpu, Cpu.FEATURES) & Feature.PAGE1G) != 0;
+  const first: u32 = huge ? 0 : <u32>(va >> 12) & (Tlb.ENTRIES - 1) & ~1023;
+  const end: u32 = huge ? Tlb.ENTRIES : first + 1024;
+  for (let which: u32 = 0; which < 2; which++) {
+    const tlb = cpu + Cpu.TLB_SUPERVISOR + which * (Tlb.ENTRIES * Tlb.ENTRY_SIZE);
+    const entry = entryOf(tlb, va);
+    if (pageOf(entry) == page) invalidate(entry);
+    const classes = cpu + Cpu.TLB_LARGE + which * Tlb.ENTRIES;
+    for (let i = first; i < end; i += 8) {
+      if (!load<u64>(classes + i)) continue;
+      for (let j = i; j < i + 8; j++) {
+        const size = <u32>load<u8>(classes + j);
+        if (!size) continue;
+        const other = pageOf(tlb + (j << 5));
+        if (!(other & Tlb.INVALID) && (other ^ page) >> (size == 3 ? 30 : 20 + size) == 0) invalidate(tlb + (j << 5));
+      }
+    }
+  }
+}
+
+/** A physical page became code: no write may pass by the slow path. */
+export function tlb_forget_writes(cpu: u32, physicalPage: u32): void {
+  const host = pageMap(<u64>physicalPage << 12) & 0xffff_f000;
+  const end = cpu + Cpu.TLB_SUPERVISOR + 2 * Tlb.ENTRIES * Tlb.ENTRY_SIZE;
+  for (let entry: u32 = cpu + Cpu.TLB_SUPERVISOR; entry < end; entry += Tlb.ENTRY_SIZE) {
+    const tag = load<u64>(entry, Tlb.TAG_WRITE);
+    if (!(tag & Tlb.INVALID) && <u32>tag + load<u32>(entry, Tlb.ADDEND) == host) store<u64>(entry, Tlb.INVALID, Tlb.TAG_WRITE);
+  }
+}
+
+/** Clear all execute tags of one TLB. */
+export function forgetExecute(tlb: u32): void {
+  const end = tlb + Tlb.ENTRIES * Tlb.ENTRY_SIZE;
+  for (let entry: u32 = tlb; entry < end; entry += Tlb.ENTRY_SIZE) store<u64>(entry, Tlb.INVALID, Tlb.TAG_EXECUTE);
+}
+
+/** Clear all execute tags of the current privilege's TLB. */
+export function tlb_forget_execute(cpu: u32): void {
+  forgetExecute(load<u32>(cpu, Cpu.TLB));
+}
+
+/** Clear the read and write tags of the user TLB, so that alignment checks see every access. */
+export function forgetUserData(cpu: u32): void {
+  const start = cpu + Cpu.TLB_USER;
+  for (let entry: u32 = start; entry < start + Tlb.ENTRIES * Tlb.ENTRY_SIZE; entry += Tlb.ENTRY_SIZE) {
+    store<u64>(entry, Tlb.INVALID, Tlb.TAG_READ);
+    store<u64>(entry, Tlb.INVALID, Tlb.TAG_WRITE);
+  }
+}
