@@ -1,0 +1,158 @@
+// Arithmetic on 128-bit unsigned integers, held as two u64 (high, low).
+// Functions return the high half; the low half, or the remainder, is left in Wide's fields.
+// (Long division: D. Knuth, The Art of Computer Programming, volume 2, 4.3.1, algorithm D with two 32-bit digits.)
+
+/** Second results. WebAssembly globals, so private to each instance. */
+export class Wide {
+  /** Low 64 bits of the last 128-bit result. */
+  static lo: u64 = 0;
+  /** Remainder of the last division. */
+  static rem: u64 = 0;
+}
+
+const LOW: u64 = 0xffff_ffff;
+
+/** a * b; returns bits 127:64, Wide.lo = bits 63:0. */
+export function mul64(a: u64, b: u64): u64 {
+  const al = a & LOW;
+  const ah = a >> 32;
+  const bl = b & LOW;
+  const bh = b >> 32;
+  const ll = al * bl;
+  const lh = al * bh;
+  const hl = ah * bl;
+  const middle = (ll >> 32) + (lh & LOW) + (hl & LOW);
+  Wide.lo = (middle << 32) | (ll & LOW);
+  return ah * bh + (lh >> 32) + (hl >> 32) + (middle >> 32);
+}
+
+/** (high:low) / d for a d with bit 63 set and high < d; Wide.rem = remainder. */
+export function div64(high: u64, low: u64, d: u64): u64 {
+  const dh = d >> 32;
+  const dl = d & LOW;
+
+  let q1 = high / dh;
+  let r = high % dh;
+  const next = low >> 32;
+  while (q1 > LOW || q1 * dl > ((r << 32) | next)) {
+    q1--;
+    r += dh;
+    if (r > LOW) break;
+  }
+  const middle = ((high << 32) | next) - q1 * d;
+
+  let q0 = middle / dh;
+  r = middle % dh;
+  const last = low & LOW;
+  while (q0 > LOW || q0 * dl > ((r << 32) | last)) {
+    q0--;
+    r += dh;
+    if (r > LOW) break;
+  }
+  Wide.rem = ((middle << 32) | last) - q0 * d;
+  return (q1 << 32) + q0;
+}
+
+/** (high:low) >> count, bits shifted out are ORed into bit 0 ("jamming", so that rounding still sees them). */
+export function shiftRightJam(high: u64, low: u64, count: i32): u64 {
+  if (count == 0) {
+    Wide.lo = low;
+    return high;
+  }
+  if (count < 64) {
+    const lost = low << (64 - count);
+    Wide.lo = (high << (64 - count)) | (low >> count) | u64(lost != 0);
+    return high >> count;
+  }
+  if (count == 64) {
+    Wide.lo = high | u64(low != 0);
+    return 0;
+  }
+  if (count < 128) {
+    const lost = (high << (128 - count)) | low;
+    Wide.lo = (high >> (count - 64)) | u64(lost != 0);
+    return 0;
+  }
+  Wide.lo = u64((high | low) != 0);
+  return 0;
+}
+
+/** (high:low) >> count, bits shifted out are dropped. */
+export function shiftRight(high: u64, low: u64, count: i32): u64 {
+  if (count == 0) {
+    Wide.lo = low;
+    return high;
+  }
+  if (count < 64) {
+    Wide.lo = (high << (64 - count)) | (low >> count);
+    return high >> count;
+  }
+  Wide.lo = count < 128 ? high >> (count - 64) : 0;
+  return 0;
+}
+
+/** (high:low) << count for a count below 128. */
+export function shiftLeft(high: u64, low: u64, count: i32): u64 {
+  if (count == 0) {
+    Wide.lo = low;
+    return high;
+  }
+  if (count < 64) {
+    Wide.lo = low << count;
+    return (high << count) | (low >> (64 - count));
+  }
+  Wide.lo = 0;
+  return low << (count - 64);
+}
+
+/** Leading zero bits of (high:low); 128 for zero. */
+@inline
+export function clz128(high: u64, low: u64): i32 {
+  return high != 0 ? i32(clz(high)) : 64 + i32(clz(low));
+}
+
+/** Bits 255:128 of the product of two 128-bit numbers, too small by less than 3 in its last place. */
+export function mul128(ah: u64, al: u64, bh: u64, bl: u64): u64 {
+  const top = mul64(ah, bh);
+  let low = Wide.lo;
+  let high = top;
+  const cross1 = mul64(ah, bl);
+  low += cross1;
+  if (low < cross1) high++;
+  const cross2 = mul64(al, bh);
+  low += cross2;
+  if (low < cross2) high++;
+  Wide.lo = low;
+  return high;
+}
+
+/** Square root of (high:low), rounded down, for a high of at least 2^62; Wide.rem: 0 exact, 1 fraction below a half, 2 above. */
+export function sqrt128(high: u64, low: u64): u64 {
+  // 52 correct bits from the host's square root, then one step of Newton's method makes all but the last right.
+  const estimate = Math.sqrt(f64(high)) * 4294967296.0;
+  let root = estimate >= 18446744073709549568.0 ? u64.MAX_VALUE : u64(estimate);
+  let square = mul64(root, root);
+  let errorLow = low - Wide.lo;
+  let errorHigh = i64(high - square - u64(low < Wide.lo));
+  const step = (f64(errorHigh) * 18446744073709551616.0 + f64(errorLow)) / (2.0 * f64(root));
+  const moved = i64(Math.floor(step));
+  if (moved > 0 && root + u64(moved) < root) root = u64.MAX_VALUE;
+  else root += u64(moved);
+  while (true) {
+    square = mul64(root, root);
+    errorLow = low - Wide.lo;
+    errorHigh = i64(high - square - u64(low < Wide.lo));
+    if (errorHigh < 0) {
+      root--;
+      continue;
+    }
+    // The remainder of the right root is at most 2 * root.
+    if (errorHigh > 1 || (errorHigh == 1 && errorLow > root + root && root >> 63 != 0)) {
+      root++;
+      continue;
+    }
+    break;
+  }
+  Wide.rem = errorHigh == 0 && errorLow == 0 ? 0 : errorHigh > 0 || errorLow > root ? 2 : 1;
+  return root;
+}

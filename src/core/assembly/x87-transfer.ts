@@ -1,0 +1,225 @@
+// x87 loads and stores, integer and packed-decimal ones included.
+// Intel SDM, volume 1, 8.3.3 (data transfer instructions), 4.7 (packed BCD), 8.5.1 (invalid operation: what a store writes then).
+//
+// Stores come in two steps, so that a fault of the memory write leaves no trace: x87_store leaves the bits in Cpu.TMP128
+// and says whether to write them; after the write x87_stored commits the flags and pops.
+
+import { Cpu, Status } from '../layout';
+import { Env, Flag, Kind, R, X, invalid, integerOfR, propagateX, noteDenormalX, resultX, roundToInteger, setNormalised } from './softfloat';
+import { pack32, pack64, unpack32, unpack64, unpackInteger } from './softfloat-format';
+import {
+  Fsw, begin, flagsIntoFsw, isEmpty, isMasked, loadX, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
+  writeRegister,
+} from './x87-state';
+
+/** Pushes X, as a load from a format other than the 80-bit one does. */
+function pushX(cpu: u32): i32 {
+  if (!roomToPush(cpu)) {
+    invalid();
+  } else if (!propagateX()) {
+    noteDenormalX();
+    resultX();
+  }
+  if (!stopped()) pushR(cpu);
+  settle(cpu);
+  return Status.NEXT;
+}
+
+/** FLD m32. */
+export function x87_fld_m32(cpu: u32, bits: u64): i32 {
+  begin(cpu);
+  unpack32(u32(bits));
+  return pushX(cpu);
+}
+
+/** FLD m64. */
+export function x87_fld_m64(cpu: u32, bits: u64): i32 {
+  begin(cpu);
+  unpack64(bits);
+  return pushX(cpu);
+}
+
+/** FILD; the integer is sign-extended by the caller. */
+export function x87_fild(cpu: u32, value: i64): i32 {
+  begin(cpu);
+  unpackInteger(value);
+  return pushX(cpu);
+}
+
+/** FLD m80: any bits, no exception but the stack's. */
+export function x87_fld_m80(cpu: u32, significand: u64, signExponent: u64): i32 {
+  begin(cpu);
+  if (roomToPush(cpu)) {
+    setTop(cpu, physical(cpu, 7));
+    writeRegister(cpu, 0, significand, u32(signExponent));
+  } else {
+    invalid();
+    if (!stopped()) pushR(cpu);
+    settle(cpu);
+  }
+  return Status.NEXT;
+}
+
+/** FLD ST(i). */
+export function x87_fld_st(cpu: u32, i: u32): i32 {
+  begin(cpu);
+  const room = roomToPush(cpu);
+  if (room && !isEmpty(cpu, i)) {
+    const source = st(cpu, i);
+    const significand = load<u64>(source);
+    const signExponent = load<u16>(source, 8);
+    setTop(cpu, physical(cpu, 7));
+    writeRegister(cpu, 0, significand, signExponent);
+    return Status.NEXT;
+  }
+  stackUnderflow();
+  if (!stopped()) pushR(cpu);
+  settle(cpu);
+  return Status.NEXT;
+}
+
+/** FBLD: 18 decimal digits and a sign. */
+export function x87_fbld(cpu: u32, digits: u64, signAndDigits: u64): i32 {
+  begin(cpu);
+  let value = (signAndDigits >> 4 & 15) * 10 + (signAndDigits & 15);
+  for (let shift = 60; shift >= 0; shift -= 4) value = value * 10 + ((digits >> u64(shift)) & 15);
+  if (!roomToPush(cpu)) invalid();
+  else setNormalised(u32(signAndDigits >> 15) & 1, 63, value, 0);
+  if (!stopped()) pushR(cpu);
+  settle(cpu);
+  return Status.NEXT;
+}
+
+/** FST ST(i), FSTP ST(i). */
+export function x87_fst_st(cpu: u32, i: u32, pops: u32): i32 {
+  begin(cpu);
+  if (isEmpty(cpu, 0)) {
+    stackUnderflow();
+    if (isMasked(Flag.IE)) {
+      writeRegister(cpu, i, 0xc000_0000_0000_0000, 0xffff);
+      if (pops) pop(cpu);
+    }
+    settle(cpu);
+    return Status.NEXT;
+  }
+  const source = st(cpu, 0);
+  writeRegister(cpu, i, load<u64>(source), load<u16>(source, 8));
+  if (pops) pop(cpu);
+  return Status.NEXT;
+}
+
+/** What x87_store makes of ST(0). */
+export const enum X87Store {
+  M32 = 0,
+  M64 = 1,
+  M80 = 2,
+  I16 = 3,
+  I32 = 4,
+  I64 = 5,
+  I16_TRUNCATE = 6,
+  I32_TRUNCATE = 7,
+  I64_TRUNCATE = 8,
+  BCD = 9,
+}
+
+function storeInteger(cpu: u32, bits: i32, empty: bool): void {
+  let value: i64;
+  if (empty || X.kind >= Kind.INFINITE) {
+    Env.flags |= Flag.IE;
+    value = i64.MIN_VALUE;
+  } else {
+    resultX();
+    roundToInteger();
+    value = integerOfR(bits);
+  }
+  if (Env.flags & Flag.IE) {
+    // Integer indefinite: the most negative number of the size.
+    Env.flags &= ~Flag.PE;
+    Env.roundedUp = false;
+    value = i64(-1) << (bits - 1);
+  }
+  store<i64>(cpu, value, Cpu.TMP128);
+}
+
+function storeDecimal(cpu: u32, empty: bool): void {
+  let magnitude: u64 = 0;
+  if (empty || X.kind >= Kind.INFINITE) {
+    Env.flags |= Flag.IE;
+  } else {
+    resultX();
+    roundToInteger();
+    if (R.kind == Kind.FINITE) {
+      if (R.exp < 60) magnitude = R.hi >> (63 - R.exp);
+      if (R.exp >= 60 || magnitude > 999_999_999_999_999_999) Env.flags |= Flag.IE;
+    }
+  }
+  if (Env.flags & Flag.IE) {
+    Env.flags &= ~Flag.PE;
+    Env.roundedUp = false;
+    store<u64>(cpu, 0xc000_0000_0000_0000, Cpu.TMP128);
+    store<u64>(cpu, 0xffff, Cpu.TMP128 + 8);
+    return;
+  }
+  let low: u64 = 0;
+  for (let shift: u64 = 0; shift < 64; shift += 4) {
+    low |= (magnitude % 10) << shift;
+    magnitude /= 10;
+  }
+  store<u64>(cpu, low, Cpu.TMP128);
+  store<u64>(cpu, (u64(X.sign) << 15) | (magnitude / 10 << 4) | (magnitude % 10), Cpu.TMP128 + 8);
+}
+
+/**
+ * First step of FST, FSTP, FIST, FISTP, FISTTP and FBSTP to memory. 1: write the bits in Cpu.TMP128 (4, 8, 10, 2, 4 or 8 bytes), then
+ * call x87_stored. 0: an unmasked exception forbids the store; the flags are set, and the instruction is done.
+ */
+export function x87_store(cpu: u32, what: u32): i32 {
+  const before = load<u32>(cpu, Cpu.FSW);
+  begin(cpu);
+  const empty = isEmpty(cpu, 0);
+  if (empty) Env.flags |= Flag.IE | Fsw.SF;
+  loadX(cpu, 0);
+  switch (what) {
+    case X87Store.M32:
+    case X87Store.M64:
+      if (empty) stackUnderflow();
+      else if (!propagateX()) resultX();
+      Env.wrap = false;
+      store<u64>(cpu, what == X87Store.M32 ? u64(pack32()) : pack64(), Cpu.TMP128);
+      break;
+    case X87Store.M80: {
+      const source = st(cpu, 0);
+      store<u64>(cpu, empty ? 0xc000_0000_0000_0000 : load<u64>(source), Cpu.TMP128);
+      store<u64>(cpu, empty ? 0xffff : u64(load<u16>(source, 8)), Cpu.TMP128 + 8);
+      break;
+    }
+    case X87Store.I16_TRUNCATE:
+    case X87Store.I32_TRUNCATE:
+    case X87Store.I64_TRUNCATE:
+      Env.rounding = 3;
+      storeInteger(cpu, 16 << (what - X87Store.I16_TRUNCATE), empty);
+      break;
+    case X87Store.BCD:
+      storeDecimal(cpu, empty);
+      break;
+    default:
+      storeInteger(cpu, 16 << (what - X87Store.I16), empty);
+      break;
+  }
+  if (Env.flags & ~Env.masks & (Flag.BEFORE | Flag.OE | Flag.UE)) {
+    if (Env.flags & Flag.BEFORE) Env.roundedUp = false;
+    settle(cpu);
+    return 0;
+  }
+  // C1 was cleared by begin(), too early: the write may still fault.
+  store<u32>(cpu, flagsIntoFsw(load<u32>(cpu, Cpu.FSW)) | (Env.roundedUp ? Fsw.C1 : 0), Cpu.TMP128B);
+  store<u32>(cpu, before, Cpu.FSW);
+  return 1;
+}
+
+/** Second step, after the write. */
+export function x87_stored(cpu: u32, pops: u32): i32 {
+  store<u32>(cpu, load<u32>(cpu, Cpu.TMP128B), Cpu.FSW);
+  if (pops) pop(cpu);
+  return Status.NEXT;
+}
