@@ -198,13 +198,13 @@ export class Decoder {
       break;
     }
     this.modrm = modrm;
-    this.isMemory = modrm >= 0 && modrm < 0xc0;
     this.addressSize = is64 ? (addressPrefix ? 32 : 64) : (mode === 32) !== addressPrefix ? 32 : 16;
     if (!definition) {
       // The length of an undefined opcode is not architectural; #UD is raised at its start.
       return DecodeResult.INVALID;
     }
     this.definition = definition;
+    this.isMemory = modrm >= 0 && modrm < 0xc0 && !definition.ignoresMod;
     this.operandSize = is64
       ? definition.f64 || rex & 8
         ? 64
@@ -216,6 +216,8 @@ export class Decoder {
       : (mode === 32) !== (opPrefix && definition.prefix !== 0x66)
         ? 32
         : 16;
+    // MOV to and from control and debug registers takes ModRM.rm as a register whatever ModRM.mod says.
+    if (definition.operands.length === 2 && (definition.operands[0].method === 'R' || definition.operands[1].method === 'R')) this.isMemory = false;
     if (this.isMemory) {
       const r = this.addressSize === 16 ? this.memory16() : this.memory32();
       if (r !== DecodeResult.OK) return r;
@@ -316,7 +318,8 @@ export class Decoder {
         this.memoryOperand(n, bits);
         return DecodeResult.OK;
       case 'S':
-        if ((reg & 7) > 5) return DecodeResult.INVALID;
+        // CS cannot be loaded by MOV.
+        if ((reg & 7) > 5 || (n === 0 && (reg & 7) === 1)) return DecodeResult.INVALID;
         this.register(n, OperandClass.SEGMENT, reg & 7, 16);
         return DecodeResult.OK;
       case 'C': {
@@ -333,6 +336,7 @@ export class Decoder {
         this.register(n, OperandClass.XMM, reg, bits);
         return DecodeResult.OK;
       case 'U':
+        if (this.isMemory) return DecodeResult.INVALID;
         this.register(n, OperandClass.XMM, rm, bits);
         return DecodeResult.OK;
       case 'W':
@@ -343,6 +347,7 @@ export class Decoder {
         this.register(n, OperandClass.MMX, reg & 7, bits);
         return DecodeResult.OK;
       case 'N':
+        if (this.isMemory) return DecodeResult.INVALID;
         this.register(n, OperandClass.MMX, rm & 7, bits);
         return DecodeResult.OK;
       case 'Q':
