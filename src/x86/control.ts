@@ -114,26 +114,26 @@ const bound: Meaning = (i, b) => {
 
 export function defineControl(t: InstructionTable): void {
   CONDITIONS.forEach((name, cc) => {
-    t.op(0x70 + cc, `j${name}`, 'Jb', jcc(cc), { f64: true, hot: true });
-    t.op(0x0f80 + cc, `j${name}`, 'Jz', jcc(cc), { f64: true, hot: true });
+    t.op(0x70 + cc, `j${name}`, 'Jb', jcc(cc), { f64: true, suffix: true, hot: true });
+    t.op(0x0f80 + cc, `j${name}`, 'Jz', jcc(cc), { f64: true, suffix: true, hot: true });
   });
-  t.op(0xeb, 'jmp', 'Jb', jumpShort, { f64: true, hot: true, ends: true });
-  t.op(0xe9, 'jmp', 'Jz', jumpShort, { f64: true, hot: true, ends: true });
+  t.op(0xeb, 'jmp', 'Jb', jumpShort, { suffix: true, f64: true, hot: true, ends: true });
+  t.op(0xe9, 'jmp', 'Jz', jumpShort, { suffix: true, f64: true, hot: true, ends: true });
   t.op(0xff, 'jmp', 'Ev', jumpIndirect, { ext: 4, f64: true, hot: true, ends: true, readOnly: true });
-  t.op(0xe8, 'call', 'Jz', callRelative, { f64: true, hot: true, ends: true, stack: true });
+  t.op(0xe8, 'call', 'Jz', callRelative, { suffix: true, f64: true, hot: true, ends: true, stack: true });
   t.op(0xff, 'call', 'Ev', callIndirect, { ext: 2, f64: true, hot: true, ends: true, stack: true, readOnly: true });
-  t.op(0xc3, 'ret', '', ret, { f64: true, hot: true, ends: true, stack: true });
-  t.op(0xc2, 'ret', 'Iw', retPop, { f64: true, hot: true, ends: true, stack: true });
-  t.op(0xe0, 'loopne', 'Jb', loopne, { f64: true, string: true });
-  t.op(0xe1, 'loope', 'Jb', loope, { f64: true, string: true });
-  t.op(0xe2, 'loop', 'Jb', loop, { f64: true, string: true });
-  t.op(0xe3, 'jcxz', 'Jb', jcxz, { f64: true, string: true });
-  t.op(0x9a, 'call', 'Ap', farDirect('far_call'), { not64: true, ends: true });
-  t.op(0xea, 'jmp', 'Ap', farDirect('far_jmp'), { not64: true, ends: true });
-  t.op(0xff, 'call', 'Mp', farIndirect('far_call'), { ext: 3, mod: 'mem', ends: true, readOnly: true });
-  t.op(0xff, 'jmp', 'Mp', farIndirect('far_jmp'), { ext: 5, mod: 'mem', ends: true, readOnly: true });
-  t.op(0xcb, 'retf', '', farReturn, { ends: true });
-  t.op(0xca, 'retf', 'Iw', farReturnPop, { ends: true });
+  t.op(0xc3, 'ret', '', ret, { suffix: true, f64: true, hot: true, ends: true, stack: true });
+  t.op(0xc2, 'ret', 'Iw', retPop, { suffix: true, f64: true, hot: true, ends: true, stack: true });
+  t.op(0xe0, 'loopne', 'Jb', loopne, { suffix: true, f64: true, string: true });
+  t.op(0xe1, 'loope', 'Jb', loope, { suffix: true, f64: true, string: true });
+  t.op(0xe2, 'loop', 'Jb', loop, { suffix: true, f64: true, string: true });
+  t.op(0xe3, 'jcxz', 'Jb', jcxz, { suffix: true, f64: true, string: true });
+  t.op(0x9a, 'call far', 'Ap', farDirect('far_call'), { suffix: true, not64: true, ends: true });
+  t.op(0xea, 'jmp far', 'Ap', farDirect('far_jmp'), { suffix: true, not64: true, ends: true });
+  t.op(0xff, 'call far', 'Mp', farIndirect('far_call'), { ext: 3, mod: 'mem', ends: true, readOnly: true });
+  t.op(0xff, 'jmp far', 'Mp', farIndirect('far_jmp'), { ext: 5, mod: 'mem', ends: true, readOnly: true });
+  t.op(0xcb, 'retf', '', farReturn, { suffix: true, ends: true });
+  t.op(0xca, 'retf', 'Iw', farReturnPop, { suffix: true, ends: true });
   t.op(0xcf, 'iret', '', iret, { ends: true, names: ['iret', 'iretd', 'iretq'] });
   t.op(0xcc, 'int3', '', int3, { ends: true });
   t.op(0xcd, 'int', 'Ib', intN, { ends: true });

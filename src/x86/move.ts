@@ -104,7 +104,6 @@ const cmpxchgWide =
 
 const movToSegment: Meaning = (i, b) => {
   const segment = b.let(b.shrU(b.sub(i.dst.registerOffset(), Cpu.SEG), 5));
-  b.raiseIf(b.eq(segment, (Cpu.CS - Cpu.SEG) / Cpu.SEG_SIZE), Vector.UD);
   b.coreStatus('load_segment', segment, b.let(b.wrap(i.src.read())));
 };
 
@@ -147,8 +146,8 @@ export function defineMove(t: InstructionTable): void {
   t.op(0x8d, 'lea', 'Gv,M', lea, { hot: true, addressOnly: true });
   t.op(0x86, 'xchg', 'Eb,Gb', xchg, { lock: true, implicitLock: true });
   t.op(0x87, 'xchg', 'Ev,Gv', xchg, { lock: true, implicitLock: true });
-  t.op(0x90, 'pause', '', nop, { prefix: 0xf3 });
-  // 90 is XCHG EAX, EAX by its place, but must not clear the upper half of RAX.
+  // 90 is XCHG EAX, EAX by its place, but must not clear the upper half of RAX. With REX.B it is XCHG, F3 or not.
+  t.op(0x90, 'pause', '', nop, { prefix: 0xf3, b: 0 });
   t.op(0x90, 'nop', '', nop, { b: 0, hot: true });
   t.op8(0x90, 'xchg', 'Zv,rAX', xchg);
   CONDITIONS.forEach((name, cc) => {
@@ -184,5 +183,6 @@ export function defineMove(t: InstructionTable): void {
   t.op(0x0f18, 'nop', 'Ev', nop, { readOnly: true });
   t.op(0x0f0d, 'prefetchw', 'Mb', nop, { ext: 1, mod: 'mem', readOnly: true });
   t.op(0x0f0d, 'prefetch', 'Mb', nop, { mod: 'mem', readOnly: true });
+  t.op(0x0f0d, 'nop', 'Ev,Gv', nop, { mod: 'reg', readOnly: true });
 }
 

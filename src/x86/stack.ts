@@ -46,8 +46,8 @@ const leave: Meaning = (i, b) => b.leave(i.size);
 export function defineStack(t: InstructionTable): void {
   t.op8(0x50, 'push', 'Zv', push, { d64: true, stack: true, hot: true });
   t.op8(0x58, 'pop', 'Zv', pop, { d64: true, stack: true, hot: true });
-  t.op(0x68, 'push', 'Iz', push, { d64: true, stack: true, hot: true });
-  t.op(0x6a, 'push', 'SXb', push, { d64: true, stack: true, hot: true });
+  t.op(0x68, 'push', 'Iz', push, { suffix: true, d64: true, stack: true, hot: true });
+  t.op(0x6a, 'push', 'SXb', push, { suffix: true, d64: true, stack: true, hot: true });
   t.op(0xff, 'push', 'Ev', push, { ext: 6, d64: true, stack: true, hot: true, readOnly: true });
   t.op(0x8f, 'pop', 'Ev', pop, { ext: 0, d64: true, stack: true, popToMemory: true });
   const segments: [number, number, string, boolean][] = [
@@ -59,14 +59,14 @@ export function defineStack(t: InstructionTable): void {
     [0x0fa8, Cpu.GS, 'gs', false],
   ];
   for (const [opcode, segment, name, legacy] of segments) {
-    t.op(opcode, `push ${name}`, '', pushSegment(segment), { d64: true, stack: true, not64: legacy });
-    if (segment !== Cpu.CS) t.op(opcode + 1, `pop ${name}`, '', popSegment(segment), { d64: true, stack: true, not64: legacy, resync: true });
+    t.op(opcode, `push ${name}`, '', pushSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy });
+    if (segment !== Cpu.CS) t.op(opcode + 1, `pop ${name}`, '', popSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy, resync: true });
   }
   t.op(0x60, 'pusha', '', pusha, { not64: true, names: ['pusha', 'pushad', 'pushad'] });
   t.op(0x61, 'popa', '', popa, { not64: true, names: ['popa', 'popad', 'popad'] });
   t.op(0x9c, 'pushf', '', pushf, { d64: true, names: ['pushf', 'pushfd', 'pushfq'] });
   t.op(0x9d, 'popf', '', popf, { d64: true, names: ['popf', 'popfd', 'popfq'], interrupts: 'after' });
-  t.op(0xc8, 'enter', 'Iw,Ib', enter, { d64: true });
-  t.op(0xc9, 'leave', '', leave, { d64: true, stack: true, hot: true });
+  t.op(0xc8, 'enter', 'Iw,Ib', enter, { suffix: true, d64: true });
+  t.op(0xc9, 'leave', '', leave, { suffix: true, d64: true, stack: true, hot: true });
 }
 

@@ -74,7 +74,7 @@ export interface Attributes {
   hot?: boolean;
   /** Where an interrupt may be taken: right after it, or after the instruction that follows. */
   interrupts?: 'after' | 'shadow';
-  /** The size letter for the disassembler where an operand's size cannot be seen otherwise. */
+  /** For the disassembler: the operand size cannot be seen in name and operands, so it says data16 and the like where unusual. */
   suffix?: boolean;
   /** Mnemonics by operand size (16, 32, 64), where they differ (CBW CWDE CDQE). */
   names?: readonly [string, string, string];
@@ -90,6 +90,8 @@ export interface InstructionDefinition extends Attributes {
   readonly operands: readonly OperandSpec[];
   readonly meaning: Meaning;
   readonly hasModRM: boolean;
+  /** ModRM.rm is a register whatever ModRM.mod says (MOV from and to control and debug registers). */
+  readonly ignoresMod: boolean;
 }
 
 const FIXED = new Set(['AL', 'AX', 'EAX', 'RAX', 'CL', 'DX', 'ST0']);
@@ -131,6 +133,7 @@ export class InstructionTable {
         attributes.mod !== undefined ||
         attributes.rm !== undefined ||
         specs.some((s) => MODRM_METHODS.has(s.method)),
+      ignoresMod: attributes.mod === undefined && specs.some((s) => s.method === 'R'),
     };
     this.definitions.push(definition);
     this.byOpcode[map * 256 + definition.opcode].push(definition);
