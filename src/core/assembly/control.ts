@@ -254,14 +254,16 @@ export function sti(cpu: u32): i32 {
 }
 
 /** PUSHF: without VM and RF. In virtual-8086 mode IOPL must be 3. */
-export function pushf(cpu: u32, opsize: u32): i32 {
+export function pushf(cpu: u32, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   if (v86(cpu) && iopl(cpu) < 3) return general(cpu);
   push_general(cpu, get_rflags(cpu) & ~(Rflags.VM | Rflags.RF), opsize);
   return faulted(cpu) ? Status.FAULT : Status.NEXT;
 }
 
 /** POPF. JUMP (to NEXT_RIP) when an interrupt may now be taken, a trap comes, or alignment checks begin or end. */
-export function popf(cpu: u32, opsize: u32): i32 {
+export function popf(cpu: u32, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   if (v86(cpu) && iopl(cpu) < 3) return general(cpu);
   const image = <u32>pop_general(cpu, opsize);
   if (faulted(cpu)) return Status.FAULT;

@@ -16,3 +16,5 @@ export { cpu_init, cpu_reset } from './reset';
 export { port_in, port_out } from './io';
 export { cmps, ins, lods, movs, outs, scas, stos } from './strings';
 export { cmpxchg_wide } from './atomics';
+export { divide_s128, divide_u128 } from './divide';
+export { x87_fwait } from './x87-state';

@@ -347,7 +347,7 @@ export function ltr(cpu: u32, selector: u32): i32 {
   return Status.NEXT;
 }
 
-function loadTable(cpu: u32, va: u64, opsize: u32, baseField: u32): i32 {
+function loadTable(cpu: u32, va: u64, operandBits: u32, baseField: u32): i32 {
   if (cpl(cpu)) {
     raiseGp0(cpu);
     return Status.FAULT;
@@ -357,19 +357,19 @@ function loadTable(cpu: u32, va: u64, opsize: u32, baseField: u32): i32 {
   if (faulted(cpu)) return Status.FAULT;
   let base = read_slow(cpu, (va + 2) & mask, code64(cpu) ? 8 : 4);
   if (faulted(cpu)) return Status.FAULT;
-  if (!code64(cpu) && opsize == 2) base &= 0xff_ffff;
+  if (!code64(cpu) && operandBits == 16) base &= 0xff_ffff;
   store<u64>(cpu + baseField, base);
   store<u64>(cpu + baseField, limit, 8);
   return Status.NEXT;
 }
 
-/** LGDT with the linear address of its operand; opsize in bytes. */
-export function lgdt(cpu: u32, va: u64, opsize: u32): i32 {
-  return loadTable(cpu, va, opsize, Cpu.GDTR_BASE);
+/** LGDT with the linear address of its operand. With an operand size of 16 bits the base has 24. */
+export function lgdt(cpu: u32, va: u64, operandBits: u32): i32 {
+  return loadTable(cpu, va, operandBits, Cpu.GDTR_BASE);
 }
 
-export function lidt(cpu: u32, va: u64, opsize: u32): i32 {
-  return loadTable(cpu, va, opsize, Cpu.IDTR_BASE);
+export function lidt(cpu: u32, va: u64, operandBits: u32): i32 {
+  return loadTable(cpu, va, operandBits, Cpu.IDTR_BASE);
 }
 
 function storeTable(cpu: u32, va: u64, baseField: u32): i32 {
@@ -382,11 +382,11 @@ function storeTable(cpu: u32, va: u64, baseField: u32): i32 {
 }
 
 /** SGDT: 6 bytes, 10 in 64-bit code, whatever the operand size. */
-export function sgdt(cpu: u32, va: u64, opsize: u32): i32 {
+export function sgdt(cpu: u32, va: u64, operandBits: u32): i32 {
   return storeTable(cpu, va, Cpu.GDTR_BASE);
 }
 
-export function sidt(cpu: u32, va: u64, opsize: u32): i32 {
+export function sidt(cpu: u32, va: u64, operandBits: u32): i32 {
   return storeTable(cpu, va, Cpu.IDTR_BASE);
 }
 

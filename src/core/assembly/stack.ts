@@ -1,6 +1,6 @@
 // The stack in every mode: width of the stack pointer, segment limits; PUSH/POP, ENTER/LEAVE, PUSHA/POPA,
 // and the cursor with which transfers build and read their frames.
-// Intel SDM volume 1, section 6.2; volume 2 for each instruction. Sizes in bytes.
+// Intel SDM volume 1, section 6.2; volume 2 for each instruction. Sizes in bytes, operand sizes of instructions in bits.
 
 import { Cpu, SegAttr, Status, Vector } from '../layout';
 import { readAs, probe_write, writeAs } from './memory';
@@ -115,13 +115,13 @@ export function cursorCommit(cpu: u32): void {
   setStackPointer(cpu, cursorPointer, cursorMask);
 }
 
-/** PUSH in any mode. */
+/** PUSH in any mode; size in bytes. */
 export function push_general(cpu: u32, value: u64, size: u32): void {
   cursorCurrent(cpu);
   if (cursorPush(cpu, value, size)) cursorCommit(cpu);
 }
 
-/** POP in any mode; RSP moves only when there was no fault. */
+/** POP in any mode, size in bytes; RSP moves only when there was no fault. */
 export function pop_general(cpu: u32, size: u32): u64 {
   cursorCurrent(cpu);
   const value = cursorPop(cpu, size);
@@ -130,7 +130,8 @@ export function pop_general(cpu: u32, size: u32): u64 {
 }
 
 /** ENTER with its two operands. */
-export function enter(cpu: u32, opsize: u32, allocate: u32, nesting: u32): i32 {
+export function enter(cpu: u32, operandBits: u32, allocate: u32, nesting: u32): i32 {
+  const opsize = operandBits >> 3;
   const level = nesting & 31;
   cursorCurrent(cpu);
   const mask = cursorMask;
@@ -164,7 +165,8 @@ export function setSized(cpu: u32, register: u32, value: u64, size: u32): void {
 }
 
 /** LEAVE in any mode. */
-export function leave_general(cpu: u32, opsize: u32): i32 {
+export function leave_general(cpu: u32, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   cursorCurrent(cpu);
   cursorPointer = load<u64>(cpu, Cpu.RBP) & cursorMask;
   const frame = cursorPop(cpu, opsize);
@@ -175,7 +177,8 @@ export function leave_general(cpu: u32, opsize: u32): i32 {
 }
 
 /** PUSHA: AX CX DX BX SP BP SI DI, SP as it was. */
-export function pusha(cpu: u32, opsize: u32): i32 {
+export function pusha(cpu: u32, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   cursorCurrent(cpu);
   for (let i: u32 = 0; i < 8; i++) {
     if (!cursorPush(cpu, load<u64>(cpu + (i << 3)), opsize)) return Status.FAULT;
@@ -185,7 +188,8 @@ export function pusha(cpu: u32, opsize: u32): i32 {
 }
 
 /** POPA: the stored SP is passed over. */
-export function popa(cpu: u32, opsize: u32): i32 {
+export function popa(cpu: u32, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   cursorCurrent(cpu);
   // All of the frame must be readable before a register changes.
   for (let i: u32 = 0; i < 8; i++) {

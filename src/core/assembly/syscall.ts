@@ -59,8 +59,8 @@ export function syscall(cpu: u32): i32 {
   return Status.JUMP;
 }
 
-/** opsize 8: to 64-bit code, else to 32-bit code. */
-export function sysret(cpu: u32, opsize: u32): i32 {
+/** Operand size 64 bits: to 64-bit code, else to 32-bit code. */
+export function sysret(cpu: u32, operandBits: u32): i32 {
   if (!(load<u32>(cpu, Cpu.EFER) & Efer.SCE)) return invalid(cpu);
   const intel = load<u32>(cpu, Cpu.VENDOR_INTEL) != 0;
   if (intel && !code64(cpu)) return invalid(cpu);
@@ -69,7 +69,7 @@ export function sysret(cpu: u32, opsize: u32): i32 {
   const target = load<u64>(cpu, Cpu.RCX);
   const flags = get_rflags(cpu);
   if (longMode(cpu)) {
-    const to64 = code64(cpu) && opsize == 8;
+    const to64 = code64(cpu) && operandBits == 64;
     // Intel faults here, still in the kernel; AMD faults at the target.
     if (to64 && intel && !canonical(target)) return general(cpu);
     store<u64>(cpu, to64 ? target : target & 0xffff_ffff, Cpu.RIP);
@@ -101,13 +101,13 @@ export function sysenter(cpu: u32): i32 {
   return Status.JUMP;
 }
 
-/** opsize 8: to 64-bit code, else to 32-bit code. */
-export function sysexit(cpu: u32, opsize: u32): i32 {
+/** Operand size 64 bits: to 64-bit code, else to 32-bit code. */
+export function sysexit(cpu: u32, operandBits: u32): i32 {
   const long = longMode(cpu);
   if (long && !load<u32>(cpu, Cpu.VENDOR_INTEL)) return invalid(cpu);
   const selector = load<u32>(cpu, Cpu.SYSENTER_CS) & 0xfffc;
   if (!selector || !(cr0(cpu) & Cr0.PE) || cpl(cpu)) return general(cpu);
-  const to64 = long && opsize == 8;
+  const to64 = long && operandBits == 64;
   const target = load<u64>(cpu, Cpu.RDX);
   const pointer = load<u64>(cpu, Cpu.RCX);
   if (to64 && (!canonical(target) || !canonical(pointer))) return general(cpu);

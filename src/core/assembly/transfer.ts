@@ -1,6 +1,6 @@
 // Far control transfers: JMP, CALL, RET, IRET, call gates.
 // Intel SDM volume 2, "Operation" of each instruction; volume 3, sections 5.8 (privilege) and 20.2 (virtual-8086 mode).
-// Operand sizes in bytes (2, 4, 8). All leave Cpu.RIP at the target and return Status.JUMP, or change nothing and return FAULT.
+// Operand sizes of the instructions in bits (16, 32, 64). All leave Cpu.RIP at the target and return Status.JUMP, or change nothing and return FAULT.
 
 import { Cpu, Rflags, SegAttr, Status, Vector } from '../layout';
 import { get_rflags, set_rflags } from './flags';
@@ -137,7 +137,8 @@ function readGate(cpu: u32, selector: u32, isCall: bool): bool {
 }
 
 /** JMP ptr16:16, ptr16:32, m16:16/32/64. */
-export function far_jmp(cpu: u32, selector: u32, target: u64, opsize: u32): i32 {
+export function far_jmp(cpu: u32, selector: u32, target: u64, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   const offset = target & maskOf(opsize);
   if (!protectedOrV86(cpu) || v86(cpu)) {
     if (offset > limitOf(cpu, Cpu.CS)) return selectorFault(cpu, Vector.GP, 0);
@@ -160,7 +161,8 @@ export function far_jmp(cpu: u32, selector: u32, target: u64, opsize: u32): i32 
 }
 
 /** CALL ptr16:16, ptr16:32, m16:16/32/64; the return address is Cpu.NEXT_RIP. */
-export function far_call(cpu: u32, selector: u32, target: u64, opsize: u32): i32 {
+export function far_call(cpu: u32, selector: u32, target: u64, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   const offset = target & maskOf(opsize);
   const cs = selectorOf(cpu, Cpu.CS);
   const next = load<u64>(cpu, Cpu.NEXT_RIP);
@@ -286,7 +288,8 @@ function commitReturnStack(cpu: u32, selector: u32, pointer: u64): void {
 }
 
 /** RET far, with the number of parameter bytes to drop. */
-export function far_ret(cpu: u32, opsize: u32, popBytes: u32): i32 {
+export function far_ret(cpu: u32, operandBits: u32, popBytes: u32): i32 {
+  const opsize = operandBits >> 3;
   cursorCurrent(cpu);
   const offset = cursorPop(cpu, opsize);
   if (faulted(cpu)) return Status.FAULT;
@@ -323,7 +326,7 @@ export function far_ret(cpu: u32, opsize: u32, popBytes: u32): i32 {
   return Status.JUMP;
 }
 
-/** RFLAGS bits that IRET and POPF may write at a privilege. */
+/** RFLAGS bits that IRET and POPF may write at the current privilege; opsize in bytes. */
 export function writableFlags(cpu: u32, opsize: u32): u32 {
   let bits: u32 = Rflags.ARITHMETIC | Rflags.TF | Rflags.DF | Rflags.NT;
   if (opsize != 2) bits |= Rflags.RF | Rflags.AC | Rflags.ID;
@@ -333,7 +336,8 @@ export function writableFlags(cpu: u32, opsize: u32): u32 {
 }
 
 /** IRET, IRETD, IRETQ. */
-export function iret(cpu: u32, opsize: u32): i32 {
+export function iret(cpu: u32, operandBits: u32): i32 {
+  const opsize = operandBits >> 3;
   const virtual = v86(cpu);
   if (virtual && iopl(cpu) < 3) return selectorFault(cpu, Vector.GP, 0);
   const isProtected = protectedOrV86(cpu) && !virtual;
