@@ -216,8 +216,6 @@ export class Decoder {
       : (mode === 32) !== (opPrefix && definition.prefix !== 0x66)
         ? 32
         : 16;
-    // MOV to and from control and debug registers takes ModRM.rm as a register whatever ModRM.mod says.
-    if (definition.operands.length === 2 && (definition.operands[0].method === 'R' || definition.operands[1].method === 'R')) this.isMemory = false;
     if (this.isMemory) {
       const r = this.addressSize === 16 ? this.memory16() : this.memory32();
       if (r !== DecodeResult.OK) return r;
