@@ -1,0 +1,104 @@
+// Decoder and disassembler against iced-x86, case by case: validity, length, and the text of instruction and operands.
+// Both texts are brought to one form where the two only name or spell things differently.
+
+import { Decoder, DecodeResult } from '../../src/x86/decode.ts';
+import { disassemble } from '../../src/x86/disassemble.ts';
+import { Random } from '../oracle/random.ts';
+import { icedDecode, icedText, type IcedResult } from './iced.ts';
+
+export type CodeSize = 16 | 32 | 64;
+
+export interface Difference {
+  /** The same for differences of the same cause: mode, iced's instruction, what differs. */
+  readonly key: string;
+  readonly text: string;
+}
+
+/** Newer instruction sets took these over from hints and ignored prefixes; a processor without them still runs the old meaning. */
+const OLD_MEANING = /TZCNT|LZCNT|WBNOINVD|PREFETCHWT1|PREFETCHITI|CLDEMOTE|CET_|MPX/;
+
+/** Operands of instructions that touch memory without a size, or whose size iced tells by another rule. */
+const UNSIZED = /^(invlpg|bound|prefetch|clflush|fxsave|fxrstor|fnsave|frstor|fldenv|fnstenv|lea|nop)/;
+
+function normalise(text: string): string {
+  let t = text
+    .replace(/^((xacquire|xrelease|bnd|notrack|hint-taken|hint-not-taken) )+/, '')
+    .replace(/^(addr(16|32|64) )(?!loop)/, '')
+    .replace(/\bshort /, '')
+    .replace('[rel ', '[')
+    .replace(/ far 0x([0-9a-f]+),0x([0-9a-f]+)$/, ' far 0x$2:0x$1')
+    .replace(/\bret far/, 'retf')
+    .replace(/^prefetch_exclusive|^prefetchwt1|^prefetch_reserved/, 'prefetch');
+  if (UNSIZED.test(t)) t = t.replace(/\w+ ptr /, '');
+  // A hint that this processor does not know is a no-operation.
+  if (/^(endbr|rdssp|nop|cldemote|prefetchit|bnd|reservednop)/.test(t)) t = 'nop';
+  return t;
+}
+
+const decoder = new Decoder();
+const hexBytes = (bytes: Uint8Array): string => Array.from(bytes.subarray(0, 16), (b) => b.toString(16).padStart(2, '0')).join(' ');
+
+/** What iced makes of it is an instruction that we call by its old meaning. */
+const oldMeaning = (iced: IcedResult): boolean => OLD_MEANING.test(iced.features) || /^ReservedNop/i.test(iced.name);
+
+/** Compare one case; null if both agree. */
+export function compare(bytes: Uint8Array, mode: CodeSize, address: bigint): Difference | null {
+  const iced = icedDecode(bytes, mode, address);
+  try {
+    const result = decoder.decode(bytes, 0, bytes.length, mode);
+    const length = result === DecodeResult.OK ? decoder.length : 0;
+    const want = iced.offered || oldMeaning(iced) ? iced.length : 0;
+    const describe = (kind: string, ours: string, theirs: string): Difference => ({
+      key: `${mode} ${iced.name} ${kind}`,
+      text: `${mode}-bit ${hexBytes(bytes)}: ${ours} | iced: ${theirs} ${iced.features}`,
+    });
+    if (length !== want) {
+      const theirs = iced.length ? icedText(iced.instruction) : '(invalid)';
+      const kind = length === 0 ? 'refused' : want === 0 ? 'accepted' : 'length';
+      return describe(kind, `${length} ${disassemble(bytes, 0, mode, address).text}`, `${want} ${theirs}`);
+    }
+    if (length === 0) return null;
+    const ours = disassemble(bytes, 0, mode, address);
+    const theirs = icedText(iced.instruction);
+    if (ours.length !== length || normalise(ours.text) !== normalise(theirs)) return describe('text', ours.text, theirs);
+    return null;
+  } finally {
+    iced.instruction.free();
+  }
+}
+
+const PREFIXES = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
+const REX = [0x40, 0x41, 0x42, 0x44, 0x48, 0x49, 0x4c, 0x4f];
+
+/** Longer than any instruction, so that the limit of 15 bytes and not the end of the bytes is met. */
+export const SPAN = 24;
+
+/** Bytes that are likely to be near the edges: prefixes in any number and order, all maps, all kinds of ModRM. */
+export function randomCase(r: Random, bytes: Uint8Array, mode: CodeSize): void {
+  let at = 0;
+  const kind = r.below(100);
+  const count = kind < 40 ? 0 : kind < 75 ? 1 : kind < 90 ? 2 : kind < 96 ? r.below(5) : r.below(16);
+  for (let n = 0; n < count; n++) bytes[at++] = mode === 64 && r.chance(25) ? r.pick(REX) : r.pick(PREFIXES);
+  if (mode === 64 && r.chance(30)) bytes[at++] = 0x40 | r.below(16);
+  const map = r.below(100);
+  if (map < 55) bytes[at++] = 0x0f;
+  if (map < 8) bytes[at++] = r.chance(75) ? 0x38 : 0x3a;
+  while (at < SPAN) bytes[at++] = r.u32();
+}
+
+export const CODE_SIZES = [16, 32, 64] as const;
+
+/** Run random cases; gives one difference for each cause. */
+export function compareRandom(seed: number, count: number): Map<string, Difference> {
+  const r = new Random(seed);
+  const bytes = new Uint8Array(SPAN);
+  const found = new Map<string, Difference>();
+  for (let n = 0; n < count; n++) {
+    const mode = CODE_SIZES[n % 3];
+    randomCase(r, bytes, mode);
+    const address = BigInt.asUintN(mode, r.u64());
+    const difference = compare(bytes, mode, address);
+    if (difference && !found.has(difference.key)) found.set(difference.key, difference);
+  }
+  return found;
+}

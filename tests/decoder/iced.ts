@@ -1,0 +1,90 @@
+// iced-x86 as the oracle of the decoder: what it makes of bytes, in terms of our decoder.
+
+import {
+  Code,
+  CpuidFeature,
+  Decoder as IcedDecoder,
+  DecoderError,
+  DecoderOptions,
+  Formatter,
+  FormatterSyntax,
+  type Instruction,
+  MemorySizeOptions,
+} from 'iced-x86';
+
+/** Instruction sets that the emulator offers. What needs another one is #UD. */
+const OFFERED = new Set<CpuidFeature>([
+  CpuidFeature.INTEL8086,
+  CpuidFeature.INTEL186,
+  CpuidFeature.INTEL286,
+  CpuidFeature.INTEL386,
+  CpuidFeature.INTEL486,
+  CpuidFeature.X64,
+  CpuidFeature.CMOV,
+  CpuidFeature.CX8,
+  CpuidFeature.CMPXCHG16B,
+  CpuidFeature.CPUID,
+  CpuidFeature.MSR,
+  CpuidFeature.TSC,
+  CpuidFeature.RDTSCP,
+  CpuidFeature.SYSCALL,
+  CpuidFeature.SEP,
+  CpuidFeature.PAUSE,
+  CpuidFeature.POPCNT,
+  CpuidFeature.MULTIBYTENOP,
+  CpuidFeature.PREFETCHW,
+  CpuidFeature.CLFSH,
+  CpuidFeature.FXSR,
+  CpuidFeature.FPU,
+  CpuidFeature.FPU287,
+  CpuidFeature.FPU387,
+  CpuidFeature.MMX,
+  CpuidFeature.SSE,
+  CpuidFeature.SSE2,
+  CpuidFeature.SSE3,
+  CpuidFeature.SSSE3,
+]);
+
+export interface IcedResult {
+  /** 0: invalid. */
+  length: number;
+  /** Valid, and only of instruction sets that the emulator offers. */
+  offered: boolean;
+  tooLong: boolean;
+  name: string;
+  /** Names of the sets that it needs. */
+  features: string;
+  instruction: Instruction;
+}
+
+/** Decodes the instruction at the start of `bytes`; the caller frees `instruction`. */
+export function icedDecode(bytes: Uint8Array, mode: 16 | 32 | 64, address = 0n): IcedResult {
+  const decoder = new IcedDecoder(mode, bytes, DecoderOptions.None);
+  decoder.ip = address;
+  const instruction = decoder.decode();
+  const valid = instruction.code !== Code.INVALID;
+  const needed = valid ? instruction.cpuidFeatures() : new Int32Array(0);
+  const result = {
+    length: valid ? instruction.length : 0,
+    offered: valid && Array.from(needed).every((f) => OFFERED.has(f as CpuidFeature)),
+    tooLong: decoder.lastError === DecoderError.InvalidInstruction && instruction.length >= 15,
+    name: Code[instruction.code],
+    features: Array.from(needed, (f) => CpuidFeature[f]).join('+'),
+    instruction,
+  };
+  decoder.free();
+  return result;
+}
+
+/** Set to look as src/x86/disassemble.ts does. */
+const formatter = new Formatter(FormatterSyntax.Intel);
+formatter.hexPrefix = '0x';
+formatter.hexSuffix = '';
+formatter.uppercaseHex = false;
+formatter.smallHexNumbersInDecimal = false;
+formatter.branchLeadingZeros = false;
+formatter.spaceAfterOperandSeparator = false;
+formatter.memorySizeOptions = MemorySizeOptions.Always;
+
+/** The instruction in Intel's syntax. */
+export const icedText = (instruction: Instruction): string => formatter.format(instruction);
