@@ -469,7 +469,7 @@ export class I8254 implements PortDevice, Snapshotable {
     channels.forEach((channel, i) => this.channels[i].load(channel));
     this.portB = portB;
     this.periodEnd = periodEnd;
-    if (periodEnd === Infinity) this.timer.disarm();
-    else this.timer.arm(tickTime(periodEnd));
+    this.irq0.set(this.channels[0].s.mode === 2 || this.channels[0].out(this.tick()));
+    this.timer.arm(periodEnd === Infinity ? Infinity : tickTime(periodEnd));
   }
 }

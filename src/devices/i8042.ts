@@ -1,0 +1,327 @@
+// Keyboard controller: the interface to keyboard and mouse, the A20 gate and the CPU's reset line.
+// IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller"; UPI-41AH (8042) datasheet.
+
+import type { AccessSize, IrqLine, PortDevice, Snapshotable } from './interfaces.ts';
+
+export const DATA = 0x60;
+export const STATUS_COMMAND = 0x64;
+
+const STATUS_OBF = 0x01;
+const STATUS_SYS = 0x04;
+const STATUS_CMD = 0x08;
+const STATUS_UNLOCKED = 0x10;
+const STATUS_AUX = 0x20;
+const STATUS_TIMEOUT = 0x40;
+
+/** Bits of the command byte. */
+const CB_KBD_INT = 0x01;
+const CB_AUX_INT = 0x02;
+const CB_SYS = 0x04;
+const CB_KBD_DISABLE = 0x10;
+const CB_AUX_DISABLE = 0x20;
+const CB_TRANSLATE = 0x40;
+
+/** Bits of the output port. */
+const OUT_RESET = 0x01;
+const OUT_A20 = 0x02;
+const OUT_OBF = 0x10;
+const OUT_AUX_OBF = 0x20;
+
+/** What hosts get for an answer that never comes. */
+const RESEND = 0xfe;
+
+/** A keyboard or mouse on a PS/2 connector. */
+export interface Ps2Device extends Snapshotable {
+  /** A byte from the host. */
+  write(byte: number): void;
+  /** Next byte for the host, -1 if there is none. */
+  read(): number;
+  /** Set by the controller: called when read() may have something. */
+  onData: () => void;
+  reset(): void;
+}
+
+type Source = 'controller' | 'keyboard' | 'aux';
+
+interface State {
+  commandByte: number;
+  outputPort: number;
+  /** Command that waits for its data byte, 0 for none. */
+  command: number;
+  lastWriteWasCommand: boolean;
+  /** The output buffer, -1 when empty, whose byte it is, and whether it stands for a timeout. */
+  output: number;
+  source: Source;
+  timeout: boolean;
+  /** Bytes of the controller's own that wait for the buffer. */
+  queue: { byte: number; source: Source; timeout: boolean }[];
+  /** The translator has seen F0h: the next scan code is a release. */
+  translateBreak: boolean;
+  ram: Uint8Array;
+}
+
+const powerOn = (): State => ({
+  commandByte: CB_KBD_INT | CB_AUX_INT,
+  outputPort: OUT_RESET | OUT_A20,
+  command: 0,
+  lastWriteWasCommand: false,
+  output: -1,
+  source: 'controller',
+  timeout: false,
+  queue: [],
+  translateBreak: false,
+  ram: new Uint8Array(32),
+});
+
+/** Scan codes of set 2 by those of set 1: the controller's translation table, read backwards. */
+// prettier-ignore
+const SET1_TO_SET2 = [
+  0x00, 0x76, 0x16, 0x1e, 0x26, 0x25, 0x2e, 0x36, 0x3d, 0x3e, 0x46, 0x45, 0x4e, 0x55, 0x66, 0x0d,
+  0x15, 0x1d, 0x24, 0x2d, 0x2c, 0x35, 0x3c, 0x43, 0x44, 0x4d, 0x54, 0x5b, 0x5a, 0x14, 0x1c, 0x1b,
+  0x23, 0x2b, 0x34, 0x33, 0x3b, 0x42, 0x4b, 0x4c, 0x52, 0x0e, 0x12, 0x5d, 0x1a, 0x22, 0x21, 0x2a,
+  0x32, 0x31, 0x3a, 0x41, 0x49, 0x4a, 0x59, 0x7c, 0x11, 0x29, 0x58, 0x05, 0x06, 0x04, 0x0c, 0x03,
+  0x0b, 0x02, 0x0a, 0x01, 0x09, 0x77, 0x7e, 0x6c, 0x75, 0x7d, 0x7b, 0x6b, 0x73, 0x74, 0x79, 0x69,
+  0x72, 0x7a, 0x70, 0x71, 0x7f, 0x60, 0x61, 0x78, 0x07, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f,
+  0x47, 0x4f, 0x56, 0x5e, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x40, 0x48, 0x50, 0x57, 0x6f,
+  0x13, 0x19, 0x39, 0x51, 0x53, 0x5c, 0x5f, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x6a, 0x6d, 0x6e,
+];
+const SET2_TO_SET1 = Uint8Array.from({ length: 256 }, (_, code) => code);
+SET1_TO_SET2.forEach((set2, set1) => (SET2_TO_SET1[set2] = set1));
+SET2_TO_SET1[0x00] = 0xff;
+SET2_TO_SET1[0x83] = 0x41; // F7
+SET2_TO_SET1[0x84] = 0x54; // Alt + Print Screen
+
+export class I8042 implements PortDevice, Snapshotable {
+  private s = powerOn();
+  /** What the output buffer held last. */
+  private last = 0;
+
+  /**
+   * @param irq1 keyboard interrupt
+   * @param irq12 interrupt of the auxiliary device
+   * @param onReset called when the CPU's reset line is pulsed
+   */
+  constructor(
+    private readonly irq1: IrqLine,
+    private readonly irq12: IrqLine,
+    private readonly setA20: (enabled: boolean) => void,
+    private readonly onReset: () => void,
+    private readonly keyboard?: Ps2Device,
+    private readonly aux?: Ps2Device,
+  ) {
+    if (keyboard) keyboard.onData = () => this.fill();
+    if (aux) aux.onData = () => this.fill();
+  }
+
+  /** Move the next byte into the empty output buffer. */
+  private fill(): void {
+    const s = this.s;
+    if (s.output >= 0) return;
+    const own = s.queue.shift();
+    if (own) {
+      this.output(own.byte, own.source, own.timeout);
+      return;
+    }
+    if (this.keyboard && !(s.commandByte & CB_KBD_DISABLE)) {
+      for (let byte = this.keyboard.read(); byte >= 0; byte = this.keyboard.read()) {
+        const code = this.translate(byte);
+        if (code < 0) continue;
+        this.output(code, 'keyboard', false);
+        return;
+      }
+    }
+    if (this.aux && !(s.commandByte & CB_AUX_DISABLE)) {
+      const byte = this.aux.read();
+      if (byte >= 0) this.output(byte, 'aux', false);
+    }
+  }
+
+  /** Scan code as the host gets it; -1 for a prefix that is kept for the next one. */
+  private translate(byte: number): number {
+    const s = this.s;
+    if (!(s.commandByte & CB_TRANSLATE)) return byte;
+    if (byte === 0xf0) {
+      s.translateBreak = true;
+      return -1;
+    }
+    const code = SET2_TO_SET1[byte];
+    if (!s.translateBreak) return code;
+    s.translateBreak = false;
+    return code | 0x80;
+  }
+
+  private output(byte: number, source: Source, timeout: boolean): void {
+    const s = this.s;
+    s.output = byte;
+    s.source = source;
+    s.timeout = timeout;
+    this.drive();
+  }
+
+  /** A byte of the controller's own, or one it says a device sent. */
+  private respond(byte: number, source: Source = 'controller', timeout = false): void {
+    this.s.queue.push({ byte, source, timeout });
+    this.fill();
+  }
+
+  private drive(): void {
+    const s = this.s;
+    const full = s.output >= 0;
+    this.irq1.set(full && s.source !== 'aux' && (s.commandByte & CB_KBD_INT) !== 0);
+    this.irq12.set(full && s.source === 'aux' && (s.commandByte & CB_AUX_INT) !== 0);
+  }
+
+  readPort(port: number, _size: AccessSize): number {
+    const s = this.s;
+    if (port === STATUS_COMMAND) {
+      return (
+        (s.output >= 0 ? STATUS_OBF : 0) |
+        (s.commandByte & CB_SYS ? STATUS_SYS : 0) |
+        (s.lastWriteWasCommand ? STATUS_CMD : 0) |
+        STATUS_UNLOCKED |
+        (s.output >= 0 && s.source === 'aux' ? STATUS_AUX : 0) |
+        (s.output >= 0 && s.timeout ? STATUS_TIMEOUT : 0)
+      );
+    }
+    // An empty buffer shows its last byte.
+    const value = s.output >= 0 ? s.output : this.last;
+    this.last = value;
+    s.output = -1;
+    this.drive();
+    this.fill();
+    return value;
+  }
+
+  writePort(port: number, _size: AccessSize, value: number): void {
+    const s = this.s;
+    s.lastWriteWasCommand = port === STATUS_COMMAND;
+    if (port === STATUS_COMMAND) {
+      s.command = 0;
+      this.command(value);
+      return;
+    }
+    const command = s.command;
+    s.command = 0;
+    if (command) this.commandData(command, value);
+    else this.toKeyboard(value);
+  }
+
+  private toKeyboard(value: number): void {
+    // A byte for the keyboard enables its interface.
+    this.s.commandByte &= ~CB_KBD_DISABLE;
+    if (this.keyboard) this.keyboard.write(value);
+    else this.respond(RESEND, 'keyboard', true);
+    this.fill();
+  }
+
+  private command(value: number): void {
+    const s = this.s;
+    if (value >= 0x20 && value < 0x40) {
+      this.respond(value === 0x20 ? s.commandByte : s.ram[value & 0x1f]);
+      return;
+    }
+    if ((value >= 0x60 && value < 0x80) || (value >= 0xd1 && value <= 0xd4)) {
+      s.command = value;
+      return;
+    }
+    if (value >= 0xf0) {
+      // Pulse the low bits that are 0; bit 0 is the CPU's reset.
+      if (!(value & OUT_RESET)) this.onReset();
+      return;
+    }
+    switch (value) {
+      case 0xa7:
+        s.commandByte |= CB_AUX_DISABLE;
+        break;
+      case 0xa8:
+        s.commandByte &= ~CB_AUX_DISABLE;
+        this.fill();
+        break;
+      case 0xa9: // test of the auxiliary interface
+      case 0xab: // test of the keyboard's
+        this.respond(0x00);
+        break;
+      case 0xaa: // self-test
+        s.commandByte |= CB_SYS;
+        this.respond(0x55);
+        break;
+      case 0xad:
+        s.commandByte |= CB_KBD_DISABLE;
+        break;
+      case 0xae:
+        s.commandByte &= ~CB_KBD_DISABLE;
+        this.fill();
+        break;
+      case 0xc0: // input port: keyboard not locked
+        this.respond(0x80);
+        break;
+      case 0xd0: {
+        const obf = s.output < 0 ? 0 : s.source === 'aux' ? OUT_AUX_OBF : OUT_OBF;
+        this.respond((s.outputPort & 0x0f) | obf);
+        break;
+      }
+      case 0xdd:
+        this.writeOutputPort(s.outputPort & ~OUT_A20);
+        break;
+      case 0xdf:
+        this.writeOutputPort(s.outputPort | OUT_A20);
+        break;
+      // Others do nothing, as in QEMU.
+    }
+  }
+
+  private commandData(command: number, value: number): void {
+    const s = this.s;
+    switch (command) {
+      case 0x60:
+        s.commandByte = value;
+        this.drive();
+        this.fill();
+        break;
+      case 0xd1:
+        this.writeOutputPort(value);
+        break;
+      case 0xd2:
+        this.respond(value, 'keyboard');
+        break;
+      case 0xd3:
+        this.respond(value, 'aux');
+        break;
+      case 0xd4:
+        s.commandByte &= ~CB_AUX_DISABLE;
+        if (this.aux) this.aux.write(value);
+        else this.respond(RESEND, 'aux', true);
+        this.fill();
+        break;
+      default:
+        s.ram[command & 0x1f] = value;
+    }
+  }
+
+  private writeOutputPort(value: number): void {
+    this.s.outputPort = value;
+    this.setA20((value & OUT_A20) !== 0);
+    if (!(value & OUT_RESET)) this.onReset();
+  }
+
+  reset(): void {
+    this.s = powerOn();
+    this.last = 0;
+    this.keyboard?.reset();
+    this.aux?.reset();
+    this.drive();
+  }
+
+  save(): unknown {
+    return { controller: structuredClone(this.s), last: this.last, keyboard: this.keyboard?.save(), aux: this.aux?.save() };
+  }
+
+  load(state: unknown): void {
+    const saved = state as { controller: State; last: number; keyboard: unknown; aux: unknown };
+    this.s = structuredClone(saved.controller);
+    this.last = saved.last;
+    this.keyboard?.load(saved.keyboard);
+    this.aux?.load(saved.aux);
+    this.drive();
+  }
+}

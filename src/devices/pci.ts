@@ -1,0 +1,342 @@
+// The PCI bus: configuration space of its functions, base address registers, INTx wires, and configuration mechanism #1.
+// PCI Local Bus Specification 2.2, chapter 6 (configuration space) and section 3.2.2.3.2 (mechanism #1).
+
+import type { AccessSize, IrqLine, MmioDevice, PortDevice, Snapshotable } from './interfaces.ts';
+
+export const CONFIG_ADDRESS = 0xcf8;
+export const CONFIG_DATA = 0xcfc;
+
+export const PCI_VENDOR_ID = 0x00;
+export const PCI_DEVICE_ID = 0x02;
+export const PCI_COMMAND = 0x04;
+export const PCI_STATUS = 0x06;
+export const PCI_REVISION_ID = 0x08;
+export const PCI_CLASS_PROG = 0x09;
+export const PCI_CLASS_DEVICE = 0x0a;
+export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_BASE_ADDRESS_0 = 0x10;
+export const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
+export const PCI_SUBSYSTEM_ID = 0x2e;
+export const PCI_ROM_ADDRESS = 0x30;
+export const PCI_CAPABILITY_LIST = 0x34;
+export const PCI_INTERRUPT_LINE = 0x3c;
+export const PCI_INTERRUPT_PIN = 0x3d;
+
+export const COMMAND_IO = 0x1;
+export const COMMAND_MEMORY = 0x2;
+export const COMMAND_MASTER = 0x4;
+export const COMMAND_SERR = 0x100;
+export const COMMAND_INTX_DISABLE = 0x400;
+export const STATUS_INTERRUPT = 0x8;
+export const STATUS_CAPABILITIES = 0x10;
+/** Status bits that are cleared by writing ones. */
+const STATUS_W1C = 0xf900;
+
+/** What a PCI function's base address registers get mapped into. */
+export interface PciAddressSpaces {
+  mapPorts(name: string, device: PortDevice, base: number, length: number, width: AccessSize): void;
+  unmapPorts(base: number, length: number): void;
+  mapMmio(name: string, device: MmioDevice, base: number, length: number): void;
+  unmapMmio(base: number, length: number): void;
+}
+
+/** A resource behind a base address register. */
+export type PciBar =
+  /** Sizes are powers of two: at least 4 for ports, 16 for memory. Port numbers that the device sees start at 0. */
+  | { kind: 'io'; size: number; device: PortDevice; width?: AccessSize }
+  | { kind: 'memory'; size: number; device: MmioDevice; prefetchable?: boolean; wide?: boolean };
+
+interface Placed {
+  bar: PciBar;
+  register: number;
+  /** Where it is mapped, -1 if it is not. */
+  at: number;
+}
+
+export interface PciIdentity {
+  vendor: number;
+  device: number;
+  /** Base class, subclass: the 16 bits at 0Ah. */
+  class: number;
+  progIf?: number;
+  revision?: number;
+  subsystemVendor?: number;
+  subsystem?: number;
+  /** 1 to 4 for INTA to INTD, 0 for none. */
+  interruptPin?: number;
+  multifunction?: boolean;
+}
+
+/** One function. Subclasses give registers meaning through writableMask and onConfigWrite. */
+export class PciFunction implements Snapshotable {
+  readonly config = new Uint8Array(256);
+  /** Bits that software can write. */
+  protected readonly writable = new Uint8Array(256);
+  /** Bits that writing ones clears. */
+  protected readonly writeOneToClear = new Uint8Array(256);
+  private readonly bars: Placed[] = [];
+  private bus: PciBus | undefined;
+  private slot = 0;
+  private intxLevel = false;
+  private readonly identity: PciIdentity;
+
+  constructor(
+    readonly name: string,
+    identity: PciIdentity,
+  ) {
+    this.identity = identity;
+    this.setIdentity();
+    this.writable[PCI_COMMAND] = COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER;
+    this.writable[PCI_COMMAND + 1] = (COMMAND_SERR | COMMAND_INTX_DISABLE) >> 8;
+    this.writeOneToClear[PCI_STATUS + 1] = STATUS_W1C >> 8;
+    this.writable[PCI_INTERRUPT_LINE] = 0xff;
+    this.writable[0x0c] = 0xff; // cache line size
+  }
+
+  private setIdentity(): void {
+    const { identity } = this;
+    this.set16(PCI_VENDOR_ID, identity.vendor);
+    this.set16(PCI_DEVICE_ID, identity.device);
+    this.config[PCI_REVISION_ID] = identity.revision ?? 0;
+    this.config[PCI_CLASS_PROG] = identity.progIf ?? 0;
+    this.set16(PCI_CLASS_DEVICE, identity.class);
+    this.config[PCI_HEADER_TYPE] = identity.multifunction ? 0x80 : 0;
+    this.set16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor ?? 0x1af4);
+    this.set16(PCI_SUBSYSTEM_ID, identity.subsystem ?? 0x1100);
+    this.config[PCI_INTERRUPT_PIN] = identity.interruptPin ?? 0;
+  }
+
+  protected set16(at: number, value: number): void {
+    this.config[at] = value & 0xff;
+    this.config[at + 1] = value >> 8;
+  }
+
+  get16(at: number): number {
+    return this.config[at] | (this.config[at + 1] << 8);
+  }
+
+  get32(at: number): number {
+    return (this.get16(at) | (this.get16(at + 2) << 16)) >>> 0;
+  }
+
+  set32(at: number, value: number): void {
+    this.set16(at, value & 0xffff);
+    this.set16(at + 2, value >>> 16);
+  }
+
+  get command(): number {
+    return this.get16(PCI_COMMAND);
+  }
+
+  /** Add a base address register; index 0-5. */
+  protected addBar(index: number, bar: PciBar): void {
+    if (bar.size & (bar.size - 1)) throw new Error(`${this.name}: BAR ${index} has size ${bar.size}, not a power of two`);
+    const register = PCI_BASE_ADDRESS_0 + 4 * index;
+    const flags = bar.kind === 'io' ? 1 : (bar.wide ? 4 : 0) | (bar.prefetchable ? 8 : 0);
+    this.set32(register, flags);
+    const mask = ~(bar.size - 1) >>> 0;
+    for (let i = 0; i < 4; i++) this.writable[register + i] = (mask >>> (8 * i)) & 0xff;
+    if (bar.kind === 'memory' && bar.wide) this.writable.fill(0xff, register + 4, register + 8);
+    this.bars.push({ bar, register, at: -1 });
+  }
+
+  /** Called by the bus. */
+  attach(bus: PciBus, slot: number): void {
+    this.bus = bus;
+    this.slot = slot;
+  }
+
+  readConfig(offset: number, size: AccessSize): number {
+    let value = 0;
+    for (let i = 0; i < size; i++) value |= (this.config[offset + i] ?? 0) << (8 * i);
+    return value >>> 0;
+  }
+
+  writeConfig(offset: number, size: AccessSize, value: number): void {
+    for (let i = 0; i < size && offset + i < 256; i++) {
+      const at = offset + i;
+      const byte = (value >>> (8 * i)) & 0xff;
+      const writable = this.writable[at];
+      this.config[at] = ((this.config[at] & ~writable) | (byte & writable)) & ~(byte & this.writeOneToClear[at]);
+    }
+    this.onConfigWrite(offset, size);
+    if (offset < PCI_STATUS || (offset >= PCI_BASE_ADDRESS_0 && offset < PCI_BASE_ADDRESS_0 + 24)) this.mapBars();
+    this.driveIntx();
+  }
+
+  /** Called when configuration bytes have been written. */
+  protected onConfigWrite(_offset: number, _size: number): void {}
+
+  /** Bring the mapping of all BARs in line with registers and command. */
+  private mapBars(): void {
+    const spaces = this.bus?.spaces;
+    if (!spaces) return;
+    for (const placed of this.bars) {
+      const { bar, register } = placed;
+      let at = -1;
+      const enabled = this.command & (bar.kind === 'io' ? COMMAND_IO : COMMAND_MEMORY);
+      if (enabled) {
+        const base = (this.get32(register) & ~(bar.size - 1)) >>> 0;
+        const high = bar.kind === 'memory' && bar.wide ? this.get32(register + 4) : 0;
+        const end = base + bar.size;
+        // Address 0, and the all-ones that sizing leaves, are not mapped; as in QEMU.
+        if (base !== 0 && high === 0 && end <= (bar.kind === 'io' ? 0x10000 : 0xffffffff)) at = base;
+      }
+      if (at === placed.at) continue;
+      if (placed.at >= 0) {
+        if (bar.kind === 'io') spaces.unmapPorts(placed.at, bar.size);
+        else spaces.unmapMmio(placed.at, bar.size);
+      }
+      placed.at = at;
+      if (at < 0) continue;
+      if (bar.kind === 'io') {
+        const { device } = bar;
+        spaces.mapPorts(
+          this.name,
+          {
+            readPort: (port, size) => device.readPort(port - at, size),
+            writePort: (port, size, value) => device.writePort(port - at, size, value),
+          },
+          at,
+          bar.size,
+          bar.width ?? 4,
+        );
+      } else {
+        spaces.mapMmio(this.name, bar.device, at, bar.size);
+      }
+    }
+  }
+
+  /** The function's INTx line. */
+  readonly intx: IrqLine = {
+    set: (level) => {
+      this.intxLevel = level;
+      this.driveIntx();
+    },
+  };
+
+  private driveIntx(): void {
+    const pin = this.config[PCI_INTERRUPT_PIN];
+    if (pin === 0) return;
+    if (this.intxLevel) this.config[PCI_STATUS] |= STATUS_INTERRUPT;
+    else this.config[PCI_STATUS] &= ~STATUS_INTERRUPT;
+    const level = this.intxLevel && !(this.command & COMMAND_INTX_DISABLE);
+    this.bus?.setIntx(this, this.slot, pin - 1, level);
+  }
+
+  /** RST#: commands off, BARs unmapped. */
+  reset(): void {
+    this.set16(PCI_COMMAND, 0);
+    this.set16(PCI_STATUS, this.get16(PCI_STATUS) & STATUS_CAPABILITIES);
+    this.config[PCI_INTERRUPT_LINE] = 0;
+    for (const { register, bar } of this.bars) {
+      this.set32(register, this.get32(register) & (bar.kind === 'io' ? 3 : 15));
+      if (bar.kind === 'memory' && bar.wide) this.set32(register + 4, 0);
+    }
+    this.intxLevel = false;
+    this.mapBars();
+    this.driveIntx();
+  }
+
+  save(): unknown {
+    return { config: this.config.slice(), intx: this.intxLevel };
+  }
+
+  load(state: unknown): void {
+    const { config, intx } = state as { config: Uint8Array; intx: boolean };
+    this.config.set(config);
+    this.intxLevel = intx;
+    this.mapBars();
+    this.driveIntx();
+  }
+}
+
+/** Bus 0, and the two ports through which its configuration space is reached. */
+export class PciBus implements PortDevice, Snapshotable {
+  private readonly functions = new Map<number, PciFunction>();
+  private address = 0;
+  /** Functions that hold each of the four PIRQ wires up. */
+  private readonly pirq: Set<PciFunction>[] = [new Set(), new Set(), new Set(), new Set()];
+
+  /**
+   * @param onPirq called with the level of PIRQ A-D (0-3) when it changes
+   */
+  constructor(
+    readonly spaces: PciAddressSpaces,
+    private readonly onPirq: (pirq: number, level: boolean) => void,
+  ) {}
+
+  /** Plug a function in. */
+  add(slot: number, fn: number, device: PciFunction): void {
+    const key = (slot << 3) | fn;
+    if (this.functions.has(key)) throw new Error(`PCI slot ${slot}.${fn} already holds ${this.functions.get(key)!.name}, cannot add ${device.name}`);
+    this.functions.set(key, device);
+    device.attach(this, slot);
+  }
+
+  /** The function in a slot. */
+  get(slot: number, fn: number): PciFunction | undefined {
+    return this.functions.get((slot << 3) | fn);
+  }
+
+  /** All functions with their places, by place. */
+  list(): { slot: number; fn: number; device: PciFunction }[] {
+    return [...this.functions].sort(([a], [b]) => a - b).map(([key, device]) => ({ slot: key >> 3, fn: key & 7, device }));
+  }
+
+  /** PIRQ wire of a slot's interrupt pin (0 INTA): each slot is turned by one, as on QEMU's i440FX board. */
+  static pirqOf(slot: number, pin: number): number {
+    return (pin + slot - 1) & 3;
+  }
+
+  /** Called by the functions. */
+  setIntx(device: PciFunction, slot: number, pin: number, level: boolean): void {
+    const pirq = PciBus.pirqOf(slot, pin);
+    const holders = this.pirq[pirq];
+    const before = holders.size > 0;
+    if (level) holders.add(device);
+    else holders.delete(device);
+    if (holders.size > 0 !== before) this.onPirq(pirq, level);
+  }
+
+  /** Function and register that CONFIG_ADDRESS selects, if it is enabled and there is one. */
+  private selected(): PciFunction | undefined {
+    if (this.address < 0x80000000 || (this.address >>> 16) & 0xff) return undefined;
+    return this.functions.get((this.address >>> 8) & 0xff);
+  }
+
+  readPort(port: number, size: AccessSize): number {
+    // CONFIG_ADDRESS is a register of 32 bits only: other accesses are ordinary I/O cycles that nobody answers.
+    if (port < CONFIG_DATA) return port === CONFIG_ADDRESS && size === 4 ? this.address : 0xffffffff;
+    const device = this.selected();
+    if (!device) return 0xffffffff;
+    return device.readConfig((this.address & 0xfc) + (port & 3), size);
+  }
+
+  writePort(port: number, size: AccessSize, value: number): void {
+    if (port < CONFIG_DATA) {
+      if (port === CONFIG_ADDRESS && size === 4) this.address = (value & 0x80fffffc) >>> 0;
+      return;
+    }
+    this.selected()?.writeConfig((this.address & 0xfc) + (port & 3), size, value);
+  }
+
+  reset(): void {
+    this.address = 0;
+    for (const device of this.functions.values()) device.reset();
+  }
+
+  save(): unknown {
+    return { address: this.address, functions: [...this.functions].map(([key, device]) => [key, device.save()]) };
+  }
+
+  load(state: unknown): void {
+    const { address, functions } = state as { address: number; functions: [number, unknown][] };
+    this.address = address;
+    for (const [key, saved] of functions) {
+      const device = this.functions.get(key);
+      if (!device) throw new Error(`the snapshot has a PCI function at ${key >> 3}.${key & 7}, this machine has none`);
+      device.load(saved);
+    }
+  }
+}

@@ -1,0 +1,428 @@
+// The PC: QEMU's pc machine (i440FX and PIIX3) put together from its devices.
+// It knows no CPU: whoever runs the CPUs hands in a CpuPort for each and calls in for ports, MMIO, MSRs and interrupt vectors.
+
+import type { AccessSize, CharBackend, CpuPort, Snapshotable } from '../devices/interfaces.ts';
+import { FpuError, COPROCESSOR_ERROR } from '../devices/fpu-error.ts';
+import { I440fx } from '../devices/i440fx.ts';
+import { I8042 } from '../devices/i8042.ts';
+import { I8254 } from '../devices/i8254.ts';
+import { I8259 } from '../devices/i8259.ts';
+import { IoApic, IOAPIC_ADDRESS } from '../devices/io-apic.ts';
+import { DEBUG_EXIT_IOBASE, DEBUG_EXIT_IOSIZE, IsaDebugExit } from '../devices/isa-debug-exit.ts';
+import { KvmClock } from '../devices/kvm-clock.ts';
+import { ApicBus, LocalApic } from '../devices/local-apic.ts';
+import { Mc146818 } from '../devices/mc146818.ts';
+import { PciBus, PCI_INTERRUPT_LINE, PCI_INTERRUPT_PIN } from '../devices/pci.ts';
+import { PIRQRCA, Piix3, RESET_CONTROL } from '../devices/piix3.ts';
+import { GPE0_BASE, GPE0_LENGTH, PMBASE, PMREGMISC, Piix4Pm, SMI_COMMAND } from '../devices/piix4-pm.ts';
+import { Port92, PORT92 } from '../devices/port92.ts';
+import { PostPort, POST_PORT } from '../devices/post-port.ts';
+import { Ps2Keyboard } from '../devices/ps2-keyboard.ts';
+import { Serial16550, SERIAL_PORTS } from '../devices/serial16550.ts';
+import { ACPI_PM_BASE, type E820Entry, installAcpiTables, PIRQ_DEFAULTS, SCI_IRQ } from './acpi.ts';
+import { type AccessCount, Bus } from './bus.ts';
+import type { ClockBase } from './clock.ts';
+import { IrqRouting } from './irq.ts';
+import { MemoryMap } from './memory-map.ts';
+
+export type { CpuPort } from '../devices/interfaces.ts';
+
+export const MSR_IA32_APIC_BASE = 0x1b;
+export const MSR_IA32_TSC_DEADLINE = 0x6e0;
+
+export interface PcOptions {
+  /** The shared memory, at its full size. */
+  memory: WebAssembly.Memory;
+  /** Bytes of RAM, whole pages. */
+  ramSize: number;
+  clock: ClockBase;
+  /** One for each CPU; the first is the boot processor. */
+  cpuPorts: CpuPort[];
+  /** Backends of COM1 and following; up to four. */
+  serial: CharBackend[];
+  /** Time-stamp counter of the CPUs, Hz. */
+  tscFrequency: number;
+  /** Date at time 0 of the clock, milliseconds since 1970 UTC. */
+  wallClockMs: number;
+  /** What the guest's battery-backed clock shows more than UTC, in ms (-rtc base=localtime). */
+  rtcOffsetMs?: number;
+  /** The isa-debug-exit device, if there is one. */
+  debugExit?: { iobase?: number; iosize?: number };
+  /** The guest switched the machine off (ACPI S5). Called in the middle of an access: stop the CPUs, then leave. */
+  onPowerOff(): void;
+  /** The guest asked for a reset. Called in the middle of an access: stop the CPUs, then call reset() and start anew. */
+  onReset(): void;
+  /** The guest ended the run with an exit status (isa-debug-exit). */
+  onExit(status: number): void;
+  /** The speaker: whether it sounds, and at which frequency (Hz). */
+  onSpeaker?(on: boolean, frequency: number): void;
+  onKeyboardLeds?(leds: number): void;
+}
+
+/** Saved state of all devices, by name. */
+export type PcState = Record<string, unknown>;
+
+export class Pc {
+  readonly memory: MemoryMap;
+  readonly bus = new Bus();
+  readonly clock: ClockBase;
+  readonly irqs: IrqRouting;
+  readonly pic: I8259;
+  readonly pit: I8254;
+  readonly rtc: Mc146818;
+  readonly apicBus = new ApicBus();
+  readonly ioApic: IoApic;
+  /** One for each CPU. */
+  readonly localApics: LocalApic[];
+  readonly pci: PciBus;
+  readonly hostBridge: I440fx;
+  readonly isaBridge: Piix3;
+  readonly pm: Piix4Pm;
+  readonly serial: Serial16550[];
+  readonly keyboard: Ps2Keyboard;
+  readonly i8042: I8042;
+  readonly port92: Port92;
+  readonly post = new PostPort();
+  readonly fpuError: FpuError;
+  readonly kvmClock: KvmClock;
+  /** Accesses to local APICs, which the bus does not see. */
+  private localApicReads = 0;
+  private localApicWrites = 0;
+
+  private readonly cpuPorts: CpuPort[];
+  /** What each CPU was last told about its interrupt request. */
+  private readonly pending: boolean[];
+  private a20 = true;
+  /** All that save() and load() go through, in the order of load(). */
+  private readonly snapshotables: [string, Snapshotable][];
+
+  constructor(private readonly options: PcOptions) {
+    const { clock, cpuPorts, bus } = { clock: options.clock, cpuPorts: options.cpuPorts, bus: this.bus };
+    if (cpuPorts.length < 1) throw new RangeError('a PC needs at least one CPU');
+    if (options.serial.length > SERIAL_PORTS.length) throw new RangeError(`${options.serial.length} serial ports: there can be ${SERIAL_PORTS.length}`);
+    this.clock = clock;
+    this.cpuPorts = cpuPorts;
+    this.pending = cpuPorts.map(() => false);
+
+    this.memory = new MemoryMap(options.memory, options.ramSize, {
+      memoryMapChanged: () => cpuPorts.forEach((cpu) => cpu.memoryMapChanged()),
+      invalidateCode: (page) => cpuPorts.forEach((cpu) => cpu.invalidateCode(page)),
+    });
+
+    // Interrupts
+    this.pic = new I8259({ set: (level) => this.picChanged(level) });
+    this.ioApic = new IoApic(this.apicBus);
+    this.localApics = cpuPorts.map(
+      (cpu, i) => new LocalApic(i, clock, this.apicBus, cpu, options.tscFrequency, () => this.updateInterrupt(i)),
+    );
+    this.irqs = new IrqRouting({ pic: this.pic, ioApic: this.ioApic });
+    bus.mapPorts('i8259', this.pic, 0x20, 2);
+    bus.mapPorts('i8259', this.pic, 0xa0, 2);
+    bus.mapPorts('i8259 elcr', this.pic, 0x4d0, 2);
+    bus.mapMmio('io-apic', this.ioApic, IOAPIC_ADDRESS, 0x1000);
+
+    // Time
+    this.pit = new I8254(clock, this.irqs.line(0), (on, frequency) => options.onSpeaker?.(on, frequency));
+    bus.mapPorts('i8254', this.pit, 0x40, 4);
+    bus.mapPorts('port 61h', this.pit, 0x61, 1);
+    this.rtc = new Mc146818(clock, this.irqs.line(8), options.wallClockMs + (options.rtcOffsetMs ?? 0));
+    this.rtc.setContents({ ramBelow4G: options.ramSize, ramAbove4G: 0, cpus: cpuPorts.length });
+    bus.mapPorts('mc146818', this.rtc, 0x70, 2);
+    this.kvmClock = new KvmClock(clock, this.memory, cpuPorts, options.tscFrequency, options.wallClockMs);
+
+    // PCI: CF9h lies among the configuration ports and comes first
+    const pirqLines = [0, 1, 2, 3].map(() => new Map<number, ReturnType<IrqRouting['line']>>());
+    this.isaBridge = new Piix3(
+      (pirq, irq, level) => {
+        let line = pirqLines[pirq].get(irq);
+        if (!line) pirqLines[pirq].set(irq, (line = this.irqs.line(irq)));
+        line.set(level);
+      },
+      () => options.onReset(),
+    );
+    bus.mapPorts('reset control', this.isaBridge, RESET_CONTROL, 1);
+    this.pci = new PciBus(bus, (pirq, level) => this.isaBridge.setPirq(pirq, level));
+    bus.mapPorts('pci', this.pci, 0xcf8, 8, 4);
+    this.hostBridge = new I440fx(this.memory);
+    this.pm = new Piix4Pm(clock, this.irqs.line(SCI_IRQ), bus, () => options.onPowerOff());
+    bus.mapPorts('acpi-gpe', this.pm, GPE0_BASE, GPE0_LENGTH);
+    bus.mapPorts('apm', this.pm, SMI_COMMAND, 2);
+    this.pci.add(0, 0, this.hostBridge);
+    this.pci.add(1, 0, this.isaBridge);
+    this.pci.add(1, 3, this.pm);
+
+    // ISA
+    this.serial = options.serial.map((backend, i) => {
+      const { base, irq } = SERIAL_PORTS[i];
+      const port = new Serial16550(`serial${i}`, clock, this.irqs.line(irq), backend);
+      bus.mapPorts(`serial${i}`, port, base, 8);
+      return port;
+    });
+    this.keyboard = new Ps2Keyboard((leds) => options.onKeyboardLeds?.(leds));
+    this.i8042 = new I8042(
+      this.irqs.line(1),
+      this.irqs.line(12),
+      (enabled) => this.setA20(enabled),
+      () => options.onReset(),
+      this.keyboard,
+    );
+    bus.mapPorts('i8042', this.i8042, 0x60, 1);
+    bus.mapPorts('i8042', this.i8042, 0x64, 1);
+    this.port92 = new Port92(
+      (enabled) => this.setA20(enabled),
+      () => options.onReset(),
+    );
+    bus.mapPorts('port 92h', this.port92, PORT92, 1);
+    bus.mapPorts('port 80h', this.post, POST_PORT, 1);
+    this.fpuError = new FpuError(this.irqs.line(13));
+    bus.mapPorts('port f0h', this.fpuError, COPROCESSOR_ERROR, 1);
+    if (options.debugExit) {
+      const { iobase = DEBUG_EXIT_IOBASE, iosize = DEBUG_EXIT_IOSIZE } = options.debugExit;
+      bus.mapPorts('isa-debug-exit', new IsaDebugExit((status) => options.onExit(status)), iobase, iosize, 4);
+    }
+
+    this.snapshotables = [
+      ['pci', this.pci],
+      ['i8259', this.pic],
+      ['io-apic', this.ioApic],
+      ...this.localApics.map((apic, i): [string, Snapshotable] => [`local-apic-${i}`, apic]),
+      ['i8254', this.pit],
+      ['mc146818', this.rtc],
+      ...this.serial.map((port, i): [string, Snapshotable] => [`serial${i}`, port]),
+      ['i8042', this.i8042],
+      ['port92', this.port92],
+      ['kvm-clock', this.kvmClock],
+    ];
+    for (const cpu of cpuPorts) cpu.setA20(true);
+  }
+
+  // What the CPUs call
+
+  /** Read an I/O port. */
+  ioRead(port: number, size: AccessSize): number {
+    return this.bus.ioRead(port & 0xffff, size);
+  }
+
+  ioWrite(port: number, size: AccessSize, value: number): void {
+    this.bus.ioWrite(port & 0xffff, size, value);
+  }
+
+  /** Read at a guest-physical address that is not memory. Accesses of 8 bytes come as two, low half first. */
+  mmioRead(addressLow: number, addressHigh: number, size: AccessSize, cpu = 0): number {
+    const address = addressLow >>> 0;
+    if (addressHigh === 0) {
+      const apic = this.localApics[cpu];
+      // The register page: its top 20 bits are the base.
+      if ((address & 0xfffff000) >>> 0 === apic.address) {
+        this.localApicReads++;
+        const value = apic.readMmio(address & 0xfff, size);
+        return size === 4 ? value >>> 0 : value & (size === 1 ? 0xff : 0xffff);
+      }
+      return this.bus.mmioRead(address, size);
+    }
+    this.bus.unclaimed++;
+    return size === 1 ? 0xff : size === 2 ? 0xffff : 0xffffffff;
+  }
+
+  mmioWrite(addressLow: number, addressHigh: number, size: AccessSize, value: number, cpu = 0): void {
+    const address = addressLow >>> 0;
+    if (addressHigh !== 0) {
+      this.bus.unclaimed++;
+      return;
+    }
+    const apic = this.localApics[cpu];
+    if ((address & 0xfffff000) >>> 0 === apic.address) {
+      this.localApicWrites++;
+      apic.writeMmio(address & 0xfff, size, size === 4 ? value >>> 0 : value & (size === 1 ? 0xff : 0xffff));
+      return;
+    }
+    if (this.memory.writeHidden(address, size, value)) return;
+    this.bus.mmioWrite(address, size, value);
+  }
+
+  /** A model-specific register that belongs to a device; undefined if there is none (#GP). */
+  readMsr(cpu: number, index: number): bigint | undefined {
+    switch (index) {
+      case MSR_IA32_APIC_BASE:
+        return this.localApics[cpu].base;
+      case MSR_IA32_TSC_DEADLINE:
+        return this.localApics[cpu].tscDeadline;
+    }
+    return this.kvmClock.readMsr(cpu, index);
+  }
+
+  /** Write such a register; false if there is none or the value is not allowed (#GP). */
+  writeMsr(cpu: number, index: number, value: bigint): boolean {
+    switch (index) {
+      case MSR_IA32_APIC_BASE:
+        return this.localApics[cpu].writeBase(value);
+      case MSR_IA32_TSC_DEADLINE:
+        this.localApics[cpu].tscDeadline = value;
+        return true;
+    }
+    return this.kvmClock.writeMsr(cpu, index, value);
+  }
+
+  /** CR8: the local APIC's task priority class. */
+  readCr8(cpu: number): number {
+    return this.localApics[cpu].cr8;
+  }
+
+  writeCr8(cpu: number, value: number): void {
+    this.localApics[cpu].cr8 = value;
+  }
+
+  /** The CPU takes an interrupt: its vector, or -1 if the request has gone. */
+  acknowledgeInterrupt(cpu: number): number {
+    const apic = this.localApics[cpu];
+    const vector = apic.acknowledge();
+    if (vector >= 0) return vector;
+    if (!this.pic.intr || !apic.acceptsPic()) {
+      this.updateInterrupt(cpu);
+      return -1;
+    }
+    apic.picAcknowledged();
+    const picVector = this.pic.acknowledge();
+    this.updateInterrupt(cpu);
+    return picVector;
+  }
+
+  /** The CPU's FERR# while CR0.NE is clear. */
+  raiseFpuError(): void {
+    this.fpuError.raise();
+  }
+
+  // Inside
+
+  private picChanged(level: boolean): void {
+    for (const apic of this.localApics) apic.setLint0(level);
+    for (let cpu = 0; cpu < this.localApics.length; cpu++) this.updateInterrupt(cpu);
+  }
+
+  private updateInterrupt(cpu: number): void {
+    const apic = this.localApics[cpu];
+    const level = apic.interruptRequest() >= 0 || (this.pic.intr && apic.acceptsPic());
+    if (level === this.pending[cpu]) return;
+    this.pending[cpu] = level;
+    this.cpuPorts[cpu].setInterruptPending(level);
+    if (level) this.cpuPorts[cpu].wake();
+  }
+
+  private setA20(enabled: boolean): void {
+    if (enabled === this.a20) return;
+    this.a20 = enabled;
+    for (const cpu of this.cpuPorts) cpu.setA20(enabled);
+  }
+
+  // What the machine's owner calls
+
+  /** Take what serial backends have for the guest: to be called when there may be something. */
+  poll(): void {
+    for (const port of this.serial) port.poll();
+  }
+
+  /** The ACPI power button. */
+  powerButton(): void {
+    this.pm.powerButton();
+  }
+
+  /** A pulse on the NMI line, unless the guest masks it at port 70h. */
+  nmi(): void {
+    if (this.rtc.nmiMasked) return;
+    for (const apic of this.localApics) {
+      apic.setLint1(true);
+      apic.setLint1(false);
+    }
+  }
+
+  /** The reset line: all devices as after power-on, memory as it is. The CPUs are the caller's. */
+  reset(): void {
+    this.pci.reset();
+    this.pit.reset();
+    this.rtc.reset();
+    for (const port of this.serial) port.reset();
+    this.i8042.reset();
+    this.port92.reset();
+    this.fpuError.writePort(COPROCESSOR_ERROR, 1, 0);
+    this.pic.reset();
+    this.ioApic.reset();
+    for (const apic of this.localApics) apic.reset();
+    this.kvmClock.reset();
+    this.setA20(true);
+    this.poll();
+  }
+
+  /**
+   * Do what firmware does before it starts a kernel, for a kernel that is loaded directly: interrupt routing, power management
+   * ports, masked 8259s, ACPI tables. Call after construction and after each reset().
+   * Returns the memory map for the kernel; it finds the RSDP at acpi.ts's RSDP_ADDRESS.
+   */
+  setUpForDirectBoot(): E820Entry[] {
+    PIRQ_DEFAULTS.forEach((irq, pirq) => this.isaBridge.writeConfig(PIRQRCA + pirq, 1, irq));
+    this.pm.writeConfig(PMBASE, 4, ACPI_PM_BASE | 1);
+    this.pm.writeConfig(PMREGMISC, 1, 1);
+    for (const { slot, device } of this.pci.list()) {
+      const pin = device.config[PCI_INTERRUPT_PIN];
+      if (pin) device.writeConfig(PCI_INTERRUPT_LINE, 1, PIRQ_DEFAULTS[PciBus.pirqOf(slot, pin - 1)]);
+    }
+    // The power management's pin is wired to the SCI.
+    this.pm.writeConfig(PCI_INTERRUPT_LINE, 1, SCI_IRQ);
+    const levels = (1 << SCI_IRQ) | PIRQ_DEFAULTS.reduce((mask, irq) => mask | (1 << irq), 0);
+    const ports: [port: number, value: number][] = [
+      [0x4d0, levels & 0xff],
+      [0x4d1, levels >> 8],
+      [0x20, 0x11],
+      [0x21, 0x08],
+      [0x21, 0x04],
+      [0x21, 0x01],
+      [0xa0, 0x11],
+      [0xa1, 0x70],
+      [0xa1, 0x02],
+      [0xa1, 0x01],
+      [0x21, 0xfb],
+      [0xa1, 0xff],
+      // 18.2 interrupts a second, masked for now
+      [0x43, 0x34],
+      [0x40, 0x00],
+      [0x40, 0x00],
+    ];
+    for (const [port, value] of ports) this.bus.ioWrite(port, 1, value);
+    return installAcpiTables(this.memory, {
+      ramSize: this.options.ramSize,
+      cpus: this.cpuPorts.length,
+      serialPorts: this.serial.length,
+    });
+  }
+
+  /** Accesses of each device so far. */
+  statistics(): AccessCount[] {
+    const localApic: AccessCount = {
+      name: 'local-apic',
+      kind: 'memory',
+      base: this.localApics[0].address,
+      length: 0x1000,
+      reads: this.localApicReads,
+      writes: this.localApicWrites,
+    };
+    return [...this.bus.statistics(), localApic];
+  }
+
+  /** State of all devices. The clock is saved by its owner, and loaded before. */
+  save(): PcState {
+    return { a20: this.a20, ...Object.fromEntries(this.snapshotables.map(([name, device]) => [name, device.save()])) };
+  }
+
+  /** Take back what save() of a machine built the same way gave. */
+  load(state: PcState): void {
+    for (const [name, device] of this.snapshotables) {
+      if (!(name in state)) throw new Error(`the snapshot has no ${name}`);
+      device.load(state[name]);
+    }
+    this.a20 = state.a20 as boolean;
+    for (const cpu of this.cpuPorts) cpu.setA20(this.a20);
+    for (let cpu = 0; cpu < this.pending.length; cpu++) {
+      this.updateInterrupt(cpu);
+      this.cpuPorts[cpu].setInterruptPending(this.pending[cpu]);
+    }
+  }
+}
