@@ -11,4 +11,6 @@ export interface HostEnvironment {
   engine(name: EngineModule, progress: DownloadProgress): Promise<WebAssembly.Module>;
   /** The bytes of a file of the MachineSpec. Rejects with a MachineError. */
   read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
+  /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Takes text with its line ends. Absent: there is no log here. Throws a MachineError. */
+  openLog?(file: string | undefined): (text: string) => void;
 }

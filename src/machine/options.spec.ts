@@ -19,7 +19,7 @@ describe('parse', () => {
     const config = withKernel('');
     expect(config).toMatchObject({
       ramSize: 128 * MIB, cpus: 1, kernel: 'vmlinuz', append: '', nographic: false, displayNone: false, clock: { kind: 'real' },
-      rtc: { base: 'utc' }, onReset: 'reset', onPowerOff: 'exit', startPaused: false, serial: [{ kind: 'terminal', mux: true }],
+      rtc: { base: 'utc' }, onReset: 'reset', onPowerOff: 'exit', startPaused: false, serial: [{ kind: 'vc' }],
     } satisfies Partial<MachineConfig>);
     expect(config.cpu.model).toBe('qemu64');
     expect(config.initrd).toBeUndefined();
@@ -82,11 +82,12 @@ describe('parse', () => {
   });
 
   it('wires serial ports as QEMU does', () => {
-    expect(withKernel('-nographic').serial).toEqual([{ kind: 'terminal', mux: true }]);
-    expect(withKernel('-nographic -monitor none').serial).toEqual([{ kind: 'terminal', mux: false }]);
-    expect(withKernel('-serial stdio').serial).toEqual([{ kind: 'terminal', mux: false }]);
+    expect(withKernel('-nographic').serial).toEqual([{ kind: 'stdio', mux: true }]);
+    expect(withKernel('-nographic -monitor none').serial).toEqual([{ kind: 'stdio', mux: false }]);
+    expect(withKernel('-serial stdio').serial).toEqual([{ kind: 'stdio', mux: false }]);
     expect(withKernel('-serial mon:stdio -serial null -serial none -serial file:a,b:c').serial)
-      .toEqual([{ kind: 'terminal', mux: true }, { kind: 'null' }, undefined, { kind: 'file', path: 'a,b:c' }]);
+      .toEqual([{ kind: 'stdio', mux: true }, { kind: 'null' }, undefined, { kind: 'file', path: 'a,b:c' }]);
+    expect(withKernel('-serial vc').serial).toEqual([{ kind: 'vc' }]);
     expect(withKernel('-serial none').serial).toEqual([undefined]);
     expect(withKernel('-nodefaults').serial).toEqual([]);
     expect(withKernel('-nodefaults -nographic').serial).toHaveLength(1);

@@ -8,10 +8,12 @@ import { QuotingError, splitLine } from './words.ts';
 
 export { joinLine, splitLine } from './words.ts';
 
-/** Where a serial port goes. `terminal`: the page's console or the runner's stdio. */
+/** Where a serial port goes. */
 export type SerialConfig =
-  /** mux: Ctrl-A escapes (QEMU's "mon:stdio" and -nographic); without it Ctrl-C ends the runner, as in QEMU. */
-  | { kind: 'terminal'; mux: boolean }
+  /** The runner's terminal; a console in the page. mux: Ctrl-A escapes (QEMU's "mon:stdio" and -nographic); without it Ctrl-C ends the runner, as in QEMU. */
+  | { kind: 'stdio'; mux: boolean }
+  /** A console in the page; in the runner, which has no window, nowhere. */
+  | { kind: 'vc' }
   | { kind: 'file'; path: string }
   /** The port is there, output goes nowhere. */
   | { kind: 'null' };
@@ -114,7 +116,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   nographic: { help: 'no display: serial port on the terminal, with Ctrl-A escapes', apply: (draft) => { draft.nographic = true; draft.displayNone = true; } },
   display: { argument: 'none', help: 'no display', apply: applyDisplay },
   vga: { argument: 'none', help: 'no VGA', apply: onlyNone },
-  serial: { argument: 'stdio|mon:stdio|file:PATH|null|none', help: 'where the next serial port goes', apply: applySerial },
+  serial: { argument: 'stdio|mon:stdio|vc|file:PATH|null|none', help: 'where the next serial port goes', apply: applySerial },
   monitor: { argument: 'none', help: 'no monitor', apply: (draft, value, written) => { onlyNone(draft, value, written); draft.monitorNone = true; } },
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
   net: { argument: 'none', help: 'no network', apply: onlyNone },
@@ -217,9 +219,10 @@ function finish(draft: Draft): MachineConfig {
     }
     throw new OptionError('-kernel', 'it is missing, and booting from disks and firmware is not supported yet', 'Name a kernel with -kernel FILE.');
   }
-  // QEMU's default without -serial: the first port on the terminal, with escapes unless the monitor was moved elsewhere.
-  if (!serialGiven && !(noDefaults && !config.nographic)) config.serial = [{ kind: 'terminal', mux: !monitorNone }];
-  const terminals = config.serial.filter((port) => port?.kind === 'terminal').length;
+  // QEMU's default without -serial; with -nographic on the terminal, with escapes unless the monitor was moved elsewhere.
+  if (!serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: !monitorNone }];
+  else if (!serialGiven && !noDefaults) config.serial = [{ kind: 'vc' }];
+  const terminals = config.serial.filter((port) => port?.kind === 'stdio').length;
   if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
   return config;
 }
@@ -328,9 +331,9 @@ function applySerial(draft: Draft, value: string, written: string): void {
 function serialConfig(value: string, written: string): SerialConfig | undefined {
   if (value === 'none') return undefined;
   if (value === 'null') return { kind: 'null' };
-  // vc is QEMU's own window for the port: here the page's console.
-  if (value === 'stdio' || value === 'vc') return { kind: 'terminal', mux: false };
-  if (value === 'mon:stdio' || value === 'mon:vc') return { kind: 'terminal', mux: true };
+  if (value === 'vc' || value === 'mon:vc') return { kind: 'vc' };
+  if (value === 'stdio') return { kind: 'stdio', mux: false };
+  if (value === 'mon:stdio') return { kind: 'stdio', mux: true };
   if (value.startsWith('file:')) {
     const path = value.slice('file:'.length);
     if (!path) throw new OptionError(written, 'the path is missing', 'Write -serial file:PATH.');

@@ -38,7 +38,7 @@ export const enum Control {
 
   /** Rings of serial port n (n < 4): RING_SIZE bytes each at SERIAL_RINGS + n * 2 * RING_SIZE: first guest-to-host, then host-to-guest. */
   SERIAL_RINGS = Mem.CONTROL + 0x1000,
-  /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, lost bytes u32) included. */
+  /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, lost bytes u32, breaks sent u32) included. */
   RING_SIZE = 0x2000,
   RING_HEADER = 16,
 }
@@ -150,6 +150,18 @@ export class ByteRing {
     const byte = this.data[at];
     Atomics.store(this.words, 1, at + 1 === this.capacity ? 0 : at + 1);
     return byte;
+  }
+
+  /** Towards the guest: hold the line in break for a moment. */
+  sendBreak(): void {
+    Atomics.add(this.words, 3, 1);
+  }
+
+  /** True once for every break that was sent. */
+  takeBreak(): boolean {
+    if (Atomics.load(this.words, 3) === 0) return false;
+    Atomics.sub(this.words, 3, 1);
+    return true;
   }
 
   /** Read all that is there (a copy, not a view of shared memory). */
