@@ -126,7 +126,8 @@ function firstImmediate(bits: number): bigint {
 
 function memory(bits: number, next: bigint): string {
   const d = decoder;
-  const pointer = !d.definition.addressOnly && POINTERS[bits] ? `${POINTERS[bits]} ptr ` : '';
+  if (d.definition.addressOnly) return `[${addressText(next)}]`;
+  const pointer = POINTERS[bits] ? `${POINTERS[bits]} ptr ` : '';
   const usual = d.base === Cpu.RSP || d.base === Cpu.RBP ? Cpu.SS : Cpu.DS;
   const segment = d.segmentOverride !== 0 && d.segmentOverride !== usual ? `${segmentName(d.segmentOverride)}:` : '';
   return `${pointer}${segment}[${addressText(next)}]`;

@@ -27,6 +27,7 @@ const OFFERED = new Set<CpuidFeature>([
   CpuidFeature.MSR,
   CpuidFeature.TSC,
   CpuidFeature.RDTSCP,
+  CpuidFeature.RDPMC,
   CpuidFeature.SYSCALL,
   CpuidFeature.SEP,
   CpuidFeature.PAUSE,
@@ -48,7 +49,7 @@ const OFFERED = new Set<CpuidFeature>([
 export interface IcedResult {
   /** 0: invalid. */
   length: number;
-  /** Valid, and only of instruction sets that the emulator offers. */
+  /** Valid, and only of instruction sets that the emulator offers, or a hint. */
   offered: boolean;
   tooLong: boolean;
   name: string;
@@ -57,16 +58,22 @@ export interface IcedResult {
   instruction: Instruction;
 }
 
+/** Prefixes that make new instructions of old ones (TZCNT of BSF) do nothing on a processor without these. */
+const OPTIONS = DecoderOptions.NoMPFX_0FBC | DecoderOptions.NoMPFX_0FBD | DecoderOptions.NoWbnoinvd;
+
+/** Instructions in the room of 0F 0D and 0F 18-1F, which are no-operations where they are not known. */
+const HINT = /^(Endbr32|Endbr64|Rdsspd_r32|Rdsspq_r64|Cldemote_m8|Prefetch|Reservednop)/;
+
 /** Decodes the instruction at the start of `bytes`; the caller frees `instruction`. */
 export function icedDecode(bytes: Uint8Array, mode: 16 | 32 | 64, address = 0n): IcedResult {
-  const decoder = new IcedDecoder(mode, bytes, DecoderOptions.None);
+  const decoder = new IcedDecoder(mode, bytes, OPTIONS);
   decoder.ip = address;
   const instruction = decoder.decode();
   const valid = instruction.code !== Code.INVALID;
   const needed = valid ? instruction.cpuidFeatures() : new Int32Array(0);
   const result = {
     length: valid ? instruction.length : 0,
-    offered: valid && Array.from(needed).every((f) => OFFERED.has(f as CpuidFeature)),
+    offered: valid && (HINT.test(Code[instruction.code]) || Array.from(needed).every((f) => OFFERED.has(f as CpuidFeature))),
     tooLong: decoder.lastError === DecoderError.InvalidInstruction && instruction.length >= 15,
     name: Code[instruction.code],
     features: Array.from(needed, (f) => CpuidFeature[f]).join('+'),
