@@ -366,7 +366,6 @@ describe('mode', () => {
     t.flat(3, SegAttr.DB);
     expect(t.get32(Cpu.MODE)).toBe(1 | 4 | 8);
     expect(t.get64(Cpu.ADDRESS_MASK)).toBe(0xffff_ffffn);
-    t.set64(Cpu.CR0, 0x10n);
     t.set64(Cpu.EFER, 0n);
     t.real();
     expect(t.get32(Cpu.MODE)).toBe(0);

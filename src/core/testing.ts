@@ -289,6 +289,7 @@ export class TestCpu {
     this.write64(TABLES, BigInt(TABLES + 0x1000 + 7));
     this.write64(TABLES + 0x1000, BigInt(TABLES + 0x2000 + 7));
     for (let n = 0; n < RAM_PAGES / 512; n++) this.write64(TABLES + 0x2000 + 8 * n, BigInt(n * 0x20_0000 + 0x87));
+    this.set64(Cpu.IDTR_LIMIT, 0xfffn);
     this.set64(Cpu.CR3, BigInt(TABLES));
     this.set64(Cpu.CR4, 0xa0n);
     this.set64(Cpu.EFER, 0xd01n);
@@ -318,6 +319,8 @@ export class TestCpu {
   /** Real mode at a CS:IP with a stack. */
   real(): void {
     for (const field of [Cpu.CS, Cpu.SS, Cpu.DS, Cpu.ES, Cpu.FS, Cpu.GS]) this.segment(field, 0, 0, 0xffff, 0x93);
+    this.set64(Cpu.CR0, 0x10n);
+    this.set64(Cpu.IDTR_BASE, 0n);
     this.set64(Cpu.IDTR_LIMIT, 0x3ffn);
     this.set64(Cpu.RIP, 0x5000n);
     this.set64(Cpu.NEXT_RIP, 0x5002n);
