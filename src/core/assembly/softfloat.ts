@@ -275,15 +275,19 @@ export function round(bits: i32, minExp: i32, maxExp: i32): void {
   const mask = unit - 1;
 
   let tiny = false;
+  // SSE instructions and stores deliver nothing then.
+  let discarded = false;
   if (exp < minExp) {
     // Tiny, unless rounding without a limit on the exponent would carry into the smallest normal number.
     tiny = !(exp == minExp - 1 && (hi | mask) == u64.MAX_VALUE && roundsUp(R.sign, hi, lo, drop));
-    if (tiny && Env.wrap && !(Env.masks & Flag.UE)) {
+    if (tiny && !(Env.masks & Flag.UE)) {
+      // Unmasked: inexact only if the result is so with any exponent.
       Env.flags |= Flag.UE;
+      discarded = !Env.wrap;
       exp += 24576;
       tiny = false;
-      if (exp < minExp) {
-        // FSCALE can go this far.
+      if (exp < minExp && !discarded) {
+        // Only FSCALE can go this far.
         Env.flags |= Flag.PE;
         resultZero(R.sign);
         return;
@@ -308,17 +312,18 @@ export function round(bits: i32, minExp: i32, maxExp: i32): void {
   }
 
   if (tiny) {
-    if (!(Env.masks & Flag.UE)) Env.flags |= Flag.UE;
-    else if (inexact) {
-      Env.flags |= Flag.UE;
-    }
-    if (Env.flushToZero && Env.masks & Flag.UE) {
+    if (inexact) Env.flags |= Flag.UE;
+    if (Env.flushToZero) {
       Env.flags |= Flag.UE | Flag.PE;
       resultZero(R.sign);
       return;
     }
   }
   if (inexact) Env.flags |= Flag.PE;
+  if (discarded) {
+    resultZero(R.sign);
+    return;
+  }
 
   if (exp > maxExp) {
     Env.flags |= Flag.OE;
@@ -326,6 +331,7 @@ export function round(bits: i32, minExp: i32, maxExp: i32): void {
       exp -= 24576;
       if (exp > maxExp) {
         Env.flags |= Flag.PE;
+        Env.roundedUp = true;
         resultInfinity(R.sign);
         return;
       }
@@ -483,8 +489,8 @@ export function divide(): void {
   if (Y.kind == Kind.ZERO) {
     if (X.kind == Kind.ZERO) invalid();
     else {
+      // A denormal dividend is not reported then.
       Env.flags |= Flag.ZE;
-      noteDenormals();
       resultInfinity(sign);
     }
     return;

@@ -10,7 +10,7 @@ import {
 } from './softfloat';
 import { unpack32, unpack64, unpackInteger } from './softfloat-format';
 import {
-  Fsw, begin, deliver, isEmpty, isMasked, loadX, pop, precision, pushR, roomToPush, setEmpty, setTop, settle, st, stackUnderflow,
+  Fsw, begin, beginKeepingC1, clearC1, deliver, isEmpty, isMasked, loadX, pop, precision, pushR, roomToPush, setEmpty, setTop, settle, st, stackUnderflow,
   stopped, writeR, writeRegister, physical,
 } from './x87-state';
 
@@ -166,11 +166,11 @@ export function x87_com(cpu: u32, i: u32, unordered: u32, pops: u32): i32 {
 
 /** FCOMI, FCOMIP, FUCOMI, FUCOMIP: the relation goes to ZF, PF and CF; OF, SF and AF are cleared. */
 export function x87_comi(cpu: u32, i: u32, unordered: u32, pops: u32): i32 {
-  begin(cpu);
+  beginKeepingC1(cpu);
   const relation = compareRegisters(cpu, i, unordered);
-  if (!stopped()) {
-    setArithmetic(cpu, relationFlags(relation));
-  }
+  if (Env.flags & Fsw.SF) clearC1(cpu);
+  // EFLAGS change even if an unmasked exception keeps the stack from being popped.
+  setArithmetic(cpu, relationFlags(relation));
   finishCompare(cpu, pops);
   return Status.NEXT;
 }
@@ -373,15 +373,15 @@ export function x87_fxtract(cpu: u32): i32 {
 /** FPREM (nearest = 0) and FPREM1 (1): remainder of ST(0) by ST(1), quotient bits 2, 1, 0 in C0, C3, C1. */
 export function x87_fprem(cpu: u32, nearest: u32): i32 {
   begin(cpu);
-  if (isEmpty(cpu, 0) || isEmpty(cpu, 1)) {
-    return underflowAt(cpu, 0);
-  }
+  // Without a numeric result C2 (and C1) are cleared, and the other quotient bits are left.
+  store<u32>(cpu, load<u32>(cpu, Cpu.FSW) & ~Fsw.C2, Cpu.FSW);
+  if (isEmpty(cpu, 0) || isEmpty(cpu, 1)) return underflowAt(cpu, 0);
   loadX(cpu, 1);
   copyXtoY();
   loadX(cpu, 0);
   remainder(nearest != 0);
   const done = deliver(cpu, 0, 64);
-  if (done) {
+  if (done && R.kind < Kind.QNAN) {
     let condition: u32 = Remainder.partial ? Fsw.C2 : 0;
     const quotient = Remainder.quotient;
     if (quotient & 1) condition |= Fsw.C1;
@@ -420,8 +420,11 @@ export function x87_fxch(cpu: u32, i: u32): i32 {
 
 /** FCMOVcc; the caller evaluates the condition. */
 export function x87_fcmov(cpu: u32, i: u32, condition: i32): i32 {
-  begin(cpu);
-  if (isEmpty(cpu, 0) || isEmpty(cpu, i)) return underflowAt(cpu, 0);
+  beginKeepingC1(cpu);
+  if (isEmpty(cpu, 0) || isEmpty(cpu, i)) {
+    clearC1(cpu);
+    return underflowAt(cpu, 0);
+  }
   if (condition) {
     const source = st(cpu, i);
     writeRegister(cpu, 0, load<u64>(source), load<u16>(source, 8));
@@ -431,6 +434,7 @@ export function x87_fcmov(cpu: u32, i: u32, condition: i32): i32 {
 
 /** FFREE, and FFREEP if `pops`. */
 export function x87_ffree(cpu: u32, i: u32, pops: u32): i32 {
+  begin(cpu);
   setEmpty(cpu, i);
   if (pops) pop(cpu);
   return Status.NEXT;

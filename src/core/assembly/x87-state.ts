@@ -123,10 +123,19 @@ export function writeR(cpu: u32, i: u32): void {
 
 // --- exceptions ---
 
+export function clearC1(cpu: u32): void {
+  store<u32>(cpu, load<u32>(cpu, Cpu.FSW) & ~Fsw.C1, Cpu.FSW);
+}
+
 /** Starts an instruction: C1 clear, no flags, rounding and masks from FCW. */
 export function begin(cpu: u32): void {
+  clearC1(cpu);
+  beginKeepingC1(cpu);
+}
+
+/** The same for the instructions that leave C1 alone unless the stack faults. */
+export function beginKeepingC1(cpu: u32): void {
   const fcw = load<u32>(cpu, Cpu.FCW);
-  store<u32>(cpu, load<u32>(cpu, Cpu.FSW) & ~Fsw.C1, Cpu.FSW);
   Env.flags = 0;
   Env.rounding = (fcw >> 10) & 3;
   Env.masks = fcw & Flag.ALL;

@@ -176,9 +176,10 @@ export function x87_f2xm1(cpu: u32): i32 {
         if (X.sign) setFinite(1, 0, ONE, 0);
         else resultInfinity(0);
       } else if (X.exp >= 0) {
-        // Outside the open interval the result is undefined, but for 1 and -1, whose results are exact.
+        // 1 and -1 have exact results. Farther out the result is undefined; the operand comes back, as on AMD's processors.
         if (X.exp == 0 && X.sig == ONE) setFinite(X.sign, X.sign ? -1 : 0, ONE, 0);
         else resultX();
+        Env.flags |= Flag.PE;
       } else if (!stopped()) exponentialMinusOne();
     }
   }
@@ -191,6 +192,11 @@ function logarithmSign(): i32 {
   if (X.kind == Kind.INFINITE) return 1;
   if (X.kind == Kind.ZERO || X.exp < 0) return -1;
   return X.exp == 0 && X.sig == ONE ? 0 : 1;
+}
+
+/** Exact results, of powers of 2, are reported as inexact too, and so as underflow if they are tiny. */
+function reportInexact(): void {
+  Env.flags |= R.exp < -16382 ? Flag.UE | Flag.PE : Flag.PE;
 }
 
 /** FYL2X: ST(1) = ST(1) * log2(ST(0)), pop. */
@@ -216,7 +222,10 @@ export function x87_fyl2x(cpu: u32): i32 {
       } else {
         noteDenormals();
         if (Y.kind == Kind.ZERO || logSign == 0) resultZero(sign);
-        else if (!stopped()) logarithmX();
+        else if (!stopped()) {
+          logarithmX();
+          reportInexact();
+        }
       }
     }
   }
@@ -226,8 +235,7 @@ export function x87_fyl2x(cpu: u32): i32 {
 /** FYL2XP1: ST(1) = ST(1) * log2(ST(0) + 1), pop. */
 export function x87_fyl2xp1(cpu: u32): i32 {
   if (loadTwo(cpu) && !propagateXY()) {
-    const belowRange = X.sign && (X.kind == Kind.INFINITE || (X.kind == Kind.FINITE && X.exp >= 0));
-    if (belowRange) invalid();
+    if (X.sign && X.kind == Kind.INFINITE) invalid();
     else if (X.kind == Kind.INFINITE) {
       if (Y.kind == Kind.ZERO) invalid();
       else {
@@ -243,7 +251,12 @@ export function x87_fyl2xp1(cpu: u32): i32 {
     } else {
       noteDenormals();
       if (X.kind == Kind.ZERO || Y.kind == Kind.ZERO) resultZero(X.sign ^ Y.sign);
-      else if (!stopped()) logarithmOnePlusX();
+      else if (!stopped()) {
+        // At -1 and below the result is undefined; the operand comes back, as on AMD's processors.
+        if (X.sign && X.exp >= 0) resultX();
+        else logarithmOnePlusX();
+        reportInexact();
+      }
     }
   }
   return deliverToST1(cpu);

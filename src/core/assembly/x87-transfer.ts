@@ -20,7 +20,8 @@ function pushX(cpu: u32): i32 {
     noteDenormalX();
     resultX();
   }
-  if (!stopped()) pushR(cpu);
+  // A denormal operand is loaded even if that exception is not masked.
+  if (!(Env.flags & ~Env.masks & Flag.IE)) pushR(cpu);
   settle(cpu);
   return Status.NEXT;
 }
@@ -63,8 +64,8 @@ export function x87_fld_m80(cpu: u32, significand: u64, signExponent: u64): i32 
 /** FLD ST(i). */
 export function x87_fld_st(cpu: u32, i: u32): i32 {
   begin(cpu);
-  const room = roomToPush(cpu);
-  if (room && !isEmpty(cpu, i)) {
+  const empty = isEmpty(cpu, i);
+  if (!empty && roomToPush(cpu)) {
     const source = st(cpu, i);
     const significand = load<u64>(source);
     const signExponent = load<u16>(source, 8);
@@ -207,7 +208,9 @@ export function x87_store(cpu: u32, what: u32): i32 {
       break;
   }
   if (Env.flags & ~Env.masks & (Flag.BEFORE | Flag.OE | Flag.UE)) {
-    if (Env.flags & Flag.BEFORE) Env.roundedUp = false;
+    // The result was not stored, so it is not called inexact.
+    Env.flags &= ~Flag.PE;
+    Env.roundedUp = false;
     settle(cpu);
     return 0;
   }
