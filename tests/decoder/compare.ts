@@ -4,7 +4,7 @@
 import { Decoder, DecodeResult } from '../../src/x86/decode.ts';
 import { disassemble } from '../../src/x86/disassemble.ts';
 import { Random } from '../oracle/random.ts';
-import { icedDecode, icedText } from './iced.ts';
+import { icedDecode } from './iced.ts';
 
 export type CodeSize = 16 | 32 | 64;
 
@@ -51,27 +51,22 @@ const pauseOfR8 = (name: string, bytes: Uint8Array, length: number): boolean => 
 /** Compare one case; null if both agree. */
 export function compare(bytes: Uint8Array, mode: CodeSize, address: bigint): Difference | null {
   const iced = icedDecode(bytes, mode, address);
-  try {
-    const result = decoder.decode(bytes, 0, bytes.length, mode);
-    const length = result === DecodeResult.OK ? decoder.length : 0;
-    const want = iced.offered ? iced.length : 0;
-    const describe = (kind: string, ours: string, theirs: string): Difference => ({
-      key: `${mode} ${iced.name} ${kind}`,
-      text: `${mode}-bit ${hexBytes(bytes)}: ${ours} | iced: ${theirs} ${iced.features}`,
-    });
-    if (length !== want) {
-      const theirs = iced.length ? icedText(iced.instruction) : '(invalid)';
-      const kind = length === 0 ? 'refused' : want === 0 ? 'accepted' : 'length';
-      return describe(kind, `${length} ${disassemble(bytes, 0, mode, address).text}`, `${want} ${theirs}`);
-    }
-    if (length === 0 || pauseOfR8(iced.name, bytes, length)) return null;
-    const ours = disassemble(bytes, 0, mode, address);
-    const theirs = icedText(iced.instruction);
-    if (ours.length !== length || normalise(ours.text) !== normalise(theirs)) return describe('text', ours.text, theirs);
-    return null;
-  } finally {
-    iced.instruction.free();
+  const result = decoder.decode(bytes, 0, bytes.length, mode);
+  const length = result === DecodeResult.OK ? decoder.length : 0;
+  const want = iced.offered ? iced.length : 0;
+  const describe = (kind: string, ours: string, theirs: string): Difference => ({
+    key: `${mode} ${iced.name} ${kind}`,
+    text: `${mode}-bit ${hexBytes(bytes)}: ${ours} | iced: ${theirs} ${iced.features}`,
+  });
+  if (length !== want) {
+    const kind = length === 0 ? 'refused' : want === 0 ? 'accepted' : 'length';
+    return describe(kind, `${length} ${disassemble(bytes, 0, mode, address).text}`, `${want} ${iced.length ? iced.text() : '(invalid)'}`);
   }
+  if (length === 0 || pauseOfR8(iced.name, bytes, length)) return null;
+  const ours = disassemble(bytes, 0, mode, address);
+  const theirs = iced.text();
+  if (ours.length !== length || normalise(ours.text) !== normalise(theirs)) return describe('text', ours.text, theirs);
+  return null;
 }
 
 const PREFIXES = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];

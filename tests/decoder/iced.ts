@@ -4,11 +4,10 @@ import {
   Code,
   CpuidFeature,
   Decoder as IcedDecoder,
-  DecoderError,
   DecoderOptions,
   Formatter,
   FormatterSyntax,
-  type Instruction,
+  Instruction,
   MemorySizeOptions,
 } from 'iced-x86';
 
@@ -51,11 +50,11 @@ export interface IcedResult {
   length: number;
   /** Valid, and only of instruction sets that the emulator offers, or a hint. */
   offered: boolean;
-  tooLong: boolean;
   name: string;
   /** Names of the sets that it needs. */
   features: string;
-  instruction: Instruction;
+  /** In Intel's syntax. */
+  text(): string;
 }
 
 /** Prefixes that make new instructions of old ones (TZCNT of BSF) do nothing on a processor without these. */
@@ -64,23 +63,35 @@ const OPTIONS = DecoderOptions.NoMPFX_0FBC | DecoderOptions.NoMPFX_0FBD | Decode
 /** Instructions in the room of 0F 0D and 0F 18-1F, which are no-operations where they are not known. */
 const HINT = /^(Endbr32|Endbr64|Rdsspd_r32|Rdsspq_r64|Cldemote_m8|Prefetch|Reservednop)/;
 
-/** Decodes the instruction at the start of `bytes`; the caller frees `instruction`. */
-export function icedDecode(bytes: Uint8Array, mode: 16 | 32 | 64, address = 0n): IcedResult {
+/** What is known of an instruction by its code. */
+const known = new Map<Code, Pick<IcedResult, 'offered' | 'name' | 'features'>>();
+
+function about(instruction: Instruction): Pick<IcedResult, 'offered' | 'name' | 'features'> {
+  const { code } = instruction;
+  let found = known.get(code);
+  if (!found) {
+    const needed = code === Code.INVALID ? [] : Array.from(instruction.cpuidFeatures(), (f) => f as CpuidFeature);
+    const name = Code[code];
+    const offered = code !== Code.INVALID && (HINT.test(name) || needed.every((f) => OFFERED.has(f)));
+    found = { name, offered, features: needed.map((f) => CpuidFeature[f]).join('+') };
+    known.set(code, found);
+  }
+  return found;
+}
+
+const instruction = new Instruction();
+
+/** Decodes the instruction at the start of `bytes`. The result's text() is good until the next call. */
+export function icedDecode(bytes: Uint8Array, mode: 16 | 32 | 64, address: bigint): IcedResult {
   const decoder = new IcedDecoder(mode, bytes, OPTIONS);
   decoder.ip = address;
-  const instruction = decoder.decode();
-  const valid = instruction.code !== Code.INVALID;
-  const needed = valid ? instruction.cpuidFeatures() : new Int32Array(0);
-  const result = {
-    length: valid ? instruction.length : 0,
-    offered: valid && (HINT.test(Code[instruction.code]) || Array.from(needed).every((f) => OFFERED.has(f as CpuidFeature))),
-    tooLong: decoder.lastError === DecoderError.InvalidInstruction && instruction.length >= 15,
-    name: Code[instruction.code],
-    features: Array.from(needed, (f) => CpuidFeature[f]).join('+'),
-    instruction,
-  };
+  decoder.decodeOut(instruction);
   decoder.free();
-  return result;
+  return {
+    ...about(instruction),
+    length: instruction.code === Code.INVALID ? 0 : instruction.length,
+    text: () => formatter.format(instruction),
+  };
 }
 
 /** Set to look as src/x86/disassemble.ts does. */
@@ -92,6 +103,3 @@ formatter.smallHexNumbersInDecimal = false;
 formatter.branchLeadingZeros = false;
 formatter.spaceAfterOperandSeparator = false;
 formatter.memorySizeOptions = MemorySizeOptions.Always;
-
-/** The instruction in Intel's syntax. */
-export const icedText = (instruction: Instruction): string => formatter.format(instruction);
