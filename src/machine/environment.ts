@@ -11,6 +11,14 @@ export interface HostEnvironment {
   engine(name: EngineModule, progress: DownloadProgress): Promise<WebAssembly.Module>;
   /** The bytes of a file of the MachineSpec. Rejects with a MachineError. */
   read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
-  /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Takes text with its line ends. Absent: there is no log here. Throws a MachineError. */
-  openLog?(file: string | undefined): (text: string) => void;
+  /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */
+  openLog?(file: string | undefined): LogSink;
+}
+
+/** Takes the log of -d. */
+export interface LogSink {
+  /** Text with its line ends; may be kept until flush(). */
+  write(text: string): void;
+  /** To be called before the machine sleeps, fails or exits: the worker may be ended then without further notice. */
+  flush(): void;
 }

@@ -1,0 +1,220 @@
+// The headless runner: a machine line in, the guest's serial port on the terminal, an exit status out, as QEMU does it.
+
+import { resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
+import { moduleNames } from '../machine/boot/multiboot.ts';
+import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } from '../machine/client.ts';
+import { type MachineConfig, OptionError, parse } from '../machine/options.ts';
+import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
+import { Escapes, Timestamps } from './escapes.ts';
+import { discard, fileSink, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
+import { Terminal } from './terminal.ts';
+
+/** Exit statuses beside the guest's own (isa-debug-exit's are odd). */
+export const enum ExitStatus {
+  OK = 0,
+  /** The machine could not be started: bad options, missing or bad files. */
+  NOT_STARTED = 1,
+  /** The guest crashed (triple fault), or Tabvisor did. */
+  FAILED = 2,
+}
+
+export interface RunnerHost {
+  /** Script of the machine worker. */
+  worker: URL;
+  stdin: Readable;
+  stdout: NodeJS.WritableStream;
+  stderr: NodeJS.WritableStream;
+}
+
+/** Keys that are signals on a terminal that is not multiplexed (termios VINTR, VQUIT, VSUSP). */
+const CTRL_C = 0x03;
+const CTRL_BACKSLASH = 0x1c;
+const CTRL_Z = 0x1a;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+
+/** Run a machine line to its end. @returns the exit status */
+export async function run(args: readonly string[], host: RunnerHost): Promise<number> {
+  const complain = (text: string) => host.stderr.write(`tabvisor: ${text}\n`);
+  let config: MachineConfig;
+  let sinks: (Sink | undefined)[];
+  const timestamps = new Timestamps();
+  const show = streamSink(host.stdout, (bytes) => timestamps.output(bytes, performance.now()));
+  try {
+    config = parse(args);
+    if (config.information !== undefined) {
+      host.stdout.write(config.information);
+      return ExitStatus.OK;
+    }
+    if (!config.displayNone) {
+      throw new OptionError('-display', 'it is missing, and the runner has no window', 'Give -nographic, or -display none.');
+    }
+    sinks = config.serial.map((port) => (port?.kind === 'stdio' ? show : port?.kind === 'file' ? openFile(port.path) : port && discard));
+  } catch (error) {
+    if (error instanceof OptionError) complain(`${error.message}\n${error.advice}`);
+    else if (isFailure(error)) complain(describe(error));
+    else throw error;
+    return ExitStatus.NOT_STARTED;
+  }
+  return new Session(args, config, sinks, timestamps, host, complain).run().finally(() => sinks.forEach((sink) => sink?.close()));
+}
+
+/** One machine from start to end. */
+class Session {
+  private readonly terminal: Terminal;
+  private readonly stdioPort: number;
+  private readonly input: InputPump;
+  private output: { pump: OutputPump; ended: Promise<void> } | undefined;
+  private status: number | undefined;
+  private onFinish: () => void = () => {};
+
+  constructor(
+    private readonly args: readonly string[],
+    private readonly config: MachineConfig,
+    private readonly sinks: readonly (Sink | undefined)[],
+    private readonly timestamps: Timestamps,
+    private readonly host: RunnerHost,
+    private readonly complain: (text: string) => void,
+  ) {
+    this.terminal = new Terminal(host.stdin);
+    this.stdioPort = config.serial.findIndex((port) => port?.kind === 'stdio');
+    this.input = new InputPump((isHeld) => void (isHeld ? host.stdin.pause() : host.stdin.resume()));
+  }
+
+  async run(): Promise<number> {
+    const finished = new Promise<void>((resolve) => { this.onFinish = resolve; });
+    const worker = new Worker(this.host.worker);
+    const machine = wrapMachine(nodeEndpoint(worker));
+    const died = (failure: MachineFailure) => {
+      this.fail(failure, ExitStatus.FAILED);
+      machine.abandon(failure);
+    };
+    worker.on('error', (error) => died(asFailure(error)));
+    worker.on('exit', (code) => died({ what: 'The machine worker ended', why: `Its exit code is ${code}`, advice: 'Please report it.' }));
+
+    const onSignal = (signal: NodeJS.Signals) => this.terminate(`terminating on signal ${signal}`);
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+    // Whoever read our output is gone: nobody is left to run for.
+    let onBroken!: () => void;
+    const broken = new Promise<void>((resolve) => { onBroken = resolve; });
+    const onOutputError = () => {
+      this.finish(ExitStatus.OK);
+      onBroken();
+    };
+    this.host.stdout.on('error', onOutputError);
+    const stopInput = this.startInput();
+    try {
+      void this.start(machine);
+      await finished;
+      stopInput();
+      this.output?.pump.end();
+      await Promise.race([this.output?.ended, broken]);
+      return this.status!;
+    } finally {
+      await worker.terminate();
+      this.terminal.restore();
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+    }
+  }
+
+  private async start(machine: MachineClient): Promise<void> {
+    let memory: SharedArrayBuffer;
+    try {
+      ({ memory } = await machine.create({ args: [...this.args], files: filesOf(this.config) }, {
+        progress: () => {},
+        state: () => {},
+        failed: (failure) => this.fail(failure, ExitStatus.FAILED),
+        exited: (status) => this.finish(status),
+      }));
+    } catch (error) {
+      this.fail(asFailure(error), ExitStatus.NOT_STARTED);
+      return;
+    }
+    const pump = new OutputPump(memory, this.sinks);
+    this.output = { pump, ended: pump.run() };
+    if (this.status !== undefined) return;
+    if (this.stdioPort >= 0) this.input.connect(memory, this.stdioPort);
+    if (this.config.startPaused) this.complain('-S: the machine waits before its first instruction; there is no monitor yet to let it go on.');
+  }
+
+  /** Ends the session; only the first call counts. */
+  private finish(status: number): void {
+    if (this.status !== undefined) return;
+    this.status = status;
+    this.onFinish();
+  }
+
+  private fail(failure: MachineFailure, status: number): void {
+    if (this.status !== undefined) return;
+    this.finish(status);
+    this.complain(describe(failure));
+  }
+
+  /** Reads the terminal or whatever stdin is. @returns a function that stops it */
+  private startInput(): () => void {
+    const { stdin } = this.host;
+    const port = this.config.serial[this.stdioPort];
+    if (port?.kind !== 'stdio') return () => {};
+    const isTty = (stdin as Readable & Partial<NodeJS.ReadStream>).isTTY === true;
+    const escapes = new Escapes({
+      quit: () => this.terminate('Terminated'),
+      say: (text) => void this.host.stdout.write(text),
+      sendBreak: () => this.input.sendBreak(),
+      toggleTimestamps: () => this.timestamps.toggle(performance.now()),
+    });
+    const onData = (data: Buffer) => {
+      if (port.mux) this.input.input(escapes.input(data));
+      else this.input.input(isTty ? this.signalKeys(data) : data);
+    };
+    this.terminal.raw();
+    stdin.on('data', onData);
+    return () => {
+      stdin.off('data', onData);
+      this.input.stop();
+      stdin.pause();
+      // An open terminal or pipe would keep the process alive.
+      (stdin as Readable & Partial<NodeJS.ReadStream>).unref?.();
+    };
+  }
+
+  /** Without the multiplexer the terminal's own keys keep their meaning. */
+  private signalKeys(data: Uint8Array): Uint8Array {
+    if (data.includes(CTRL_C)) this.terminate('terminating on signal SIGINT');
+    else if (data.includes(CTRL_BACKSLASH)) this.terminate('terminating on signal SIGQUIT');
+    else if (data.includes(CTRL_Z)) this.terminal.suspend();
+    return data.filter((byte) => byte !== CTRL_C && byte !== CTRL_BACKSLASH && byte !== CTRL_Z);
+  }
+
+  private terminate(why: string): void {
+    this.host.stderr.write(`\ntabvisor: ${why}\n`);
+    this.finish(ExitStatus.OK);
+  }
+}
+
+/** The files a line may need. Which of them -initrd means is known when the kernel has been looked at. */
+function filesOf(config: MachineConfig): MachineFile[] {
+  const names = new Set<string>();
+  if (config.kernel !== undefined) names.add(config.kernel);
+  if (config.initrd !== undefined) {
+    names.add(config.initrd);
+    for (const module of moduleNames(config.initrd)) names.add(module.file);
+  }
+  return [...names].map((name) => ({ name, source: { url: /^https?:\/\//.test(name) ? name : pathToFileURL(resolve(name)).href } }));
+}
+
+function openFile(path: string): Sink {
+  try {
+    return fileSink(path);
+  } catch (error) {
+    throw new MachineError({ what: `${path} cannot be written`, why: (error as Error).message, advice: 'Give another path to -serial file:PATH.' });
+  }
+}
+
+/** A failure as text for a terminal. */
+export function describe(failure: MachineFailure): string {
+  const details = failure.details ? `\n${failure.details.trimEnd()}` : '';
+  return `${failure.what}: ${failure.why}\n${failure.advice}${details}`;
+}

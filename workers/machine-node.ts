@@ -1,0 +1,83 @@
+// Entry point of the machine worker under Node: offers a machine to the runner that started it.
+
+import { openSync, writeSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { parentPort } from 'node:worker_threads';
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
+import { exposeMachine, MachineError } from '../src/machine/client.ts';
+import { download } from '../src/machine/download.ts';
+import type { HostEnvironment } from '../src/machine/environment.ts';
+import { createMachineHost } from '../src/machine/host.ts';
+
+/** Log text is collected up to this many characters, because -d writes many short lines. */
+const LOG_BUFFER = 1 << 16;
+
+const environment: HostEnvironment = {
+  async engine(name, progress) {
+    // This runs as build/node/machine-node.js.
+    const path = fileURLToPath(new URL(`../${name}.wasm`, import.meta.url));
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(path);
+    } catch (error) {
+      throw new MachineError({ what: `The engine (${name}.wasm) could not be read`, why: text(error), advice: 'Build it: node scripts/setup.mjs --build.' });
+    }
+    progress(bytes.length, bytes.length);
+    return WebAssembly.compile(bytes as BufferSource);
+  },
+
+  async read(file, progress) {
+    if ('bytes' in file.source) {
+      progress(file.source.bytes.length, file.source.bytes.length);
+      return file.source.bytes;
+    }
+    if (!file.source.url.startsWith('file:')) return download(file.source.url, file.name, progress);
+    try {
+      const bytes = await readFile(fileURLToPath(file.source.url));
+      progress(bytes.length, bytes.length);
+      return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    } catch (error) {
+      throw new MachineError({ what: `${file.name} could not be read`, why: text(error), advice: 'Check the path in the machine line.' });
+    }
+  },
+
+  openLog(path) {
+    let file = 2;
+    if (path !== undefined) {
+      try {
+        file = openSync(path, 'w');
+      } catch (error) {
+        throw new MachineError({ what: `The log file ${path} cannot be written`, why: text(error), advice: 'Give another path to -D.' });
+      }
+    }
+    let pending = '';
+    const flush = () => {
+      const bytes = Buffer.from(pending);
+      pending = '';
+      for (let at = 0; at < bytes.length; ) {
+        try {
+          at += writeSync(file, bytes, at);
+        } catch (error) {
+          // A pipe that is full and does not block: its reader has to catch up.
+          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+        }
+      }
+    };
+    return {
+      flush,
+      write(lines) {
+        pending += lines;
+        if (pending.length >= LOG_BUFFER) flush();
+      },
+    };
+  },
+};
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+if (!parentPort) throw new Error('machine-node is a worker: start it with node:worker_threads');
+exposeMachine(createMachineHost(environment), nodeEndpoint(parentPort));
