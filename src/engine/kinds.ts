@@ -90,7 +90,7 @@ function bitsOf(spec: OperandSpec, size: number, wide: boolean): number {
     case 'y':
       return wide ? 64 : 32;
     case 'n':
-      return 64;
+      return size === 64 ? 64 : 32;
     case 'x':
       return 128;
     case 't':
@@ -204,6 +204,8 @@ export class Kinds {
               if (locked && !(d.lock && isMemory)) continue;
               if (!locked && d.implicitLock && isMemory) continue;
               const shapes = operandShapes(d, size, isMemory);
+              // Only a memory destination is locked.
+              if (locked && shapes[0]?.place !== 'memory') continue;
               const hot = !!d.hot && size !== 16 && !locked && STACKS[stack] !== 'general';
               const key = [
                 meaningIds.get(d.meaning),

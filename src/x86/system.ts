@@ -1,9 +1,9 @@
 // System instructions: control and debug registers, descriptor tables, MSRs, ports, SYSCALL and SYSENTER, HLT, CPUID, RDTSC.
 // Intel SDM volume 2, and volume 3 chapter 2. What they do is in core.wasm; here is how they are encoded and called.
 
-import { Cpu, Seg } from '../core/layout.ts';
+import { Cpu, Rflags, Seg, Vector } from '../core/layout.ts';
 import type { CoreFunction } from './core-functions.ts';
-import type { Meaning } from './builder.ts';
+import type { Builder, Meaning } from './builder.ts';
 import type { InstructionTable } from './table.ts';
 
 const status =
@@ -27,12 +27,17 @@ const selectorIn =
   (i, b) =>
     b.coreStatus(name, b.let(b.wrap(i.dst.read())));
 
+/** #UD in real-address and virtual-8086 mode. */
+function protectedModeOnly(b: Builder): void {
+  const real = b.eqz(b.and(b.state('i32', Cpu.CR0), 1));
+  b.raiseIf(b.or(real, b.and(b.state('i32', Cpu.RFLAGS), Rflags.VM)), Vector.UD);
+}
+
 /** SLDT, STR */
 const storeSelector =
-  (segment: number, name: 'sldt_check' | 'str_check'): Meaning =>
+  (segment: number): Meaning =>
   (i, b) => {
-    b.core(name);
-    b.checkFault();
+    protectedModeOnly(b);
     i.dst.write(b.let(b.extendU(b.state('i32', segment + Seg.SELECTOR))));
   };
 
@@ -64,7 +69,7 @@ const portOut: Meaning = (i, b) => {
 };
 
 const invlpg: Meaning = (i, b) => b.coreStatus('invlpg', i.dst.address());
-const wait: Meaning = (_i, b) => b.coreStatus('x87_wait');
+const wait: Meaning = (_i, b) => b.coreStatus('x87_fwait');
 
 /** LAR, LSL: the destination is written only if ZF was set. */
 const descriptorQuery =
@@ -83,8 +88,7 @@ const verify =
 
 /** ARPL: RPL of the destination raised to that of the source. */
 const arpl: Meaning = (i, b) => {
-  b.core('arpl_check');
-  b.checkFault();
+  protectedModeOnly(b);
   const c = i.src.read();
   const a = i.dst.readModify();
   const lower = b.let(b.ltU(b.and(a, 3), b.and(c, 3)));
@@ -94,10 +98,10 @@ const arpl: Meaning = (i, b) => {
 
 export function defineSystem(t: InstructionTable): void {
   t.op(0x63, 'arpl', 'Ew,Gw', arpl, { not64: true });
-  t.op(0x0f00, 'sldt', 'Mw', storeSelector(Cpu.LDTR, 'sldt_check'), { ext: 0, mod: 'mem' });
-  t.op(0x0f00, 'sldt', 'Rv', storeSelector(Cpu.LDTR, 'sldt_check'), { ext: 0, mod: 'reg' });
-  t.op(0x0f00, 'str', 'Mw', storeSelector(Cpu.TR, 'str_check'), { ext: 1, mod: 'mem' });
-  t.op(0x0f00, 'str', 'Rv', storeSelector(Cpu.TR, 'str_check'), { ext: 1, mod: 'reg' });
+  t.op(0x0f00, 'sldt', 'Mw', storeSelector(Cpu.LDTR), { ext: 0, mod: 'mem' });
+  t.op(0x0f00, 'sldt', 'Rv', storeSelector(Cpu.LDTR), { ext: 0, mod: 'reg' });
+  t.op(0x0f00, 'str', 'Mw', storeSelector(Cpu.TR), { ext: 1, mod: 'mem' });
+  t.op(0x0f00, 'str', 'Rv', storeSelector(Cpu.TR), { ext: 1, mod: 'reg' });
   t.op(0x0f00, 'lldt', 'Ew', selectorIn('lldt'), { ext: 2, readOnly: true });
   t.op(0x0f00, 'ltr', 'Ew', selectorIn('ltr'), { ext: 3, readOnly: true });
   t.op(0x0f00, 'verr', 'Ew', verify('verr'), { ext: 4, readOnly: true });
@@ -116,19 +120,19 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f03, 'lsl', 'Gv,Ew', descriptorQuery('lsl'));
   t.op(0x0f05, 'syscall', '', status('syscall'), { ends: true });
   t.op(0x0f06, 'clts', '', status('clts'), { resync: true });
-  t.op(0x0f07, 'sysret', '', statusSized('sysret'), { ends: true });
+  t.op(0x0f07, 'sysret', '', statusSized('sysret'), { ends: true, names: ['sysret', 'sysret', 'sysretq'] });
   t.op(0x0f08, 'invd', '', status('invd'));
   t.op(0x0f09, 'wbinvd', '', status('invd'));
-  t.op(0x0f20, 'mov', 'Rn,Cn', moveFromControl);
-  t.op(0x0f21, 'mov', 'Rn,Dn', moveFromDebug);
-  t.op(0x0f22, 'mov', 'Cn,Rn', moveToControl, { resync: true });
-  t.op(0x0f23, 'mov', 'Dn,Rn', moveToDebug, { resync: true });
+  t.op(0x0f20, 'mov', 'Rn,Cn', moveFromControl, { f64: true });
+  t.op(0x0f21, 'mov', 'Rn,Dn', moveFromDebug, { f64: true });
+  t.op(0x0f22, 'mov', 'Cn,Rn', moveToControl, { f64: true, resync: true });
+  t.op(0x0f23, 'mov', 'Dn,Rn', moveToDebug, { f64: true, resync: true });
   t.op(0x0f30, 'wrmsr', '', status('wrmsr'), { resync: true });
   t.op(0x0f31, 'rdtsc', '', status('rdtsc'));
   t.op(0x0f32, 'rdmsr', '', status('rdmsr'));
   t.op(0x0f33, 'rdpmc', '', status('rdpmc'));
   t.op(0x0f34, 'sysenter', '', status('sysenter'), { ends: true });
-  t.op(0x0f35, 'sysexit', '', statusSized('sysexit'), { ends: true });
+  t.op(0x0f35, 'sysexit', '', statusSized('sysexit'), { ends: true, names: ['sysexit', 'sysexit', 'sysexitq'] });
   t.op(0x0fa2, 'cpuid', '', status('cpuid'));
   t.op(0xf4, 'hlt', '', status('hlt'), { ends: true });
   t.op(0xfa, 'cli', '', status('cli'));
