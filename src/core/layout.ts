@@ -9,6 +9,8 @@ export const enum Mem {
   /** Control block: doorbells, run state, statistics and byte rings; see src/machine/protocol.ts. */
   CONTROL = 0x0002_0000,
   CONTROL_SIZE = 0x0002_0000,
+  /** A word of the control block: spin lock that orders CMPXCHG16B among the vCPUs. */
+  LOCK_16 = 0x0002_0fc0,
   /** vCPU areas, one after another. */
   CPU = 0x0004_0000,
   CPU_SIZE = 0x0008_0000,

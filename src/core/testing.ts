@@ -276,6 +276,7 @@ export class TestCpu {
     this.segment(Cpu.TR, Sel.TSS, TSS, 0x67, 0x8b);
     this.write32(TSS + 4, STACK0);
     this.write32(TSS + 8, Sel.DATA);
+    this.write16(TSS + 0x66, 0x68);
     this.set64(Cpu.CR0, 0x11n);
     this.flat(cpl, SegAttr.DB);
   }

@@ -5,9 +5,6 @@ import { get_rflags, setArithmetic } from './flags';
 import { lock_address, probe_write, read_slow, write_slow } from './memory';
 import { faulted, raiseGp0 } from './state';
 
-/** WebAssembly has no 16-byte atomics: this word in the control block orders CMPXCHG16B among the vCPUs. */
-const LOCK_16: u32 = Mem.CONTROL + 0xfc0;
-
 function setZf(cpu: u32, equal: bool): void {
   const others = get_rflags(cpu) & Rflags.ARITHMETIC & ~Rflags.ZF;
   setArithmetic(cpu, equal ? others | Rflags.ZF : others);
@@ -48,7 +45,8 @@ function exchange16(cpu: u32, va: u64): i32 {
   const highExpected = load<u64>(cpu, Cpu.RDX);
   let equal: bool;
   if (address != 1) {
-    while (atomic.cmpxchg<u32>(LOCK_16, 0, 1)) {}
+    // WebAssembly has no 16-byte atomics.
+    while (atomic.cmpxchg<u32>(Mem.LOCK_16, 0, 1)) {}
     low = atomic.load<u64>(address);
     high = atomic.load<u64>(address, 8);
     equal = low == lowExpected && high == highExpected;
@@ -56,7 +54,7 @@ function exchange16(cpu: u32, va: u64): i32 {
       atomic.store<u64>(address, load<u64>(cpu, Cpu.RBX));
       atomic.store<u64>(address, load<u64>(cpu, Cpu.RCX), 8);
     }
-    atomic.store<u32>(LOCK_16, 0);
+    atomic.store<u32>(Mem.LOCK_16, 0);
   } else {
     low = read_slow(cpu, va, 8);
     if (faulted(cpu)) return Status.FAULT;
