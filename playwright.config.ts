@@ -33,7 +33,8 @@ export default defineConfig({
       ],
     },
     permissions: ['clipboard-read', 'clipboard-write'],
-    trace: 'retain-on-failure',
+    // A trace takes pictures of the page's DOM, in tasks of the page that would count as its own.
+    trace: 'off',
     screenshot: 'only-on-failure',
     viewport: { width: 1200, height: 760 },
   },

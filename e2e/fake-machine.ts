@@ -96,9 +96,9 @@ const api: MachineApi = {
   async create(spec: MachineSpec, owner) {
     events = owner;
     become(RunState.LOADING);
-    for (const total of [190_000, 410_000]) {
+    for (const [name, total] of [['core', 190_000], ['interpreter', 410_000]] as const) {
       for (let loaded = 0; loaded <= total; loaded += total / 5) {
-        void events.progress({ phase: 'engine', name: 'engine', loaded, total });
+        void events.progress({ phase: 'engine', name, loaded, total });
         await new Promise((done) => setTimeout(done, 20));
       }
     }
@@ -111,7 +111,7 @@ const api: MachineApi = {
       }
     }
     void events.progress({ phase: 'loading', name: 'Putting the kernel into memory', loaded: 0, total: 0 });
-    if (spec.args.includes('-slow')) await new Promise(() => {});
+    if (spec.args.includes('slow')) await new Promise(() => {});
     void events.progress({ phase: 'started', name: '', loaded: 0, total: 0 });
     boot();
     setInterval(tick, 5);

@@ -138,8 +138,12 @@ export class ByteRing {
 
   /** Write as many bytes as fit; returns how many. */
   write(bytes: Uint8Array): number {
-    let n = 0;
-    while (n < bytes.length && this.push(bytes[n])) n++;
+    const n = Math.min(bytes.length, this.room);
+    const at = Atomics.load(this.words, 0);
+    const first = Math.min(n, this.capacity - at);
+    this.data.set(bytes.subarray(0, first), at);
+    this.data.set(bytes.subarray(first, n), 0);
+    Atomics.store(this.words, 0, (at + n) % this.capacity);
     return n;
   }
 
@@ -167,7 +171,11 @@ export class ByteRing {
   /** Read all that is there (a copy, not a view of shared memory). */
   read(): Uint8Array {
     const out = new Uint8Array(this.available);
-    for (let i = 0; i < out.length; i++) out[i] = this.shift();
+    const at = Atomics.load(this.words, 1);
+    const first = Math.min(out.length, this.capacity - at);
+    out.set(this.data.subarray(at, at + first));
+    out.set(this.data.subarray(0, out.length - first), first);
+    Atomics.store(this.words, 1, (at + out.length) % this.capacity);
     return out;
   }
 }

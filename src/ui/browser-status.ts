@@ -59,10 +59,16 @@ let fastWebGl: boolean | undefined;
 
 /** WebGL 2 by a real GPU: one drawn by the CPU takes time from the guest, and the DOM does as well. */
 export function hasFastWebGl(): boolean {
-  if (fastWebGl === undefined) {
-    const context = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true });
-    fastWebGl = context !== null;
-    context?.getExtension('WEBGL_lose_context')?.loseContext();
-  }
+  fastWebGl ??= probeWebGl();
   return fastWebGl;
+}
+
+function probeWebGl(): boolean {
+  const context = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true });
+  if (!context) return false;
+  // Chromium does not count its own software renderer as a caveat.
+  const names = context.getExtension('WEBGL_debug_renderer_info');
+  const renderer = String(context.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  context.getExtension('WEBGL_lose_context')?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer);
 }

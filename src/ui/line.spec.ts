@@ -1,23 +1,12 @@
 import { describe, it, expect } from 'vitest';
-import { LineError, filesOf, hashOf, joinWords, optionValue, roomOf, serialPorts, splitLine } from './line.ts';
+import { parse } from '../machine/options.ts';
+import { consolesOf, filesOf, hashOf, roomOf, wordsOf } from './line.ts';
 
 describe('a machine line', () => {
-  it('splits as a shell does', () => {
-    expect(splitLine('-m 256  -append "console=ttyS0 x=\\"y\\" \\d" \'a b\' c\\ d ""')).toEqual(
-      ['-m', '256', '-append', 'console=ttyS0 x="y" \\d', 'a b', 'c d', '']);
-    expect(splitLine('-a \\\n b')).toEqual(['-a', 'b']);
-    expect(() => splitLine('-append "x')).toThrow(LineError);
-    expect(() => splitLine('x\\')).toThrow(LineError);
-  });
-
-  it('drops the program of a pasted command', () => {
-    expect(splitLine('qemu-system-x86_64 -m 1')).toEqual(['-m', '1']);
-    expect(splitLine('bin/tabvisor -m 1')).toEqual(['-m', '1']);
-  });
-
-  it('joins words to a line that splits into the same', () => {
-    const words = ['-append', 'a "b" $c `d` \\e \'f\'', '', '-kernel', 'guests/amd64/vmlinuz'];
-    expect(splitLine(joinWords(words))).toEqual(words);
+  it('may be pasted with its program', () => {
+    expect(wordsOf('qemu-system-x86_64 -m 1 -append "a b"')).toEqual(['-m', '1', '-append', 'a b']);
+    expect(wordsOf('bin/tabvisor -m 1')).toEqual(['-m', '1']);
+    expect(wordsOf('-m 1')).toEqual(['-m', '1']);
   });
 
   it('survives the way through a link', () => {
@@ -34,11 +23,10 @@ describe('a machine line', () => {
     expect(roomOf('#help')).toEqual({ kind: 'help' });
   });
 
-  it('knows its files and serial ports', () => {
-    const words = splitLine('-initrd i -kernel a -kernel k -serial stdio -serial none --serial null');
-    expect(filesOf(words)).toEqual([{ role: 'kernel', name: 'k' }, { role: 'initrd', name: 'i' }]);
-    expect(serialPorts(words)).toEqual([0, 2]);
-    expect(serialPorts([])).toEqual([0]);
-    expect(optionValue(words, 'm')).toBeUndefined();
+  it('names its files and consoles', () => {
+    const config = parse(wordsOf('-initrd "m1 with words,m2" -kernel k -serial stdio -serial none -serial null -serial file:x'));
+    expect(filesOf(config)).toEqual([{ role: 'kernel', name: 'k' }, { role: 'initrd', name: 'm1' }, { role: 'initrd', name: 'm2' }]);
+    expect(consolesOf(config)).toEqual([0, 3]);
+    expect(consolesOf(parse(['-kernel', 'k']))).toEqual([0]);
   });
 });

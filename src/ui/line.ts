@@ -1,4 +1,7 @@
-// The machine line: a QEMU command line as it stands after the # of a link, and its words.
+// The machine line as it stands after the # of a link. What its options mean is in src/machine/options.ts.
+
+import { moduleNames } from '../machine/boot/multiboot.ts';
+import { splitLine, type MachineConfig } from '../machine/options.ts';
 
 /** What stands after the #: a room of the page. */
 export type Room = { kind: 'home' } | { kind: 'help' } | { kind: 'machine'; line: string };
@@ -23,73 +26,28 @@ export function hashOf(line: string): string {
   return '#' + encodeURI(line).replace(/[#'()]/g, (c) => '%' + c.charCodeAt(0).toString(16));
 }
 
-/** A line whose quoting is not complete. */
-export class LineError extends Error {}
-
-/**
- * The words of a line, split as a POSIX shell does (XCU 2.2 Quoting): blanks, '…', "…" and backslash; nothing is expanded.
- * A leading program name is dropped, so that a line copied from a terminal works.
- */
-export function splitLine(line: string): string[] {
-  const words: string[] = [];
-  let word: string | undefined;
-  let quote = '';
-  for (let i = 0; i < line.length; i++) {
-    const c = line[i];
-    if (quote === "'") {
-      if (c === "'") quote = '';
-      else word += c;
-    } else if (c === '\\') {
-      const next = line[++i];
-      if (next === undefined) throw new LineError('The line ends in a backslash.');
-      if (next === '\n') continue;
-      word = (word ?? '') + (quote && !'"\\$`'.includes(next) ? '\\' + next : next);
-    } else if (quote) {
-      if (c === '"') quote = '';
-      else word += c;
-    } else if (c === '"' || c === "'") {
-      quote = c;
-      word ??= '';
-    } else if (/\s/.test(c)) {
-      if (word !== undefined) words.push(word);
-      word = undefined;
-    } else {
-      word = (word ?? '') + c;
-    }
-  }
-  if (quote) throw new LineError(`A ${quote} is opened and never closed.`);
-  if (word !== undefined) words.push(word);
+/** The words of a line. A leading program name is dropped, so that a line copied from a terminal works. @throws QuotingError */
+export function wordsOf(line: string): string[] {
+  const words = splitLine(line);
   if (words.length && /^(?:\S*\/)?(?:qemu-system-(?:x86_64|i386)|tabvisor|kvm)$/.test(words[0])) words.shift();
   return words;
 }
 
-/** The line that splits into these words. */
-export function joinWords(words: readonly string[]): string {
-  return words.map((word) => /^[\w@%+=:,./~-]+$/.test(word) ? word : `"${word.replace(/["\\$`]/g, '\\$&')}"`).join(' ');
-}
+/** One file that a machine loads before it starts. */
+export interface NamedFile { role: 'kernel' | 'initrd'; name: string }
 
-/** The value of the last `-option` among the words (with one or two dashes, as QEMU takes them). */
-export function optionValue(words: readonly string[], option: string): string | undefined {
-  let value: string | undefined;
-  words.forEach((word, i) => {
-    if (word === `-${option}` || word === `--${option}`) value = words[i + 1];
-  });
-  return value;
-}
-
-/** The files that a line names, in the order in which they load, each once. */
-export function filesOf(words: readonly string[]): { role: 'kernel' | 'initrd'; name: string }[] {
-  const files: { role: 'kernel' | 'initrd'; name: string }[] = [];
-  for (const role of ['kernel', 'initrd'] as const) {
-    const value = optionValue(words, role);
-    if (value && !files.some((file) => file.name === value)) files.push({ role, name: value });
-  }
+/** The files that a machine names, each once. */
+export function filesOf(config: MachineConfig): NamedFile[] {
+  const files: NamedFile[] = [];
+  const add = (role: NamedFile['role'], name: string) => {
+    if (!files.some((file) => file.name === name)) files.push({ role, name });
+  };
+  if (config.kernel) add('kernel', config.kernel);
+  for (const module of moduleNames(config.initrd ?? '')) add('initrd', module.file);
   return files;
 }
 
-/** How many serial ports the line asks for: one by default, as in QEMU; "-serial none" takes the place of one and is none. */
-export function serialPorts(words: readonly string[]): number[] {
-  const values = words.filter((_, i) => i > 0 && /^--?serial$/.test(words[i - 1]));
-  if (!values.length) return [0];
-  return values.flatMap((value, port) => value === 'none' || port > 3 ? [] : [port]);
+/** Serial ports of the machine that a console can show, by number. */
+export function consolesOf(config: MachineConfig): number[] {
+  return config.serial.flatMap((serial, port) => serial && serial.kind !== 'null' ? [port] : []);
 }

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
 import type { Connect, Plugin } from 'vite';
 import type { Guest, GuestFile } from '../guests.ts';
-import { joinWords } from '../line.ts';
+import { joinLine } from '../../machine/words.ts';
 
 /** What guests/make.mjs writes into guest.json, as far as the page needs it. */
 interface Description {
@@ -37,7 +37,7 @@ export function readGuests(root: string): Guest[] {
     ];
     const words = it.args.map((word, i) => ['-kernel', '-initrd'].includes(it.args[i - 1]) ? path(word) : word);
     return {
-      name, title: it.title, files, line: joinWords(words),
+      name, title: it.title, files, line: joinLine(words),
       description: it.description ?? `Linux ${it.release} with a BusyBox shell, ${it.memory} MiB of memory`,
     };
   });

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { bytes } from '../format.ts';
 import { abilities } from '../browser-status.ts';
 import type { IsolationProblem } from '../isolation.ts';
+import { optionsList } from './options-list.ts';
 import styles from './help.module.css';
 
 const KEYS: [string, string][] = [
@@ -13,21 +14,9 @@ const KEYS: [string, string][] = [
   ['Ctrl+Shift+L', 'Leave the console for the bar above it; Tab goes on from there'],
 ];
 
-const OPTIONS: [string, string][] = [
-  ['-m SIZE', 'memory, in MiB, or with a suffix M or G'],
-  ['-smp N', 'number of CPUs'],
-  ['-kernel FILE', 'a Linux kernel (bzImage) or a multiboot kernel, booted directly'],
-  ['-initrd FILE', 'the initramfs that the kernel gets; for multiboot, the modules'],
-  ['-append "TEXT"', 'the kernel’s command line; console=ttyS0 puts its messages on the console here'],
-  ['-serial DEVICE', 'once for each serial port; each has a tab'],
-  ['-no-reboot', 'a reset by the guest switches the machine off'],
-  ['-device isa-debug-exit,iobase=…,iosize=…', 'a port by which the guest ends the machine with an exit status'],
-  ['-cpu MODEL', 'the CPU that the guest sees'],
-  ['-icount shift=N', 'virtual time, counted in guest instructions: a run repeats exactly'],
-];
-
 export function Help({ isolationProblem }: { isolationProblem: IsolationProblem | undefined }) {
   const [list] = useState(abilities);
+  const [options] = useState(optionsList);
   const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
   const heap = (performance as Performance & { memory?: { jsHeapSizeLimit: number } }).memory?.jsHeapSizeLimit;
   return (
@@ -51,11 +40,11 @@ export function Help({ isolationProblem }: { isolationProblem: IsolationProblem 
           <h2 id="line">The machine line</h2>
           <p>What stands after the <code>#</code> in the address is the machine, in the words of QEMU’s command line. File names are relative to the page, or http addresses (of servers that allow it); files that you drop on Home are called <code>local/…</code>.</p>
           <table>
-            <tbody>{OPTIONS.map(([option, text]) => (
-              <tr key={option}><th scope="row"><code>{option}</code></th><td>{text}</td></tr>
+            <tbody>{options.map(({ usage, words }) => (
+              <tr key={usage}><th scope="row"><code>{usage}</code></th><td>{words}</td></tr>
             ))}</tbody>
           </table>
-          <p>An option that is not supported is refused by name when the machine starts.</p>
+          <p>Any other option is refused by name. Each serial port has a tab in the machine’s room; what is said of a terminal and of files is for the runner outside the browser.</p>
         </section>
         <section aria-labelledby="browser">
           <h2 id="browser">This browser</h2>

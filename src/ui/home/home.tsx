@@ -4,7 +4,8 @@ import { useEffect, useId, useRef, useState, type FormEvent } from 'react';
 import { bytes } from '../format.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
 import { Icon } from '../icons.tsx';
-import { LineError, hashOf, joinWords, splitLine } from '../line.ts';
+import { QuotingError, joinLine } from '../../machine/words.ts';
+import { hashOf, wordsOf } from '../line.ts';
 import { forgetLocalFile, keepLocalFile, localFiles, localName, type LocalFile } from '../local-files.ts';
 import { RECOGNISE_BYTES, recognise } from '../recognise.ts';
 import styles from './home.module.css';
@@ -86,12 +87,12 @@ function OwnLine() {
   const boot = (event: FormEvent) => {
     event.preventDefault();
     try {
-      const words = splitLine(line);
+      const words = wordsOf(line);
       if (!words.length) setProblem('Type a machine line first.');
-      else location.hash = hashOf(joinWords(words));
+      else location.hash = hashOf(joinLine(words));
     } catch (error) {
-      if (!(error instanceof LineError)) throw error;
-      setProblem(error.message);
+      if (!(error instanceof QuotingError)) throw error;
+      setProblem(`The line is not complete: ${error.message}.`);
     }
   };
   return (
@@ -158,7 +159,7 @@ function OwnFiles({ given, onGiven }: { given: Given | undefined; onGiven(given:
   };
   const boot = (event: FormEvent) => {
     event.preventDefault();
-    location.hash = hashOf(joinWords([
+    location.hash = hashOf(joinLine([
       '-m', memory, '-kernel', chosen.kernel!, ...(chosen.initrd ? ['-initrd', chosen.initrd] : []), ...(append ? ['-append', append] : []),
     ]));
   };

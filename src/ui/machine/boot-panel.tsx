@@ -15,7 +15,7 @@ export function BootPanel({ view, line }: { view: SessionView; line: string }) {
       <h1 id="boot-title">Starting {view.title}</h1>
       <p className={styles.muted}>{total > 0 ? `${known ? '' : 'At least '}${bytes(total)} to load` : 'Looking what there is to load'}</p>
       <ul className={styles.parts}>
-        {view.parts.map((part) => <Part key={part.phase} part={part} />)}
+        {view.parts.map((part) => <Part key={`${part.phase} ${part.name}`} part={part} />)}
       </ul>
       <p className={styles.muted} aria-live="polite">{view.step || (current ? `Loading: ${LABELS[current.phase].toLowerCase()}` : 'Getting ready')}</p>
       <p className={styles.line}><code>{line}</code></p>

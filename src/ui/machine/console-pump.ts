@@ -61,9 +61,10 @@ class Port {
   constructor(private readonly toHost: ByteRing, private readonly toGuest: ByteRing) {}
 
   /** Move what can be moved. */
-  step(): { moved: boolean; inputWaits: boolean; inputMoved: boolean } {
+  step(): { moved: boolean; relieved: boolean; inputWaits: boolean; inputMoved: boolean } {
     let moved = false;
-    for (let taken = 0; taken < BUDGET && this.undigested < UNDIGESTED_LIMIT; ) {
+    let taken = 0;
+    while (taken < BUDGET && this.undigested < UNDIGESTED_LIMIT) {
       const bytes = this.toHost.read();
       if (!bytes.length) break;
       moved = true;
@@ -85,7 +86,7 @@ class Port {
       }
       this.input.shift();
     }
-    return { moved, inputWaits: this.input.length > 0, inputMoved };
+    return { moved, relieved: taken >= Control.RING_SIZE / 2, inputWaits: this.input.length > 0, inputMoved };
   }
 
   queue(bytes: Uint8Array): void { this.input.push(bytes); }
@@ -148,7 +149,8 @@ export class ConsolePump {
         const step = port.step();
         moved ||= step.moved;
         waits ||= step.inputWaits || port.undigested >= UNDIGESTED_LIMIT;
-        if (step.inputMoved) ringDoorbell(this.buffer);
+        // A worker that found the ring full may sleep: it has room again.
+        if (step.inputMoved || step.relieved) ringDoorbell(this.buffer);
       }
       if (moved) await rest();
       else if (waits) await delay(LOOK_MS);

@@ -69,6 +69,8 @@ export function Console(props: ConsoleProps) {
       cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
       fontFamily: getComputedStyle(document.documentElement).getPropertyValue('--mono'),
       fontSize: latest.current.fontSize,
+      // Less, and some fonts' underscores are cut off.
+      lineHeight: 1.2,
       minimumContrastRatio: 4.5,
       scrollback: 10_000,
       theme: dark.matches ? DARK : LIGHT,

@@ -44,7 +44,8 @@ export function FailurePage(props: FailureProps) {
   return <main className={styles.page}><FailurePanel {...props} /></main>;
 }
 
-/** With a full stop, as the parts of a failure come without one where they are put into other sentences. */
+/** With a capital and a full stop: the parts of a failure come without, as the runner puts them into sentences. A file name stays as it is. */
 function sentence(text: string): string {
-  return /[.!?…)]$/.test(text) ? text : `${text}.`;
+  const start = /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  return /[.!?…]$/.test(start) ? start : `${start}.`;
 }

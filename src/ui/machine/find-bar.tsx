@@ -7,11 +7,11 @@ import { Icon } from '../icons.tsx';
 import styles from './console.module.css';
 
 // xterm's search counts matches only when it may mark them; it takes #rrggbb alone.
-const OPTIONS: ISearchOptions = {
-  decorations: {
-    matchBackground: '#7a5c00', activeMatchBackground: '#b35900', matchOverviewRuler: '#b38600', activeMatchColorOverviewRuler: '#b35900',
-  },
-};
+const OPTIONS = (): ISearchOptions => ({
+  decorations: matchMedia('(prefers-color-scheme: dark)').matches
+    ? { matchBackground: '#5c4a10', activeMatchBackground: '#8a4b08', matchOverviewRuler: '#b38600', activeMatchColorOverviewRuler: '#e08a2e' }
+    : { matchBackground: '#ffe58a', activeMatchBackground: '#ffb95c', matchOverviewRuler: '#c79a00', activeMatchColorOverviewRuler: '#b35900' },
+});
 
 export function FindBar({ terminal, search, onClose }: { terminal: Terminal; search: SearchAddon; onClose(): void }) {
   const [text, setText] = useState(() => terminal.getSelection().split('\n')[0]);
@@ -27,15 +27,15 @@ export function FindBar({ terminal, search, onClose }: { terminal: Terminal; sea
     };
   }, [search]);
   useEffect(() => {
-    if (text) search.findPrevious(text, { ...OPTIONS, incremental: true });
+    if (text) search.findPrevious(text, { ...OPTIONS(), incremental: true });
     else {
       search.clearDecorations();
       setCount({ index: -1, total: 0 });
     }
   }, [text, search]);
 
-  const earlier = () => { search.findPrevious(text, OPTIONS); };
-  const later = () => { search.findNext(text, OPTIONS); };
+  const earlier = () => { search.findPrevious(text, OPTIONS()); };
+  const later = () => { search.findNext(text, OPTIONS()); };
   return (
     <form className={styles.find} role="search" onSubmit={(event) => { event.preventDefault(); earlier(); }}
       onKeyDown={(event) => {

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { RunState } from '../../machine/protocol.ts';
 import { Confirm } from '../dialog.tsx';
-import { splitLine } from '../line.ts';
+import { wordsOf } from '../line.ts';
 import { LOCAL_PREFIX } from '../local-files.ts';
 import { notify } from '../notices.tsx';
 import { Bar, type BarAction } from './bar.tsx';
@@ -47,7 +47,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const typed = useRef(false);
 
   const { state, title } = view;
-  const port = tab ?? view.ports[0];
+  const port = tab ?? view.ports[0] ?? 0;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const active = () => consoles.current.get(port);
 
@@ -65,6 +65,17 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     };
     return () => { delete window.tabvisor; };
   }, [session]);
+
+  // A phone's keyboard covers the page rather than shrinking it; the console must stay above it.
+  const [height, setHeight] = useState<number>();
+  useEffect(() => {
+    const viewport = window.visualViewport;
+    if (!viewport || !matchMedia('(pointer: coarse)').matches) return;
+    // Zoomed in by the user, the visible part says nothing about the keyboard.
+    const follow = () => { if (viewport.scale === 1) setHeight(viewport.height); };
+    viewport.addEventListener('resize', follow);
+    return () => viewport.removeEventListener('resize', follow);
+  }, []);
 
   // Ctrl+W is a shell's key and closes the tab: ask, once the user has typed something that could be lost.
   useEffect(() => {
@@ -122,7 +133,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
 
   const over = state === RunState.OFF || state === RunState.FAILED;
   return (
-    <div className={styles.room}>
+    <div className={styles.room} style={{ height }}>
       <Bar ref={bar} session={session} view={view} onAction={act} />
       {view.ports.length > 1 && (
         <div className={styles.tabs} role="tablist" aria-label="Serial consoles" onKeyDown={(event) => {
@@ -214,7 +225,7 @@ function refused(what: string): () => void {
 }
 
 async function copyLink(line: string): Promise<void> {
-  const own = splitLine(line).some((word) => word.startsWith(LOCAL_PREFIX));
+  const own = wordsOf(line).some((word) => word.startsWith(LOCAL_PREFIX));
   const note = own ? ' It names files that are in this browser only: who opens it must drop the same files first.' : '';
   if (matchMedia('(pointer: coarse)').matches && typeof navigator.share === 'function') {
     // Rejects when the user closes the sheet.

@@ -6,7 +6,9 @@ import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../
 import { RunState, type BootProgress, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
-import { LineError, filesOf, optionValue, serialPorts, splitLine } from '../line.ts';
+import { OptionError, parse, type MachineConfig } from '../../machine/options.ts';
+import { QuotingError } from '../../machine/words.ts';
+import { consolesOf, filesOf, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
 import { ConsolePump } from './console-pump.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
@@ -58,6 +60,7 @@ export class MachineSession {
   private client: MachineClient | undefined;
   private sampling: ReturnType<typeof setInterval> | undefined;
   private disposed = false;
+  private readonly engineFiles = new Map<string, BootProgress>();
   /** The console's bytes, once the machine lives. */
   pump: ConsolePump | undefined;
 
@@ -73,12 +76,11 @@ export class MachineSession {
   /** Load and start the machine. Whatever goes wrong becomes the view's failure. */
   async start(): Promise<void> {
     try {
-      const words = this.split();
-      const wanted = filesOf(words);
-      const name = optionValue(words, 'name')?.replace(/^guest=/, '').split(',')[0];
+      const { words, config } = this.read();
+      const wanted = filesOf(config);
       this.change({
-        title: name || wanted[0]?.name.split('/').pop() || 'Machine',
-        ports: serialPorts(words),
+        title: config.name || wanted[0]?.name.split('/').pop() || 'Machine',
+        ports: consolesOf(config),
         parts: [
           { phase: 'engine', name: '', loaded: 0, total: 0, note: '', state: 'waiting' },
           ...wanted.map((file): BootPart => ({ phase: file.role, name: file.name, loaded: 0, total: 0, note: '', state: 'waiting' })),
@@ -89,9 +91,11 @@ export class MachineSession {
       const client = this.startWorker();
       const guests = await bundledGuests();
       if (this.disposed) return;
-      const guest = guests.find((candidate) => candidate.line === this.line);
-      if (guest && !name) this.change({ title: guest.title });
-      const files = await Promise.all(wanted.map((file) => this.locate(file.name, guests)));
+      const guest = guests.find((candidate) => candidate.files.some((file) => file.name === wanted[0]?.name));
+      if (guest && !config.name) this.change({ title: guest.title });
+      // A name with a comma or a blank may be one file or several modules; which, the kernel decides, once it is here.
+      const names = new Set([...wanted.map((file) => file.name), ...(config.initrd ? [config.initrd] : [])]);
+      const files = await Promise.all([...names].map((name) => this.locate(name, guests)));
       if (this.disposed) return;
       const { memory } = await client.create({ args: words, files }, {
         progress: (progress) => this.progress(progress),
@@ -131,12 +135,26 @@ export class MachineSession {
     }
   }
 
-  private split(): string[] {
+  /** The line's words, and what they mean: read here too, so that a line that cannot work is refused before anything loads. */
+  private read(): { words: string[]; config: MachineConfig } {
     try {
-      return splitLine(this.line);
+      const words = wordsOf(this.line);
+      const config = parse(words);
+      if (config.information !== undefined) {
+        throw new MachineError({
+          what: 'This line asks for information and starts no machine', why: 'it is shown below', advice: '', details: config.information,
+        });
+      }
+      return { words, config };
     } catch (error) {
-      if (!(error instanceof LineError)) throw error;
-      throw new MachineError({ what: 'The machine line cannot be read', why: error.message, advice: 'Correct the quoting and open the link again.' });
+      if (error instanceof QuotingError) {
+        throw new MachineError({ what: 'The machine line cannot be read', why: error.message, advice: 'Correct the quoting and open the link again.' });
+      }
+      if (error instanceof OptionError) {
+        const { what, why, advice } = error;
+        throw new MachineError({ what, why, advice: advice.startsWith('-help') ? 'Correct the machine line in the address. Help lists the options.' : advice });
+      }
+      throw error;
     }
   }
 
@@ -230,14 +248,20 @@ export class MachineSession {
       });
       return;
     }
-    const at = this.view.parts.findIndex((part) => part.phase === progress.phase);
+    let { loaded, total } = progress;
+    if (progress.phase === 'engine') {
+      // It comes in several files, shown as one.
+      this.engineFiles.set(progress.name, progress);
+      loaded = total = 0;
+      for (const file of this.engineFiles.values()) {
+        loaded += file.loaded;
+        total += file.total;
+      }
+    }
+    const named = this.view.parts.some((part) => part.phase === progress.phase && part.name === progress.name);
     this.change({
-      parts: this.view.parts.map((part, i) => {
-        if (i !== at) return part;
-        const total = progress.total || Math.max(part.total, progress.loaded);
-        // The engine comes in several files: it is done when the next part begins.
-        const done = progress.total > 0 && progress.loaded >= progress.total;
-        return { ...part, loaded: progress.loaded, total, state: done ? 'done' : 'loading' };
+      parts: this.view.parts.map((part) => part.phase !== progress.phase || (named && part.name !== progress.name) ? part : {
+        ...part, loaded, total: total || Math.max(part.total, loaded), state: total > 0 && loaded >= total ? 'done' : 'loading',
       }),
     });
   }
