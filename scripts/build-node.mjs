@@ -1,0 +1,24 @@
+// Builds build/node: the headless runner (tabvisor.js) and its machine worker (machine-node.js), each one file.
+
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build as esbuild } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Rejects with esbuild's messages, which it has printed. */
+export async function build() {
+  await esbuild({
+    absWorkingDir: root,
+    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts' },
+    outdir: 'build/node',
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    sourcemap: true,
+    logLevel: 'warning',
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build();

@@ -1,0 +1,31 @@
+// Builds the page and serves it on this machine, with the headers that shared memory needs (vite.config.ts).
+// Usage: node scripts/start.mjs [--port N] [--dev]     --dev: without a build, reloading when a source changes
+
+import { parseArgs } from 'node:util';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, createServer, preview } from 'vite';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const HOST = '127.0.0.1';
+const { values } = parseArgs({ options: { port: { type: 'string', default: process.env.PORT ?? '4173' }, dev: { type: 'boolean', default: false } } });
+const port = Number(values.port);
+
+let server;
+if (values.dev) {
+  server = await createServer({ root, server: { host: HOST, port } });
+  await server.listen();
+} else {
+  console.log('start: building the page');
+  await build({ root, logLevel: 'warn' });
+  server = await preview({ root, preview: { host: HOST, port } });
+}
+const url = server.resolvedUrls?.local[0] ?? `http://${HOST}:${port}/`;
+console.log(`\nTabvisor is at  ${url}\n\nCtrl-C ends it.`);
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    // Open connections of a browser would hold close() up.
+    void server.close();
+    setTimeout(() => process.exit(0), 200).unref();
+  });
+}
