@@ -89,7 +89,7 @@ export class Mc146818 implements PortDevice, Snapshotable {
   constructor(
     private readonly clock: Clock,
     private readonly irq8: IrqLine,
-    private readonly wallClockMs: number,
+    wallClockMs: number,
   ) {
     this.s = {
       index: 0,
@@ -390,12 +390,8 @@ export class Mc146818 implements PortDevice, Snapshotable {
     return this.s.baseMs + (this.clock.now() - this.s.offsetNs) / 1e6;
   }
 
-  /** The date at power-on that was handed in, ms since 1970. */
-  get powerOnWallClock(): number {
-    return this.wallClockMs;
-  }
-
   save(): State {
+    this.update();
     return structuredClone(this.s);
   }
 

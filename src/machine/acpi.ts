@@ -119,7 +119,6 @@ export function buildDsdt(options: AcpiOptions): Uint8Array {
     'PCI0',
     hid('PNP0A03'),
     defName('_UID', integer(0)),
-    defName('_ADR', integer(0)),
     crs(
       aml.busNumbers(0, 0xff),
       aml.ioPorts(0xcf8, 8),
