@@ -22,7 +22,7 @@ function normalise(text: string): string {
   let t = text
     // Prefixes that mean nothing to this processor.
     .replace(/\b(xacquire|xrelease|bnd|notrack|hint-taken|hint-not-taken) /g, '')
-    .replace(/^rep ret/, 'ret')
+    .replace(/\brep ret/, 'ret')
     // Seen in the operands.
     .replace(/^addr(16|32|64) (?!loop)/, '')
     .replace(/\bshort /, '')
