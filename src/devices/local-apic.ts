@@ -182,6 +182,10 @@ function resetState(index: number, base: bigint): State {
 export class LocalApic implements MmioDevice, Snapshotable {
   private s: State;
   private readonly timer: Timer;
+  /** Globally enabled (IA32_APIC_BASE bit 11). */
+  enabled = true;
+  /** Guest-physical address of the register page, -1 if disabled or above 4 GiB. */
+  address = APIC_DEFAULT_BASE;
 
   /**
    * @param index number of the CPU; 0 is the boot processor. Also the initial APIC ID
@@ -210,6 +214,7 @@ export class LocalApic implements MmioDevice, Snapshotable {
   reset(): void {
     const { lint0, lint1 } = this.s;
     this.s = { ...resetState(this.index, this.resetBase()), lint0, lint1 };
+    this.baseChanged();
     this.timer.disarm();
     this.onChange();
   }
@@ -235,21 +240,18 @@ export class LocalApic implements MmioDevice, Snapshotable {
     if (value & ~(valid | BASE_ENABLE | BASE_BSP) || value & BASE_EXTD) return false;
     const wasEnabled = this.enabled;
     this.s.base = (value & ~BASE_BSP) | (this.s.base & BASE_BSP);
+    this.baseChanged();
     // Once disabled, the APIC comes back as after power-on.
     if (wasEnabled && !this.enabled) this.initReset();
     else this.onChange();
     return true;
   }
 
-  /** Globally enabled (IA32_APIC_BASE bit 11). */
-  get enabled(): boolean {
-    return (this.s.base & BASE_ENABLE) !== 0n;
-  }
-
-  /** Guest-physical address of the register page's low 32 bits, -1 if disabled or above 4 GiB. */
-  get address(): number {
-    if (!this.enabled || this.s.base >> 32n) return -1;
-    return Number(this.s.base & 0xfffff000n);
+  /** `enabled` and `address` are asked for at every access: they are kept as plain values. */
+  private baseChanged(): void {
+    const { base } = this.s;
+    this.enabled = (base & BASE_ENABLE) !== 0n;
+    this.address = this.enabled && base >> 32n === 0n ? Number(base & 0xfffff000n) : -1;
   }
 
   /** Enabled by software (SVR bit 8). */
@@ -704,6 +706,7 @@ export class LocalApic implements MmioDevice, Snapshotable {
   load(state: unknown): void {
     const { deadline, ...rest } = structuredClone(state as State & { deadline: number });
     this.s = rest;
+    this.baseChanged();
     this.timer.arm(deadline);
     this.onChange();
   }
