@@ -131,6 +131,8 @@ export const enum Cpu {
   STAT_INTERRUPTS = 0x15c,
   /** Instructions taken out of the budget because an exit was requested (i64). */
   BUDGET_HELD = 0x7a0,
+  /** 1: the interpreter leaves before it delivers an exception, so that it can be logged (u32). */
+  TRACE = 0x7a8,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 

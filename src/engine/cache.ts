@@ -20,6 +20,7 @@ const RESERVE = 5;
 const BLOCK_LIMIT = 1024;
 const NO_PAGE = 0xffff_ffff;
 const MAX_INSTRUCTION = 15;
+const ENTERS_HANDLER = new Set(['int', 'int3', 'int1', 'into', 'syscall', 'sysenter']);
 
 /** What the cache calls in core.wasm. */
 export interface CacheCore {
@@ -69,6 +70,8 @@ export class CodeCache {
   decodedInstructions = 0;
   invalidations = 0;
   evictions = 0;
+  /** The instruction of the last step() enters an interrupt handler by itself (INT n, SYSCALL …). */
+  steppedInterrupt = false;
 
   constructor(
     buffer: ArrayBufferLike,
@@ -291,6 +294,7 @@ export class CodeCache {
     }
     const record = cpu + Cpu.STEP_RECORDS;
     writer.at = record;
+    this.steppedInterrupt = result === DecodeResult.OK && ENTERS_HANDLER.has(decoder.definition.name);
     if (result === DecodeResult.OK) {
       writer.instruction(decoder, mode, offset, 0);
       writer.pseudo(Pseudo.STEP_END, offset + decoder.length, 1);

@@ -727,6 +727,7 @@ class DispatchBuilder extends HandlerBuilder {
               this.count(0);
             });
             this.spillFlags();
+            this.if(this.load('i32', this.cpu(), Cpu.TRACE), () => this.leaveRun(Exit.FETCH_FAULT));
             this.if(this.call(this.shared.core.deliver_fault, [this.cpu()]), () => this.leaveRun(Exit.SHUTDOWN));
             this.reloadFlags();
             this.reloadEnvironment();
@@ -838,12 +839,13 @@ class DispatchBuilder extends HandlerBuilder {
     this.store(this.cpu(), Cpu.RIP, rip);
     this.store(this.cpu(), Cpu.NEXT_RIP, this.and(this.add(rip, this.field(Rec.LENGTH, 8, 'i64')), this.mask.get()));
     this.spillFlags();
-    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.budget.get()));
+    const ordinal = this.let(this.ordinal(this.rec.get()));
+    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), ordinal)));
     const status = this.let(
       this.callIndirect(this.coldType, 'i32', this.sub(this.field(Rec.KIND, 16), firstCold), [this.cpu(), this.rec.get()]),
     );
     this.reloadFlags();
-    this.budget.set(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)));
+    this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), ordinal));
     this.if(this.eqz(status), () => {
       this.if(this.eqz(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST)), () => this.next());
       this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));

@@ -1,0 +1,253 @@
+// The machine worker: makes a machine of a MachineSpec, runs it slice by slice, sleeps when the guest is idle, and answers its owner.
+// Sleeping is Atomics.wait on the doorbell, which no message can end: so a caller rings it, and while calls wait
+// (Control.COMMANDS) the loop lets messages in instead of sleeping.
+
+import { asFailure, MachineError } from './client.ts';
+import type { HostEnvironment, LogSink } from './environment.ts';
+import { initrdFiles, kernelKind } from './boot/load.ts';
+import { MachineLog } from './log.ts';
+import { Machine } from './machine.ts';
+import { type MachineConfig, parse } from './options.ts';
+import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
+
+/** Longest time without letting messages and host timers in, ms. */
+const YIELD_MS = 50;
+/** The same while a caller waits. */
+const COMMAND_YIELD_MS = 4;
+/** Longest sleep, ms: bounds what a lost wake-up could cost. */
+const MAX_SLEEP_MS = 1000;
+
+const channel = new MessageChannel();
+let turn: (() => void) | null = null;
+channel.port1.onmessage = () => turn?.();
+// Under Node an open port would keep the worker alive.
+(channel.port1 as { unref?(): void }).unref?.();
+
+/** Let messages in. A MessageChannel's turn costs microseconds, a zero timeout a millisecond or more. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    turn = resolve;
+    channel.port2.postMessage(0);
+  });
+}
+
+/** Nanoseconds of the host's monotonic clock. */
+const hostNow = (): number => performance.now() * 1e6;
+
+class Host implements MachineApi {
+  private machine: Machine | null = null;
+  private events: MachineEvents | null = null;
+  private state = RunState.EMPTY;
+  private words!: Int32Array;
+  private counters!: BigUint64Array;
+  private busyNs = 0;
+  private idleNs = 0;
+  private running: Promise<void> | null = null;
+  private log: LogSink | null = null;
+
+  constructor(private readonly environment: HostEnvironment) {}
+
+  async create(spec: MachineSpec, events: MachineEvents): Promise<{ memory: SharedArrayBuffer }> {
+    if (this.machine) throw new MachineError({ what: 'This worker has a machine already', why: 'create() was called twice', advice: 'Start another worker.' });
+    this.events = events;
+    this.setState(RunState.LOADING);
+    const config = parse(spec.args);
+    const [core, interpreter] = await this.loadEngine();
+    const files = await this.loadFiles(config, spec.files);
+    this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
+    if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
+    const { log: sink } = this;
+    const log = sink ? new MachineLog((text) => sink.write(text)) : null;
+    const machine = new Machine({
+      config,
+      modules: { core, interpreter },
+      files,
+      hostNow,
+      date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
+      log,
+    });
+    this.machine = machine;
+    const buffer = machine.memory.buffer as unknown as SharedArrayBuffer;
+    this.words = new Int32Array(buffer);
+    this.counters = new BigUint64Array(buffer);
+    this.report({ phase: 'started', name: config.name, loaded: 0, total: 0 });
+    if (config.startPaused) this.setState(RunState.PAUSED);
+    else this.go();
+    return { memory: buffer };
+  }
+
+  private async loadEngine(): Promise<[WebAssembly.Module, WebAssembly.Module]> {
+    const progress = { core: [0, 0], interpreter: [0, 0] };
+    const load = (name: 'core' | 'interpreter'): Promise<WebAssembly.Module> =>
+      this.environment.engine(name, (loaded, total) => {
+        progress[name] = [loaded, total];
+        this.report({
+          phase: 'engine',
+          name: 'engine',
+          loaded: progress.core[0] + progress.interpreter[0],
+          total: progress.core[1] && progress.interpreter[1] ? progress.core[1] + progress.interpreter[1] : 0,
+        });
+      });
+    return Promise.all([load('core'), load('interpreter')]);
+  }
+
+  private async loadFiles(config: MachineConfig, given: readonly MachineFile[]): Promise<Map<string, Uint8Array>> {
+    const files = new Map<string, Uint8Array>();
+    const read = async (name: string, phase: 'kernel' | 'initrd'): Promise<Uint8Array> => {
+      const known = files.get(name);
+      if (known) return known;
+      const file = given.find((f) => f.name === name);
+      if (!file) {
+        throw new MachineError({ what: `${name} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
+      }
+      this.report({ phase, name, loaded: 0, total: 0 });
+      const bytes = await this.environment.read(file, (loaded, total) => this.report({ phase, name, loaded, total }));
+      files.set(name, bytes);
+      return bytes;
+    };
+    if (config.kernel === undefined) return files;
+    const kernel = await read(config.kernel, 'kernel');
+    for (const name of initrdFiles(kernelKind(config.kernel, kernel), config.initrd)) await read(name, 'initrd');
+    return files;
+  }
+
+  // ---- control
+
+  async pause(): Promise<void> {
+    const machine = this.made();
+    if (this.state !== RunState.RUNNING) return;
+    this.setState(RunState.PAUSED);
+    await this.running;
+    machine.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.made();
+    if (this.state === RunState.PAUSED) this.go();
+  }
+
+  async reset(): Promise<void> {
+    const machine = this.made();
+    const wasPaused = this.state === RunState.PAUSED;
+    this.setState(RunState.LOADING);
+    await this.running;
+    machine.reset();
+    if (wasPaused) this.setState(RunState.PAUSED);
+    else this.go();
+  }
+
+  async powerButton(): Promise<void> {
+    this.made().pc.powerButton();
+  }
+
+  async powerOff(): Promise<void> {
+    const machine = this.made();
+    this.setState(RunState.OFF);
+    await this.running;
+    machine.pause();
+  }
+
+  async registers(cpu: number): Promise<string> {
+    const machine = this.made();
+    if (cpu !== 0) throw new MachineError({ what: `There is no CPU ${cpu}`, why: 'The machine has one CPU', advice: 'Ask for CPU 0.' });
+    return machine.registers();
+  }
+
+  async stateHash(): Promise<{ icount: number; hash: string }> {
+    return this.made().stateHash();
+  }
+
+  private made(): Machine {
+    if (!this.machine) throw new MachineError({ what: 'There is no machine yet', why: 'create() has not finished', advice: 'Wait for it.' });
+    return this.machine;
+  }
+
+  // ---- the loop
+
+  private go(): void {
+    this.setState(RunState.RUNNING);
+    this.made().resume();
+    this.running = this.loop().catch((error: unknown) => this.fail(asFailure(error)));
+  }
+
+  private async loop(): Promise<void> {
+    const machine = this.made();
+    let turned = performance.now();
+    while (this.state === RunState.RUNNING) {
+      const doorbell = Atomics.load(this.words, Control.DOORBELL >> 2);
+      const began = hostNow();
+      const result = machine.runSlice();
+      const ended = hostNow();
+      this.busyNs += ended - began;
+      if (result.kind === 'idle') this.sleep(doorbell, result.ns);
+      this.publish(machine, hostNow() - ended);
+      if (result.kind === 'exit') return this.end(result.status);
+      if (result.kind === 'off') return this.poweredOff();
+      if (result.kind === 'failed') return this.fail(result.failure);
+      const waiting = Atomics.load(this.words, Control.COMMANDS >> 2) !== 0;
+      if (performance.now() - turned >= (waiting ? COMMAND_YIELD_MS : YIELD_MS) || (waiting && result.kind === 'idle')) {
+        await nextTurn();
+        turned = performance.now();
+      }
+    }
+  }
+
+  /** Until the doorbell rings, for at most this long. */
+  private sleep(doorbell: number, ns: number): void {
+    if (Atomics.load(this.words, Control.COMMANDS >> 2) !== 0) return;
+    const ms = Math.min(MAX_SLEEP_MS, ns / 1e6);
+    if (ms <= 0) return;
+    this.log?.flush();
+    Atomics.wait(this.words, Control.DOORBELL >> 2, doorbell, ms);
+  }
+
+  private publish(machine: Machine, slept: number): void {
+    this.idleNs += slept;
+    this.counters[Control.ICOUNT >> 3] = BigInt(machine.vcpu.icount);
+    this.counters[Control.BUSY_NS >> 3] = BigInt(Math.floor(this.busyNs));
+    this.counters[Control.IDLE_NS >> 3] = BigInt(Math.floor(this.idleNs));
+    this.counters[Control.GUEST_NS >> 3] = BigInt(Math.floor(machine.guestNs));
+    this.counters[Control.DEVICE_EXITS >> 3] = BigInt(machine.vcpu.deviceExits);
+  }
+
+  private poweredOff(): void {
+    const { config } = this.made();
+    this.made().pause();
+    if (config.onPowerOff === 'pause') return this.setState(RunState.PAUSED);
+    this.setState(RunState.OFF);
+    this.tell((events) => events.exited(0));
+  }
+
+  private end(status: number): void {
+    this.made().pause();
+    this.setState(RunState.OFF);
+    this.tell((events) => events.exited(status));
+  }
+
+  private fail(failure: MachineFailure): void {
+    this.machine?.pause();
+    this.setState(RunState.FAILED);
+    this.tell((events) => events.failed(failure));
+  }
+
+  private setState(state: RunState): void {
+    this.log?.flush();
+    this.state = state;
+    if (this.words) Atomics.store(this.words, Control.STATE >> 2, state);
+    this.tell((events) => events.state(state));
+  }
+
+  private report(progress: BootProgress): void {
+    this.tell((events) => events.progress(progress));
+  }
+
+  /** Events are one-way: an owner that has gone must not stop the machine. */
+  private tell(call: (events: MachineEvents) => unknown): void {
+    if (this.events) void Promise.resolve(call(this.events)).catch(() => {});
+  }
+}
+
+/** The machine of a worker; `environment` is what differs between the browser and Node. */
+export function createMachineHost(environment: HostEnvironment): MachineApi {
+  return new Host(environment);
+}

@@ -1,0 +1,52 @@
+// The log of -d: code as it is decoded (in_asm), exceptions and interrupts as they are delivered (int), instructions as they
+// are executed (exec). Named and laid out as QEMU's (QEMU, "-d help").
+
+import { Cpu } from '../core/layout.ts';
+import { dumpRegisters } from '../engine/dump.ts';
+import type { Vcpu } from '../engine/vcpu.ts';
+import { disassemble } from '../x86/disassemble.ts';
+import type { LogItem } from './options.ts';
+
+const hex = (value: bigint | number, digits = 8): string => value.toString(16).padStart(digits, '0');
+
+export class MachineLog {
+  private interrupts = 0;
+
+  /** @param write takes text with its line ends */
+  constructor(private readonly write: (text: string) => void) {}
+
+  /** Log what a vCPU does. */
+  attach(vcpu: Vcpu, items: ReadonlySet<LogItem>): void {
+    if (items.has('in_asm')) {
+      vcpu.cache.listener = {
+        decoded: (linear, bytes, mode) => this.code(linear, bytes, mode as 16 | 32 | 64),
+      };
+    }
+    if (items.has('int')) {
+      vcpu.setTrace(true);
+      vcpu.trace.interrupt = (cpu, vector, kind, error) => {
+        const registers = dumpRegisters(cpu.memory.buffer, cpu.base);
+        this.write(
+          `${String(this.interrupts++).padStart(6)}: v=${hex(vector, 2)} e=${hex(error ?? 0, 4)} ${kind} cpl=${cpu.get32(Cpu.CPL)} ` +
+            `IP=${hex(cpu.get32(Cpu.CS), 4)}:${hex(cpu.get64(Cpu.RIP), 16)} pc=${hex(cpu.get64(Cpu.RIP), 16)}` +
+            `${vector === 14 ? ` CR2=${hex(cpu.get64(Cpu.CR2), 16)}` : ''}\n${registers}\n`,
+        );
+      };
+    }
+    if (items.has('exec')) {
+      vcpu.trace.execute = (cpu) => this.write(`Trace ${cpu.index}: ${hex(cpu.get64(Cpu.RIP), 16)} [${hex(cpu.get32(Cpu.MODE))}]\n`);
+    }
+  }
+
+  private code(linear: bigint, bytes: Uint8Array, mode: 16 | 32 | 64): void {
+    let text = '----------------\nIN:\n';
+    for (let at = 0; at < bytes.length; ) {
+      const { text: line, length } = disassemble(bytes, at, mode, linear + BigInt(at));
+      if (length === 0) break;
+      const raw = [...bytes.subarray(at, at + length)].map((b) => hex(b, 2)).join(' ');
+      text += `0x${hex(linear + BigInt(at))}:  ${raw.padEnd(24)} ${line}\n`;
+      at += length;
+    }
+    this.write(`${text}\n`);
+  }
+}

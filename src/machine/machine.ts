@@ -1,0 +1,332 @@
+// A machine: the PC, its CPU, its clock and what was loaded into it, and the slices in which it runs.
+// It does not know where it runs: the owner (host.ts) calls runSlice() again and again, and sleeps when told to.
+
+import { NullBackend } from '../backends/char/null-backend.ts';
+import { RingBackend } from '../backends/char/ring-backend.ts';
+import { Cpu, Exit, Mem, Seg } from '../core/layout.ts';
+import { KVM_CLOCK_FEATURES } from '../devices/kvm-clock.ts';
+import type { CharBackend, CpuPort } from '../devices/interfaces.ts';
+import { FEATURES } from '../engine/cpuid.ts';
+import { dumpCode, dumpRegisters } from '../engine/dump.ts';
+import { Vcpu, type VcpuModules } from '../engine/vcpu.ts';
+import { RSDP_ADDRESS } from './acpi.ts';
+import type { EntryState, SegmentState } from './boot/entry-state.ts';
+import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
+import { RealClock, VirtualClock } from './clock.ts';
+import { MachineLog } from './log.ts';
+import type { MachineConfig } from './options.ts';
+import { Pc } from './pc.ts';
+import type { MachineFailure } from './protocol.ts';
+
+/** The guest's time-stamp counter: 1 GHz, so that it counts nanoseconds. */
+const TSC_FREQUENCY = 1_000_000_000;
+/** KVM_FEATURE_NOP_IO_DELAY: the guest need not write to port 80h to wait. */
+const KVM_FEATURE_NOP_IO_DELAY = 1 << 1;
+/** Instructions of one slice: V8 replaces a running function by its optimised version only between calls. */
+const MAX_SLICE = 1_000_000;
+const MIN_SLICE = 2_000;
+/** Longest time of a slice, ns of the host, aimed at. */
+const SLICE_NS = 4_000_000;
+/** The date at power-on under -icount, unless -rtc base= gives one: a run must repeat exactly. 2024-01-01. */
+const FIXED_DATE_MS = 1_704_067_200_000;
+const PAGE_BYTES = 65536;
+
+export interface MachineOptions {
+  config: MachineConfig;
+  modules: VcpuModules;
+  /** Bytes of the files the line names. */
+  files: ReadonlyMap<string, Uint8Array>;
+  /** Monotonic time of the host, ns. */
+  hostNow(): number;
+  /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
+  date: { epochMs: number; offsetMs: number };
+  log: MachineLog | null;
+}
+
+/** What a slice ended with. */
+export type SliceResult =
+  | { kind: 'run' }
+  /** Nothing to do for this many ns (Infinity: until input comes). */
+  | { kind: 'idle'; ns: number }
+  | { kind: 'off' }
+  | { kind: 'exit'; status: number }
+  | { kind: 'failed'; failure: MachineFailure };
+
+/** The shared memory of a machine, and an error that says so if the host has no room for it. */
+function allocate(ramSize: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil((Mem.RAM + ramSize) / PAGE_BYTES), maximum: 65536, shared: true });
+  } catch (error) {
+    throw {
+      what: `There is no room for ${ramSize / 2 ** 20} MiB of guest memory`,
+      why: error instanceof Error ? error.message : String(error),
+      advice: 'Give the guest less memory with -m, or close other tabs.',
+    } satisfies MachineFailure;
+  }
+}
+
+export class Machine {
+  readonly memory: WebAssembly.Memory;
+  readonly pc: Pc;
+  readonly vcpu: Vcpu;
+  readonly clock: RealClock | VirtualClock;
+  get config(): MachineConfig {
+    return this.options.config;
+  }
+  private readonly rings: RingBackend[] = [];
+  private resetRequested = false;
+  private powerOffRequested = false;
+  private exitStatus: number | null = null;
+  /** Guest instructions a nanosecond, a running average: how long a slice may be. */
+  private rate = 0.02;
+  /** ns of the host spent in guest code and its devices. */
+  guestNs = 0;
+
+  /** @throws MachineFailure-shaped errors: what cannot be loaded, what does not fit */
+  constructor(private readonly options: MachineOptions) {
+    const { config } = options;
+    this.memory = allocate(config.ramSize);
+    const { buffer } = this.memory;
+    const clock = config.clock;
+    this.clock = clock.kind === 'virtual' ? new VirtualClock(clock.shift) : new RealClock(() => options.hostNow());
+    const kvm = config.cpu.features.has('kvmclock');
+    const port: CpuPort = {
+      setInterruptPending: (level) => this.vcpu.setInterruptPending(level),
+      nmi: () => this.vcpu.nmi(),
+      // One CPU: INIT to itself is a reset of the CPU alone.
+      init: () => this.vcpu.init(),
+      sipi: () => {},
+      tsc: () => this.tsc(),
+      wake: () => {},
+      setA20: (enabled) => this.vcpu?.setA20(enabled),
+      memoryMapChanged: () => this.vcpu.memoryMapChanged(),
+      invalidateCode: (page) => this.vcpu.cache.invalidate(page),
+    };
+    const serial = config.serial.map((c, n): CharBackend => {
+      if (!c || c.kind === 'null') return new NullBackend();
+      const ring = new RingBackend(buffer, n);
+      this.rings.push(ring);
+      return ring;
+    });
+    const rtc = config.rtc;
+    const today = clock.kind === 'virtual' ? FIXED_DATE_MS : options.date.epochMs;
+    this.pc = new Pc({
+      memory: this.memory,
+      ramSize: config.ramSize,
+      clock: this.clock,
+      cpuPorts: [port],
+      serial,
+      tscFrequency: TSC_FREQUENCY,
+      wallClockMs: rtc.base === 'date' ? rtc.epochMs : today,
+      rtcOffsetMs: rtc.base === 'localtime' ? options.date.offsetMs : 0,
+      debugExit: config.debugExit,
+      onPowerOff: () => {
+        this.powerOffRequested = true;
+        this.vcpu.requestExit();
+      },
+      onReset: () => {
+        this.resetRequested = true;
+        this.vcpu.requestExit();
+      },
+      onExit: (status) => {
+        this.exitStatus ??= status;
+        this.vcpu.requestExit();
+      },
+    });
+    const { pc } = this;
+    this.vcpu = new Vcpu(
+      this.memory,
+      options.modules,
+      {
+        ioRead: (port, size) => pc.ioRead(port, size as 1 | 2 | 4),
+        ioWrite: (port, size, value) => pc.ioWrite(port, size as 1 | 2 | 4, value),
+        mmioRead: (low, high, size) => pc.mmioRead(low, high, size as 1 | 2 | 4),
+        mmioWrite: (low, high, size, value) => pc.mmioWrite(low, high, size as 1 | 2 | 4, value),
+        readMsr: (index) => pc.readMsr(0, index),
+        writeMsr: (index, value) => pc.writeMsr(0, index, value),
+        tsc: () => this.tsc(),
+        acknowledgeInterrupt: () => pc.acknowledgeInterrupt(0),
+        fpuError: () => pc.raiseFpuError(),
+      },
+      0,
+      {
+        without: Object.keys(FEATURES).filter((name) => !(config.cpu.features as ReadonlySet<string>).has(name)),
+        kvmFeatures: kvm ? KVM_CLOCK_FEATURES | KVM_FEATURE_NOP_IO_DELAY : null,
+        apicId: 0,
+        cpus: config.cpus,
+      },
+    );
+    if (this.clock instanceof VirtualClock) this.clock.setInstructionCounter(() => this.vcpu.currentIcount);
+    if (options.log) options.log.attach(this.vcpu, config.log.items);
+    this.start();
+  }
+
+  /** Time-stamp counter since power-on: nanoseconds. */
+  private tsc(): bigint {
+    return BigInt(Math.floor(this.clock.now()));
+  }
+
+  /** Power-on: reset state, then the kernel loaded and the CPU at its entry. */
+  private start(): void {
+    const { config, files } = this.options;
+    this.vcpu.reset();
+    this.pc.reset();
+    if (config.kernel === undefined) {
+      throw {
+        what: 'There is nothing to boot',
+        why: 'The machine line names no kernel, and booting from disks is not supported yet',
+        advice: 'Add -kernel FILE, and -initrd FILE if the kernel needs one.',
+      } satisfies MachineFailure;
+    }
+    const memoryMap = this.pc.setUpForDirectBoot().map((e) => ({ address: e.address, size: e.length, type: e.type as number }));
+    const bytes = (name: string): Uint8Array => files.get(name)!;
+    const kernel = { name: config.kernel, bytes: bytes(config.kernel) };
+    const entry = bootKernel({
+      memory: this.pc.memory,
+      kernel,
+      initrd: config.initrd,
+      initrdBytes: initrdFiles(kernelKind(kernel.name, kernel.bytes), config.initrd).map(bytes),
+      append: config.append,
+      memoryMap,
+      rsdp: RSDP_ADDRESS,
+      longMode: this.vcpu.cpuid.has('lm'),
+    });
+    this.enter(entry);
+  }
+
+  private enter(entry: EntryState): void {
+    const { vcpu } = this;
+    const segment = (field: number, s: SegmentState): void => {
+      vcpu.set32(field + Seg.SELECTOR, s.selector);
+      vcpu.set32(field + Seg.ATTR, s.attr);
+      vcpu.set64(field + Seg.BASE, BigInt(s.base));
+      vcpu.set32(field + Seg.LIMIT, s.limit);
+    };
+    for (let n = 0; n < 16; n++) vcpu.set64(Cpu.GPR + n * 8, 0n);
+    const { rax, rbx, rsi, rsp } = entry.registers;
+    vcpu.set64(Cpu.RAX, BigInt(rax ?? 0));
+    vcpu.set64(Cpu.RBX, BigInt(rbx ?? 0));
+    vcpu.set64(Cpu.RSI, BigInt(rsi ?? 0));
+    vcpu.set64(Cpu.RSP, BigInt(rsp ?? 0));
+    vcpu.set64(Cpu.RIP, BigInt(entry.rip));
+    segment(Cpu.CS, entry.cs);
+    for (const field of [Cpu.DS, Cpu.ES, Cpu.SS, Cpu.FS, Cpu.GS]) segment(field, entry.data);
+    vcpu.set64(Cpu.GDTR_BASE, BigInt(entry.gdt.base));
+    vcpu.set32(Cpu.GDTR_LIMIT, entry.gdt.limit);
+    vcpu.set64(Cpu.IDTR_BASE, BigInt(entry.idt.base));
+    vcpu.set32(Cpu.IDTR_LIMIT, entry.idt.limit);
+    vcpu.set64(Cpu.CR0, BigInt(entry.cr0));
+    vcpu.set64(Cpu.CR3, BigInt(entry.cr3));
+    vcpu.set64(Cpu.CR4, BigInt(entry.cr4));
+    vcpu.set64(Cpu.EFER, BigInt(entry.efer));
+    vcpu.modeChanged();
+  }
+
+  /** The reset button. */
+  reset(): void {
+    this.resetRequested = false;
+    this.powerOffRequested = false;
+    this.exitStatus = null;
+    this.start();
+  }
+
+  pause(): void {
+    if (this.clock instanceof RealClock) this.clock.pause();
+  }
+
+  resume(): void {
+    if (this.clock instanceof RealClock) this.clock.resume();
+  }
+
+  /** Run for a few milliseconds at most. */
+  runSlice(): SliceResult {
+    const { clock, vcpu, pc } = this;
+    const began = this.options.hostNow();
+    clock.runExpired();
+    pc.poll();
+    const budget = this.budget();
+    const before = vcpu.icount;
+    let reason: Exit;
+    try {
+      reason = vcpu.run(budget);
+    } catch (error) {
+      return { kind: 'failed', failure: this.failure('The emulator stopped', error instanceof Error ? error.message : String(error)) };
+    }
+    const ns = this.options.hostNow() - began;
+    this.guestNs += ns;
+    const executed = vcpu.icount - before;
+    if (executed > 20_000 && ns > 0) this.rate = 0.8 * this.rate + 0.2 * (executed / ns);
+    for (const ring of this.rings) ring.flush();
+    if (this.exitStatus !== null) return { kind: 'exit', status: this.exitStatus };
+    if (this.powerOffRequested) return { kind: 'off' };
+    if (this.resetRequested) {
+      if (this.options.config.onReset === 'exit') return { kind: 'exit', status: 0 };
+      this.reset();
+      return { kind: 'run' };
+    }
+    if (reason === Exit.SHUTDOWN) {
+      return { kind: 'failed', failure: this.failure('The guest crashed', 'Its CPU met a triple fault: an exception whose handlers fault themselves') };
+    }
+    if (reason === Exit.HALT && !vcpu.wakes) return this.idle();
+    return { kind: 'run' };
+  }
+
+  private budget(): number {
+    const { clock } = this;
+    const deadline = clock.nextDeadline();
+    if (clock instanceof VirtualClock) return Math.max(1, Math.min(MAX_SLICE, clock.instructionsUntil(deadline)));
+    const ns = Math.min(SLICE_NS, Math.max(0, deadline - clock.now()));
+    return Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(ns * this.rate)));
+  }
+
+  /** The CPU is halted. */
+  private idle(): SliceResult {
+    const { clock } = this;
+    const deadline = clock.nextDeadline();
+    if (clock instanceof VirtualClock && deadline !== Infinity) {
+      const config = this.options.config.clock;
+      const ns = deadline - clock.now();
+      clock.skipTo(deadline);
+      return config.kind === 'virtual' && config.sleep ? { kind: 'idle', ns } : { kind: 'run' };
+    }
+    return { kind: 'idle', ns: Math.max(0, deadline - clock.now()) };
+  }
+
+  /** What a developer needs to see why the guest stopped. */
+  private failure(what: string, why: string): MachineFailure {
+    return {
+      what,
+      why,
+      advice: 'The registers and the code below show where; "Reset" starts the machine again.',
+      details: `${this.registers()}\n${this.code()}`,
+    };
+  }
+
+  registers(): string {
+    return dumpRegisters(this.memory.buffer, this.vcpu.base);
+  }
+
+  private code(): string {
+    return dumpCode(this.memory.buffer, this.vcpu.base, (address, length) => this.vcpu.readLinear(address, length), 12);
+  }
+
+  /** The instruction count, and a hash of RAM and CPU state. */
+  stateHash(): { icount: number; hash: string } {
+    const { buffer } = this.memory;
+    let a = 0x9747b28c;
+    let b = 0x1b873593;
+    const mix = (words: Uint32Array): void => {
+      for (let n = 0; n < words.length; n++) {
+        a = Math.imul(a ^ words[n], 0x85ebca6b);
+        a = (a << 13) | (a >>> 19);
+        b = (Math.imul(b ^ a, 0xc2b2ae35) + n) | 0;
+      }
+    };
+    // BUDGET and what follows it up to the segments is bookkeeping of the run, not state of the guest's CPU.
+    mix(new Uint32Array(buffer, this.vcpu.base, Cpu.TLB / 4));
+    mix(new Uint32Array(buffer, this.vcpu.base + Cpu.SEG, (Cpu.STATE_SIZE - Cpu.SEG) / 4));
+    mix(new Uint32Array(buffer, Mem.RAM, this.options.config.ramSize / 4));
+    const hex = (v: number): string => (v >>> 0).toString(16).padStart(8, '0');
+    return { icount: this.vcpu.icount, hash: hex(a) + hex(b) };
+  }
+}
