@@ -1,0 +1,121 @@
+// The built page with the real engine and the bundled guests: what a visitor with a link does.
+
+import { existsSync } from 'node:fs';
+import { expect, test, type Page } from '@playwright/test';
+import { consoleText, expectShortTasks, figure, guests, longestTask, open, run, waitForState, waitForText, type ListedGuest } from './room.ts';
+import { serveStatically } from './static-server.ts';
+
+/** Most that a boot to the shell may take here, ms; how long it should take is the benchmark's matter. */
+const BOOT_MS = 180_000;
+
+test.beforeAll(() => {
+  if (!existsSync('dist/index.html')) throw new Error('There is no dist/: run "npm run build" first.');
+});
+
+async function guest(page: Page, name: string): Promise<ListedGuest> {
+  const found = (await guests(page)).find((it) => it.name === name);
+  if (!found) throw new Error(`The built page has no guest "${name}": run "npm run guests" and "npm run build" first.`);
+  return found;
+}
+
+async function boot(page: Page, name: string): Promise<void> {
+  await open(page, (await guest(page, name)).line);
+  await waitForText(page, /~ #$/, BOOT_MS);
+}
+
+test('amd64: from Home to the shell; pause, resume, reset, power-off, start again', async ({ page }) => {
+  test.setTimeout(4 * BOOT_MS);
+  const { title } = await guest(page, 'amd64');
+  await page.goto('./');
+  const from = Date.now();
+  await page.getByRole('link', { name: title }).click();
+  await expect(page.getByRole('heading', { name: title })).not.toHaveCount(0);
+  await waitForText(page, /~ #$/, BOOT_MS);
+  test.info().annotations.push({ type: 'boot', description: `amd64 to the shell in ${((Date.now() - from) / 1000).toFixed(1)} s` });
+  expect(await run(page, 'uname -m')).toBe('x86_64');
+
+  await test.step('pause and resume', async () => {
+    await page.keyboard.type('while true; do echo tick; done\n');
+    await waitForText(page, /tick\ntick\n/);
+    await expect.poll(() => figure(page, 'mips')).toBeGreaterThan(1);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await waitForState(page, 'Paused');
+    await page.waitForTimeout(500);
+    const paused = await consoleText(page);
+    await page.waitForTimeout(1000);
+    expect(await consoleText(page)).toBe(paused);
+    expect(await figure(page, 'mips')).toBe(0);
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await waitForState(page, 'Running');
+    await expect.poll(async () => (await consoleText(page)).length).toBeGreaterThan(paused.length);
+    await page.keyboard.press('Control+c');
+    await waitForText(page, /~ #$/, 20_000);
+  });
+
+  await test.step('an idle guest leaves the host alone', async () => {
+    // A guest that waits for a key: the figures are over the last second.
+    await page.waitForTimeout(3000);
+    expect(await figure(page, 'host-cpu')).toBeLessThan(25);
+  });
+
+  await test.step('reset boots again', async () => {
+    await page.getByRole('button', { name: 'Reset' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Reset' }).click();
+    await waitForText(page, /— reset —[\s\S]*~ #$/, BOOT_MS);
+    expect(await run(page, 'uname -m')).toBe('x86_64');
+  });
+
+  await test.step('power-off from the guest', async () => {
+    await page.keyboard.type('poweroff -f\n');
+    await waitForState(page, 'Off', 60_000);
+    await page.getByRole('button', { name: 'Start again' }).click();
+    await waitForState(page, 'Running', 60_000);
+  });
+});
+
+test('i386: boots by its link, and no task of the page takes 100 ms while the guest is busy', async ({ page }) => {
+  test.setTimeout(2 * BOOT_MS);
+  const from = Date.now();
+  await boot(page, 'i386');
+  test.info().annotations.push({ type: 'boot', description: `i386 to the shell in ${((Date.now() - from) / 1000).toFixed(1)} s` });
+  expect(await run(page, 'uname -m')).toBe('i686');
+  expectShortTasks(await longestTask(page, async () => {
+    await page.keyboard.type('while :; do :; done\n');
+    await page.waitForTimeout(5000);
+    await expect.poll(() => figure(page, 'guest-cpu')).toBeGreaterThan(30);
+  }));
+  await page.keyboard.press('Control+c');
+  await waitForText(page, /\^C\s*~ #$/, 20_000);
+  expectShortTasks(await longestTask(page, async () => {
+    await page.keyboard.type('yes 0123456789\n');
+    await page.waitForTimeout(5000);
+    await page.keyboard.press('Control+c');
+  }));
+  await waitForText(page, /~ #$/, 20_000);
+  const broken = (await consoleText(page)).split('\n').filter((it) => it.startsWith('0123') && !/^0123456789(\^C)?$/.test(it));
+  // The last line may be cut by Ctrl-C.
+  expect(broken.length).toBeLessThanOrEqual(1);
+});
+
+test('a static host without headers, under a path: starts the guest', async ({ page }) => {
+  const { line } = await guest(page, 'i386');
+  const host = await serveStatically('dist');
+  try {
+    await page.goto(`${host.url}#${encodeURI(line)}`);
+    await waitForText(page, /Linux version/, BOOT_MS);
+  } finally {
+    host.close();
+  }
+});
+
+test('bad input: a missing file, a file that is no kernel, too little memory, an unknown option', async ({ page }) => {
+  const { line } = await guest(page, 'i386');
+  await open(page, '-kernel guests/none');
+  await expect(page.getByRole('alert')).toContainText(/404.*guests\/none/, { timeout: 30_000 });
+  await open(page, '-kernel icon.svg');
+  await expect(page.getByRole('alert')).toContainText('icon.svg is not a kernel', { timeout: 30_000 });
+  await open(page, line.replace(/-m \d+/, '-m 8'));
+  await expect(page.getByRole('alert')).toContainText(/memory/i, { timeout: 60_000 });
+  await open(page, `${line} -hda disk.img`);
+  await expect(page.getByRole('alert')).toContainText('-hda');
+});
