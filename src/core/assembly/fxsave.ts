@@ -84,6 +84,18 @@ export function fxrstor(cpu: u32, va: u64, wide: u32): i32 {
   return Status.NEXT;
 }
 
+/** MASKMOVQ (8 bytes) and MASKMOVDQU (16): writes the bytes of `data` whose byte of `mask` has bit 7 set. Both are addresses in the vCPU area. */
+export function sse_maskmov(cpu: u32, va: u64, data: u32, select: u32, bytes: u32): i32 {
+  // First all checks, so that a fault on a later byte leaves the earlier ones unwritten.
+  for (let n: u32 = 0; n < bytes; n++) {
+    if (load<u8>(select + n) & 0x80 && !probe_write(cpu, (va + n) & mask(cpu), 1)) return Status.FAULT;
+  }
+  for (let n: u32 = 0; n < bytes; n++) {
+    if (load<u8>(select + n) & 0x80) write_slow(cpu, (va + n) & mask(cpu), 1, load<u8>(data + n));
+  }
+  return Status.NEXT;
+}
+
 /** LDMXCSR: #GP(0) if a reserved bit is set. */
 export function sse_ldmxcsr(cpu: u32, value: u64): i32 {
   if (u32(value) & ~MXCSR_MASK) {

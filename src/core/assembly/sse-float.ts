@@ -6,7 +6,6 @@
 // says that an exception is pending.
 
 import { Cpu, Status } from '../layout';
-import { setArithmetic } from './flags';
 import {
   Flag, Kind, Relation, X, Y, Env, add, compare, divide, multiply, squareRoot, subtract,
 } from './softfloat';
@@ -216,22 +215,21 @@ function approximation(bits: u32, squareRoots: bool): u32 {
   return (rounded & 0x7fff_ffff) < 0x80_0000 ? sign : rounded;
 }
 
-function commitFlags(cpu: u32, relation: i32): i32 {
-  if (!settleSse(cpu)) return Status.FAULT;
-  setArithmetic(cpu, relationFlags(relation));
-  return Status.NEXT;
-}
 
-/** COMISS (signaling = 1), UCOMISS (0), on float32 bits. */
-export function sse_comi32(cpu: u32, signaling: u32, a: u64, b: u64): i32 {
+/** COMISS (signaling = 1), UCOMISS (0), on float32 bits: returns the six arithmetic flags. Cpu.FAULT is set if an exception is pending. */
+export function sse_comi32(cpu: u32, signaling: u32, a: u64, b: u64): u32 {
   beginSse(cpu);
   loadXY32(u32(a), u32(b));
-  return commitFlags(cpu, compare(signaling != 0));
+  const relation = compare(signaling != 0);
+  settleSse(cpu);
+  return relationFlags(relation);
 }
 
 /** COMISD (signaling = 1), UCOMISD (0), on float64 bits. */
-export function sse_comi64(cpu: u32, signaling: u32, a: u64, b: u64): i32 {
+export function sse_comi64(cpu: u32, signaling: u32, a: u64, b: u64): u32 {
   beginSse(cpu);
   loadXY64(a, b);
-  return commitFlags(cpu, compare(signaling != 0));
+  const relation = compare(signaling != 0);
+  settleSse(cpu);
+  return relationFlags(relation);
 }

@@ -4,10 +4,10 @@
 // An instruction starts with beginSse(), computes all its lanes (their flags add up in Env.flags), and asks settleSse() whether it may
 // write its result: with an unmasked exception in any lane the destination stays as it was.
 
-import { Cpu, Vector } from '../layout';
+import { Cpu, Status, Vector } from '../layout';
 import { Env, Flag, Kind, X, copyXtoY } from './softfloat';
 import { unpack32, unpack64 } from './softfloat-format';
-import { Cr4, cr4, raise } from './state';
+import { Cr0, Cr4, cr0, cr4, raise } from './state';
 
 export const enum Mxcsr {
   DAZ = 0x40,
@@ -19,6 +19,19 @@ export const enum Mxcsr {
 /** MXCSR.DAZ while an instruction runs. */
 class Denormals {
   static areZeros: bool = false;
+}
+
+/** What every SSE instruction on XMM registers asks: #UD by CR0.EM or without CR4.OSFXSR, #NM by CR0.TS. */
+export function sse_check(cpu: u32): i32 {
+  if (cr0(cpu) & Cr0.EM || !(cr4(cpu) & Cr4.OSFXSR)) {
+    raise(cpu, Vector.UD);
+    return Status.FAULT;
+  }
+  if (cr0(cpu) & Cr0.TS) {
+    raise(cpu, Vector.NM);
+    return Status.FAULT;
+  }
+  return Status.NEXT;
 }
 
 export function beginSse(cpu: u32): void {

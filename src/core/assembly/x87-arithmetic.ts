@@ -2,7 +2,6 @@
 // Intel SDM, volume 1, 8.3 (instruction set) and 8.5 (exceptions); volume 2 for each instruction.
 
 import { Cpu, Rflags, Status } from '../layout';
-import { setArithmetic } from './flags';
 import {
   Env, Flag, Kind, R, Relation, Remainder, X, Y, add, compare, copyXtoY, divide, invalid, multiply, noteDenormalX, propagateX,
   propagateXY, remainder, resultInfinity, resultX, resultZero, round, roundToInteger, setFinite, setNormalised, squareRoot,
@@ -164,15 +163,14 @@ export function x87_com(cpu: u32, i: u32, unordered: u32, pops: u32): i32 {
   return Status.NEXT;
 }
 
-/** FCOMI, FCOMIP, FUCOMI, FUCOMIP: the relation goes to ZF, PF and CF; OF, SF and AF are cleared. */
-export function x87_comi(cpu: u32, i: u32, unordered: u32, pops: u32): i32 {
+/** FCOMI, FCOMIP, FUCOMI, FUCOMIP: returns the relation as the six arithmetic flags (ZF, PF and CF; the others clear). */
+export function x87_comi(cpu: u32, i: u32, unordered: u32, pops: u32): u32 {
   beginKeepingC1(cpu);
   const relation = compareRegisters(cpu, i, unordered);
   if (Env.flags & Fsw.SF) clearC1(cpu);
   // EFLAGS change even if an unmasked exception keeps the stack from being popped.
-  setArithmetic(cpu, relationFlags(relation));
   finishCompare(cpu, pops);
-  return Status.NEXT;
+  return relationFlags(relation);
 }
 
 /** ZF, PF and CF as FCOMI, COMISS and their like set them. */

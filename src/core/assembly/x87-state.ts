@@ -55,15 +55,11 @@ function pendingException(cpu: u32): i32 {
   return Status.NEXT;
 }
 
-/** MMX instructions that follow the check turn the x87 registers into MM0-7: TOP = 0, all valid (SDM volume 1, 9.5.1). */
-export function mmx_enter(cpu: u32): void {
-  store<u32>(cpu, load<u32>(cpu, Cpu.FSW) & ~Fsw.TOP, Cpu.FSW);
-  store<u32>(cpu, 0xff, Cpu.FTW);
-}
-
-/** EMMS: all registers empty. */
-export function mmx_leave(cpu: u32): void {
-  store<u32>(cpu, 0, Cpu.FTW);
+/** What every MMX instruction asks: #UD by CR0.EM, #NM by CR0.TS, #MF for an unmasked x87 exception that waits. */
+export function mmx_check(cpu: u32): i32 {
+  if (cr0(cpu) & Cr0.EM) return raiseFault(cpu, Vector.UD);
+  if (cr0(cpu) & Cr0.TS) return raiseFault(cpu, Vector.NM);
+  return pendingException(cpu);
 }
 
 // --- the stack ---

@@ -43,9 +43,13 @@ function execute(g: Guest, form: string, rax: bigint): number {
       const which = byte();
       return status(double ? core.sse_cmp64(CPU, which, lanes64, XMM0, XMM1) : core.sse_cmp32(CPU, which, lanes32, XMM0, XMM1));
     }
-    case 0x2e: case 0x2f:
-      return status(double ? core.sse_comi64(CPU, opcode & 1, view.getBigUint64(XMM0, true), low())
-        : core.sse_comi32(CPU, opcode & 1, view.getBigUint64(XMM0, true), low()));
+    case 0x2e: case 0x2f: {
+      const a = view.getBigUint64(XMM0, true);
+      const flags = double ? core.sse_comi64(CPU, opcode & 1, a, low()) : core.sse_comi32(CPU, opcode & 1, a, low());
+      const fault = view.getUint32(CPU + Cpu.FAULT, true);
+      if (!fault) view.setBigUint64(CPU + Cpu.FLAG_X, BigInt(flags), true);
+      return fault;
+    }
     case 0x5a:
       if (prefix === 0) return status(core.sse_cvtps2pd(CPU, XMM0, low()));
       if (prefix === 0x66) return status(core.sse_cvtpd2ps(CPU, XMM0, XMM1));

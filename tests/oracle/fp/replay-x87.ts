@@ -74,6 +74,7 @@ function execute(g: Guest, form: string): void {
     const holds = [flags & Rflags.CF, flags & Rflags.ZF, flags & (Rflags.CF | Rflags.ZF), flags & Rflags.PF][reg & 3] !== 0;
     return holds !== negate ? 1 : 0;
   };
+  const setFlags = (flags: number | bigint) => view.setBigUint64(CPU + Cpu.FLAG_X, BigInt(flags), true);
   const high = modrm & 0xf8;
   switch (opcode) {
     case 0xd8:
@@ -93,8 +94,8 @@ function execute(g: Guest, form: string): void {
     case 0xdb:
       if (modrm === 0xe2) core.x87_fnclex(CPU);
       else if (modrm === 0xe3) core.x87_fninit(CPU);
-      else if (high === 0xe8) core.x87_comi(CPU, i, 1, 0);
-      else if (high === 0xf0) core.x87_comi(CPU, i, 0, 0);
+      else if (high === 0xe8) setFlags(core.x87_comi(CPU, i, 1, 0));
+      else if (high === 0xf0) setFlags(core.x87_comi(CPU, i, 0, 0));
       else core.x87_fcmov(CPU, i, condition());
       return;
     case 0xdd:
@@ -105,7 +106,7 @@ function execute(g: Guest, form: string): void {
       return;
     case 0xdf:
       if (high === 0xc0) core.x87_ffree(CPU, i, 1);
-      else core.x87_comi(CPU, i, high === 0xe8 ? 1 : 0, 1);
+      else setFlags(core.x87_comi(CPU, i, high === 0xe8 ? 1 : 0, 1));
       return;
   }
   if (high === 0xc0) core.x87_fld_st(CPU, i);
