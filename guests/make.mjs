@@ -137,7 +137,8 @@ function addModules(archive, kernelTree, kernelRelease, names) {
   let depends = '';
   for (const module of all) {
     archive.file(`lib/modules/${kernelRelease}/${module.file}`, readFileSync(module.path));
-    depends += `${module.file}:${module.needs.map((name) => ` ${available.get(name).file}`).join('')}\n`;
+    // modprobe loads them from right to left (depmod's order).
+    depends += `${module.file}:${module.needs.map((name) => ` ${available.get(name).file}`).reverse().join('')}\n`;
   }
   archive.file(`lib/modules/${kernelRelease}/modules.dep`, Buffer.from(depends));
   archive.file('etc/modules', Buffer.from(wanted.join('\n') + '\n'));

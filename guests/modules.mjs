@@ -16,7 +16,7 @@ export function findModules(folder) {
   return modules;
 }
 
-/** The named modules and all they need, each after what it needs; fills in `needs` (deep, nearest last loaded first). */
+/** The named modules and all they need, each after what it needs; fills in `needs`: everything below a module, in the order in which it loads. */
 export function dependencies(modules, names) {
   const order = [];
   const visit = (name, path) => {
@@ -27,8 +27,8 @@ export function dependencies(modules, names) {
     const direct = moduleInfo(readFileSync(module.path), 'depends').split(',').filter(Boolean).map((need) => need.replaceAll('-', '_'));
     const all = new Set();
     for (const need of direct) {
-      all.add(need);
       for (const deeper of visit(need, [...path, name]).needs) all.add(deeper);
+      all.add(need);
     }
     module.needs = [...all];
     order.push(module);
