@@ -78,7 +78,7 @@ describe('controller', () => {
 
   it('has the A20 gate and the reset line', () => {
     command(0xd0);
-    expect(drain()).toEqual([0x03]);
+    expect(drain()).toEqual([0xcf]);
     command(0xd1);
     data(0xdd);
     command(0xd1);

@@ -26,6 +26,8 @@ const OUT_RESET = 0x01;
 const OUT_A20 = 0x02;
 const OUT_OBF = 0x10;
 const OUT_AUX_OBF = 0x20;
+/** Keyboard clock and data, and two pins that nothing pulls down. */
+const OUT_ONES = 0xcc;
 
 /** What hosts get for an answer that never comes. */
 const RESEND = 0xfe;
@@ -49,6 +51,8 @@ interface State {
   /** Command that waits for its data byte, 0 for none. */
   command: number;
   lastWriteWasCommand: boolean;
+  /** The self-test has been passed. */
+  tested: boolean;
   /** The output buffer, -1 when empty, whose byte it is, and whether it stands for a timeout. */
   output: number;
   source: Source;
@@ -62,9 +66,10 @@ interface State {
 
 const powerOn = (): State => ({
   commandByte: CB_KBD_INT | CB_AUX_INT,
-  outputPort: OUT_RESET | OUT_A20,
+  outputPort: OUT_ONES | OUT_RESET | OUT_A20,
   command: 0,
-  lastWriteWasCommand: false,
+  lastWriteWasCommand: true,
+  tested: false,
   output: -1,
   source: 'controller',
   timeout: false,
@@ -176,7 +181,7 @@ export class I8042 implements PortDevice, Snapshotable {
     if (port === STATUS_COMMAND) {
       return (
         (s.output >= 0 ? STATUS_OBF : 0) |
-        (s.commandByte & CB_SYS ? STATUS_SYS : 0) |
+        (s.tested || s.commandByte & CB_SYS ? STATUS_SYS : 0) |
         (s.lastWriteWasCommand ? STATUS_CMD : 0) |
         STATUS_UNLOCKED |
         (s.output >= 0 && s.source === 'aux' ? STATUS_AUX : 0) |
@@ -242,7 +247,7 @@ export class I8042 implements PortDevice, Snapshotable {
         this.respond(0x00);
         break;
       case 0xaa: // self-test
-        s.commandByte |= CB_SYS;
+        s.tested = true;
         this.respond(0x55);
         break;
       case 0xad:
@@ -257,7 +262,7 @@ export class I8042 implements PortDevice, Snapshotable {
         break;
       case 0xd0: {
         const obf = s.output < 0 ? 0 : s.source === 'aux' ? OUT_AUX_OBF : OUT_OBF;
-        this.respond((s.outputPort & 0x0f) | obf);
+        this.respond((s.outputPort & ~(OUT_OBF | OUT_AUX_OBF)) | obf);
         break;
       }
       case 0xdd:

@@ -25,6 +25,7 @@ describe('calendar', () => {
   it('shows the date handed in, in BCD and 24 hours', () => {
     expect(date()).toEqual([0x20, 0x24, 0x02, 0x28, 0x23, 0x59, 0x58]);
     expect(get(6)).toBe(4); // a Wednesday
+    expect(get(0x37)).toBe(0x20);
     clock.advance(0.5e9);
     expect(get(0)).toBe(0x59);
     clock.advance(1e9);

@@ -25,6 +25,8 @@ export const REGISTER_C = 0x0c;
 export const REGISTER_D = 0x0d;
 /** As the ACPI FADT's CENTURY field says. */
 export const CENTURY = 0x32;
+/** Where PS/2 machines kept it: the same byte under another number. */
+const PS2_CENTURY = 0x37;
 
 const A_UIP = 0x80;
 const A_DV = 0x70;
@@ -315,6 +317,7 @@ export class Mc146818 implements PortDevice, Snapshotable {
     const s = this.s;
     if (port === RTC_INDEX) {
       s.index = value & 0x7f;
+      if (s.index === PS2_CENTURY) s.index = CENTURY;
       s.nmiMasked = (value & 0x80) !== 0;
       return;
     }

@@ -74,7 +74,6 @@ export class Piix4Pm extends PciFunction implements PortDevice {
     private readonly onPowerOff: () => void,
   ) {
     super('piix4-pm', { vendor: 0x8086, device: 0x7113, class: 0x0680, revision: 3, interruptPin: 1 });
-    this.writable[0x04] = 0x01;
     this.writable[PMBASE] = 0xc0;
     this.writable[PMBASE + 1] = 0xff;
     this.writable.fill(0xff, 0x44, 0x60);

@@ -68,6 +68,22 @@ describe('RealClock', () => {
     expect(clock.now()).toBe(701);
   });
 
+  it('runExpired() ends though a timer asks for every nanosecond', () => {
+    let host = 0;
+    const clock = new RealClock(() => (host += 10));
+    clock.resume();
+    let calls = 0;
+    const timer = clock.timer('every ns', () => {
+      calls++;
+      timer.arm(clock.now() + 1);
+    });
+    timer.arm(1);
+    clock.runExpired();
+    expect(calls).toBe(1);
+    clock.runExpired();
+    expect(calls).toBe(2);
+  });
+
   it('goes on from a saved time', () => {
     let host = 5;
     const clock = new RealClock(() => host);

@@ -439,3 +439,40 @@ it('goes on from a saved state in another machine', () => {
   clock.advance(60e6);
   expect(pc.acknowledgeInterrupt(0)).toBe(0x08);
 });
+
+it('no access of a guest, however odd, harms the machine', () => {
+  pc = build(2);
+  pc.setUpForDirectBoot();
+  let seed = 12345;
+  const random = (n: number) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * n);
+  };
+  const ranges = pc.statistics();
+  const sizes = [1, 2, 4] as const;
+  for (let i = 0; i < 60000; i++) {
+    const { kind, base, length } = ranges[random(ranges.length)];
+    const size = sizes[random(3)];
+    const at = base + random(Math.min(length, 0x400)) - (random(20) === 0 ? 2 : 0);
+    const value = random(2) ? random(256) : random(2 ** 32);
+    const write = random(2) === 0;
+    if (kind === 'ports') {
+      if (write) pc.ioWrite(at, size, value);
+      else expect(pc.ioRead(at, size)).toBeLessThan(2 ** (8 * size));
+    } else if (write) {
+      pc.mmioWrite(at | 0, 0, size, value, i & 1);
+    } else {
+      expect(pc.mmioRead(at | 0, 0, size, i & 1)).toBeLessThan(2 ** (8 * size));
+    }
+    if (random(8) === 0) pc.writeMsr(i & 1, [0x1b, 0x6e0, 0x11, 0x12, 0x4b564d00, 0x4b564d01][random(6)], (BigInt(random(2 ** 32)) << BigInt(random(33))) | BigInt(random(4096)));
+    if (random(8) === 0) pc.acknowledgeInterrupt(i & 1);
+    if (random(16) === 0) input.push(random(256));
+    if (random(64) === 0) {
+      clock.advance(random(1e6));
+      pc.poll();
+    }
+    if (random(5000) === 0) pc.load(structuredClone(pc.save()));
+  }
+  pc.reset();
+  expect(cpus.map((cpu) => cpu.pending)).toEqual([false, false]);
+});
