@@ -110,7 +110,7 @@ const api: MachineApi = {
         throw new MachineError({ what: `${file.name} is not a kernel`, why: `it is ${recognise(bytes).words}`, advice: 'Give a bzImage or a multiboot kernel.' });
       }
     }
-    void events.progress({ phase: 'loading', name: 'Putting the kernel into memory', loaded: 0, total: 0 });
+    void events.progress({ phase: 'loading', name: 'guest memory', loaded: 0, total: 0 });
     if (spec.args.includes('slow')) await new Promise(() => {});
     void events.progress({ phase: 'started', name: '', loaded: 0, total: 0 });
     boot();

@@ -19,6 +19,7 @@ const paths = {
   larger: 'M3 15l4-10 4 10M4.3 12h5.4M15 7v6M12 10h6',
   smaller: 'M3 15l4-10 4 10M4.3 12h5.4M12 10h6',
   clear: 'M4 16h12M6 13l6.5-8.5 3.5 2.8L10.5 14H7z',
+  speak: 'M3 8v4h3l4 3.5v-11L6 8zM13 7.5a3.5 3.5 0 0 1 0 5M15.2 5a7 7 0 0 1 0 10',
   file: 'M5 2.5h6.5L15 6v11.5H5zM11 2.5V6.5h4',
 } as const;
 

@@ -8,14 +8,23 @@ import { stateWords } from './machine-room.tsx';
 import type { Command, MachineSession, SessionView } from './session.ts';
 import styles from './bar.module.css';
 
-export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'link';
+export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link';
 
 const STATE_CLASS: Record<RunState, string> = {
   [RunState.EMPTY]: '', [RunState.LOADING]: styles.loading, [RunState.RUNNING]: styles.running,
   [RunState.PAUSED]: styles.paused, [RunState.OFF]: '', [RunState.FAILED]: styles.failed,
 };
 
-export function Bar({ session, view, onAction, ref }: { session: MachineSession; view: SessionView; onAction(action: BarAction): void; ref: Ref<HTMLElement> }) {
+export interface BarProps {
+  session: MachineSession;
+  view: SessionView;
+  /** Screen readers read the console's output. */
+  spoken: boolean;
+  onAction(action: BarAction): void;
+  ref: Ref<HTMLElement>;
+}
+
+export function Bar({ session, view, spoken, onAction, ref }: BarProps) {
   const { state, pending } = view;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const can = running && !pending;
@@ -41,6 +50,7 @@ export function Bar({ session, view, onAction, ref }: { session: MachineSession;
           <Item icon="larger" label="Larger letters" keepOpen onClick={() => onAction('larger')} />
           <Item icon="smaller" label="Smaller letters" keepOpen onClick={() => onAction('smaller')} />
           <Item icon="clear" label="Clear the console" onClick={() => onAction('clear')} />
+          <Item icon="speak" label="For screen readers" note={spoken ? 'on' : 'off'} pressed={spoken} onClick={() => onAction('speak')} />
           <Item icon="download" label="Download console log" onClick={() => onAction('download')} />
         </Menu>
         <Control icon="link" label="Copy link" onClick={() => onAction('link')} />
@@ -111,9 +121,9 @@ function Menu({ icon, label, disabled, children }: { icon: IconName; label: stri
   );
 }
 
-function Item({ icon, label, note, disabled, keepOpen, onClick }: { icon: IconName; label: string; note?: string; disabled?: boolean; keepOpen?: boolean; onClick(): void }) {
+function Item({ icon, label, note, disabled, pressed, keepOpen, onClick }: { icon: IconName; label: string; note?: string; disabled?: boolean; pressed?: boolean; keepOpen?: boolean; onClick(): void }) {
   return (
-    <button type="button" className={styles.item} disabled={disabled} onClick={(event) => {
+    <button type="button" className={styles.item} disabled={disabled} aria-pressed={pressed} onClick={(event) => {
       // Closed first: closing gives the focus back to the button, and the action may want it elsewhere.
       if (!keepOpen) event.currentTarget.closest<HTMLElement>('[popover]')?.hidePopover();
       onClick();

@@ -46,6 +46,8 @@ export interface ConsoleProps {
   /** Is there a guest that reads? */
   running: boolean;
   fontSize: number;
+  /** Screen readers read the output; costs time for each line. */
+  spoken: boolean;
   /** Changes what the user types before it is sent (sticky Ctrl and Alt of the touch keys). */
   filter(data: string): string;
   /** The user wants to leave the console by key. */
@@ -55,7 +57,7 @@ export interface ConsoleProps {
 }
 
 export function Console(props: ConsoleProps) {
-  const { pump, port, active, running, fontSize, ref } = props;
+  const { pump, port, active, running, fontSize, spoken, ref } = props;
   const place = useRef<HTMLDivElement>(null);
   const [terminal, setTerminal] = useState<{ it: Terminal; fit: FitAddon; search: SearchAddon }>();
   const [finding, setFinding] = useState(false);
@@ -142,6 +144,10 @@ export function Console(props: ConsoleProps) {
   useEffect(() => {
     if (terminal) terminal.it.options.disableStdin = !running;
   }, [terminal, running]);
+
+  useEffect(() => {
+    if (terminal) terminal.it.options.screenReaderMode = spoken;
+  }, [terminal, spoken]);
 
   useImperativeHandle(ref, () => ({
     focus: () => terminal?.it.focus(),

@@ -33,6 +33,7 @@ export function MachineRoom({ line }: { line: string }) {
 
 type Question = 'reset' | 'powerOff' | 'leave';
 
+const SPOKEN = 'tabvisor-spoken';
 const FONT_SIZE = { key: 'tabvisor-font-size', least: 9, most: 28, usual: 14 };
 
 function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
@@ -41,6 +42,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const [tab, setTab] = useState<number>();
   const [question, setQuestion] = useState<Question>();
   const [fontSize, setFontSize] = useState(storedFontSize);
+  const [spoken, setSpoken] = useState(() => recall(SPOKEN) === 'yes');
   const [modifiers, setModifiers] = useState<Modifiers>({ ctrl: false, alt: false });
   const consoles = useRef(new Map<number, ConsoleHandle>());
   const bar = useRef<HTMLElement>(null);
@@ -77,6 +79,22 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     return () => viewport.removeEventListener('resize', follow);
   }, []);
 
+  // A browser opens a file that is dropped on a page, and the machine would be gone.
+  useEffect(() => {
+    const over = (event: DragEvent) => { if (event.dataTransfer?.types.includes('Files')) event.preventDefault(); };
+    const drop = (event: DragEvent) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      notify('A running machine cannot take files yet: drop a kernel or an initramfs on Home');
+    };
+    addEventListener('dragover', over);
+    addEventListener('drop', drop);
+    return () => {
+      removeEventListener('dragover', over);
+      removeEventListener('drop', drop);
+    };
+  }, []);
+
   // Ctrl+W is a shell's key and closes the tab: ask, once the user has typed something that could be lost.
   useEffect(() => {
     const ask = (event: BeforeUnloadEvent) => { if (typed.current && running) event.preventDefault(); };
@@ -108,9 +126,13 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       case 'larger': case 'smaller': {
         const size = Math.min(FONT_SIZE.most, Math.max(FONT_SIZE.least, fontSize + (action === 'larger' ? 1 : -1)));
         setFontSize(size);
-        try { localStorage.setItem(FONT_SIZE.key, String(size)); } catch { /* Then the next visit starts with the usual size. */ }
+        remember(FONT_SIZE.key, String(size));
         return;
       }
+      case 'speak':
+        setSpoken(!spoken);
+        remember(SPOKEN, spoken ? 'no' : 'yes');
+        break;
       case 'download': downloadLog(session, port); break;
       case 'link': void copyLink(line); break;
     }
@@ -134,7 +156,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const over = state === RunState.OFF || state === RunState.FAILED;
   return (
     <div className={styles.room} style={{ height }}>
-      <Bar ref={bar} session={session} view={view} onAction={act} />
+      <Bar ref={bar} session={session} view={view} spoken={spoken} onAction={act} />
       {view.ports.length > 1 && (
         <div className={styles.tabs} role="tablist" aria-label="Serial consoles" onKeyDown={(event) => {
           const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
@@ -153,7 +175,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       <main id="consoles" className={styles.stage} role={view.ports.length > 1 ? 'tabpanel' : undefined} aria-labelledby={view.ports.length > 1 ? `tab-${port}` : undefined}>
         <div className={`${styles.screens} ${over ? styles.ended : ''}`}>
           {view.ports.map((n) => (
-            <Console key={n} pump={view.live ? session.pump : undefined} port={n} active={n === port} running={running} fontSize={fontSize} filter={filter}
+            <Console key={n} pump={view.live ? session.pump : undefined} port={n} active={n === port} running={running} fontSize={fontSize} spoken={spoken} filter={filter}
               onLeave={() => bar.current?.querySelector<HTMLElement>('button:not(:disabled)')?.focus()}
               onTyped={() => { typed.current = true; }}
               ref={(handle) => {
@@ -211,13 +233,25 @@ export function stateWords(state: RunState): string {
 }
 
 function storedFontSize(): number {
+  const size = Number(recall(FONT_SIZE.key));
+  return size >= FONT_SIZE.least && size <= FONT_SIZE.most ? size : FONT_SIZE.usual;
+}
+
+/** What the user chose on an earlier visit; a browser may give this site no storage. */
+function recall(key: string): string | null {
   try {
-    const size = Number(localStorage.getItem(FONT_SIZE.key));
-    if (size >= FONT_SIZE.least && size <= FONT_SIZE.most) return size;
+    return localStorage.getItem(key);
   } catch {
-    // No storage for this site.
+    return null;
   }
-  return FONT_SIZE.usual;
+}
+
+function remember(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // Then it holds for this visit.
+  }
 }
 
 function refused(what: string): () => void {

@@ -243,7 +243,7 @@ export class MachineSession {
     if (this.disposed) return;
     if (progress.phase === 'started' || progress.phase === 'loading') {
       this.change({
-        step: progress.phase === 'started' ? '' : progress.name,
+        step: progress.phase === 'started' ? '' : `Preparing: ${progress.name}`,
         parts: this.view.parts.map((part) => ({ ...part, state: 'done' })),
       });
       return;
