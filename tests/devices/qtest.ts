@@ -43,7 +43,7 @@ function qemu(): { target: Target; end(): void } {
     read: async (address) => value(await command(`readl 0x${address.toString(16)}`)),
     write: async (address, v) => void (await command(`writel 0x${address.toString(16)} 0x${v.toString(16)}`)),
   };
-  return { target, end: () => child.stdin.end() };
+  return { target, end: () => void child.kill() };
 }
 
 function tabvisor(): Target {
