@@ -18,6 +18,17 @@ export interface Difference {
 const UNSIZED = /^(invlpg|bound|prefetch|clflush|fxsave|fxrstor|fnsave|frstor|fldenv|fnstenv|nop)/;
 const STRING = /\b(ins|outs|movs|cmps|stos|lods|scas)[bwdq] /;
 
+/** iced names ST(0) where assemblers leave it out, and leaves ST(1) out where it is the usual operand. */
+function normaliseX87(text: string): string {
+  return text
+    .replace(/ st,(?=.*\[)/, ' ')
+    .replace(/(\[.*\]),st$/, '$1')
+    .replace(/^(fst\w* st\(\d\)),st$/, '$1')
+    .replace(/^fld st,/, 'fld ')
+    .replace(/^(fcomp?|fxch|fucomp?)$/, '$1 st,st(1)')
+    .replace(/^(f(?:add|mul|subr?|divr?)p)$/, '$1 st(1),st');
+}
+
 function normalise(text: string): string {
   let t = text
     // Prefixes that mean nothing to this processor.
@@ -35,6 +46,7 @@ function normalise(text: string): string {
     .replace(/^((?:lar|lsl) \w+),\w+$/, '$1')
     .replace(/^xchg (\w+),\1$/, 'nop')
     .replace(/^prefetch(_exclusive|wt1|w|_reserved\w*)/, 'prefetch');
+  if (t.startsWith('f')) t = normaliseX87(t);
   if (STRING.test(t)) t = t.replace('es:[di]', '[di]').replace('es:[edi]', '[edi]').replace('es:[rdi]', '[rdi]');
   if (UNSIZED.test(t)) t = t.replace(/\w+ ptr /, '');
   // A hint that this processor does not know is a no-operation.
