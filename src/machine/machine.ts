@@ -157,6 +157,8 @@ export class Machine {
       },
     );
     if (this.clock instanceof VirtualClock) this.clock.setInstructionCounter(() => this.vcpu.currentIcount);
+    // A timer armed in the middle of a slice may be due before its end.
+    this.clock.onEarlier = () => this.vcpu.requestExit();
     if (options.log) options.log.attach(this.vcpu, config.log.items);
     this.start();
   }
