@@ -1,6 +1,8 @@
 // The built page with the real engine and the bundled guests: what a visitor with a link does.
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect, test, type Page } from '@playwright/test';
 import { consoleText, expectShortTasks, figure, guests, longestTask, open, run, waitForState, waitForText, type ListedGuest } from './room.ts';
 import { serveStatically } from './static-server.ts';
@@ -10,6 +12,14 @@ const BOOT_MS = 180_000;
 
 test.beforeAll(() => {
   if (!existsSync('dist/index.html')) throw new Error('There is no dist/: run "npm run build" first.');
+});
+
+test('the page without guests is under 1.5 MB compressed', () => {
+  const size = readdirSync('dist', { recursive: true, withFileTypes: true })
+    .filter((file) => file.isFile() && !join(file.parentPath, file.name).startsWith(join('dist', 'guests')))
+    .reduce((sum, file) => sum + gzipSync(readFileSync(join(file.parentPath, file.name))).length, 0);
+  test.info().annotations.push({ type: 'size', description: `${size} bytes compressed` });
+  expect(size).toBeLessThan(1_500_000);
 });
 
 async function guest(page: Page, name: string): Promise<ListedGuest> {

@@ -194,6 +194,19 @@ test('the bar is reached by key', async ({ page }) => {
   await expect(page.getByRole('button', { name: 'Pause' })).toBeFocused();
 });
 
+test('Back does not end a machine without asking, once something was typed', async ({ page }) => {
+  await page.goto('./');
+  await boot(page);
+  await run(page, 'uname -m');
+  await page.goBack();
+  await expect(page.getByRole('dialog', { name: 'Leave kernel.bin?' })).toBeVisible();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  expect(await run(page, 'uname -m')).toBe('x86_64');
+  await page.goBack();
+  await page.getByRole('button', { name: 'Leave' }).click();
+  await expect(page.getByRole('heading', { name: 'Tabvisor' })).toBeVisible();
+});
+
 test('a failed download names the address, the status and the cause', async ({ page }) => {
   await open(page, '-kernel guests/none/vmlinuz');
   const failure = page.getByRole('alert');

@@ -5,6 +5,7 @@ import { ErrorBoundary } from './error-boundary.tsx';
 import { Help } from './help/help.tsx';
 import { Home } from './home/home.tsx';
 import type { IsolationProblem } from './isolation.ts';
+import { staysFor } from './leave-guard.ts';
 import { roomOf } from './line.ts';
 import { FailurePage } from './machine/failure.tsx';
 import { MachineRoom } from './machine/machine-room.tsx';
@@ -13,7 +14,15 @@ import { Notices } from './notices.tsx';
 export function App({ isolationProblem }: { isolationProblem: IsolationProblem | undefined }) {
   const [room, setRoom] = useState(() => roomOf(location.hash));
   useEffect(() => {
-    const follow = () => setRoom(roomOf(location.hash));
+    let here = location.href;
+    const follow = () => {
+      if (location.href !== here && staysFor(location.hash)) {
+        history.pushState(null, '', here);
+        return;
+      }
+      here = location.href;
+      setRoom(roomOf(location.hash));
+    };
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);
   }, []);

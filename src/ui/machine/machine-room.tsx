@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { RunState } from '../../machine/protocol.ts';
 import { Confirm } from '../dialog.tsx';
+import { guardLeaving } from '../leave-guard.ts';
 import { wordsOf } from '../line.ts';
 import { LOCAL_PREFIX } from '../local-files.ts';
 import { notify } from '../notices.tsx';
@@ -46,7 +47,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const [modifiers, setModifiers] = useState<Modifiers>({ ctrl: false, alt: false });
   const consoles = useRef(new Map<number, ConsoleHandle>());
   const bar = useRef<HTMLElement>(null);
+  /** Has the user typed something that leaving would lose? */
   const typed = useRef(false);
+  const leaving = useRef(false);
+  const target = useRef('');
 
   const { state, title } = view;
   const port = tab ?? view.ports[0] ?? 0;
@@ -67,6 +71,17 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     };
     return () => { delete window.tabvisor; };
   }, [session]);
+
+  // Back, or another link, ends the machine just as well.
+  useEffect(() => {
+    if (!running) return;
+    return guardLeaving((hash) => {
+      if (leaving.current || !typed.current) return false;
+      target.current = hash;
+      setQuestion('leave');
+      return true;
+    });
+  }, [running]);
 
   // A phone's keyboard covers the page rather than shrinking it; the console must stay above it.
   const [height, setHeight] = useState<number>();
@@ -113,8 +128,12 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     switch (action) {
       case 'reset': case 'powerOff': setQuestion(action); return;
       case 'home':
-        if (running) setQuestion('leave');
-        else location.hash = '';
+        if (running) {
+          target.current = '';
+          setQuestion('leave');
+        } else {
+          location.hash = '';
+        }
         return;
       case 'pause': case 'resume': case 'powerButton': command(action); break;
       case 'find': active()?.find(); return;
@@ -142,8 +161,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const answer = (yes: boolean) => {
     const asked = question;
     setQuestion(undefined);
-    if (yes && asked === 'leave') location.hash = '';
-    else if (yes && asked) command(asked as Command);
+    if (yes && asked === 'leave') {
+      leaving.current = true;
+      location.hash = target.current;
+    } else if (yes && asked) command(asked as Command);
     active()?.focus();
   };
 
