@@ -21,9 +21,9 @@ describe('decoder against iced-x86', () => {
       for (const map of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
         for (let opcode = 0; opcode < 256; opcode++) {
           for (const prefix of prefixes) {
-            // One ModRM byte in seven is enough for opcodes whose ModRM only names operands.
+            // One ModRM byte in eleven is enough for opcodes whose ModRM only names operands.
             const whole = prefix.length === 0 || map.length === 1;
-            for (let modrm = whole ? 0 : opcode % 7; modrm < 256; modrm += map.length > 1 ? 16 : whole && prefix.length === 0 ? 1 : 7) {
+            for (let modrm = whole ? 0 : opcode % 11; modrm < 256; modrm += map.length > 1 ? 16 : whole && prefix.length === 0 ? 1 : 11) {
               bytes.fill(0x11);
               bytes.set([...prefix, ...map, opcode, modrm]);
               const difference = compare(bytes, mode, 0x1000n);
