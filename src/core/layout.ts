@@ -133,6 +133,10 @@ export const enum Cpu {
   BUDGET_HELD = 0x7a0,
   /** 1: the interpreter leaves before it delivers an exception, so that it can be logged (u32). */
   TRACE = 0x7a8,
+  /** Record whose LINK is to be set when the target of its jump has been found (u32). */
+  LINK_FROM = 0x7ac,
+  /** CS base, or 0 in 64-bit code (u64). */
+  CODE_BASE = 0x7b0,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 
@@ -320,7 +324,7 @@ export const enum Mode {
 /** FLAG_KIND: the operation whose operands FLAG_A and FLAG_X hold; bits 8-15 hold the operand size in bits (8, 16, 32, 64).
  *  Operands are kept shifted left by 64 - size, so that comparing them needs no size. */
 export const enum FlagKind {
-  /** FLAG_A - FLAG_X was computed (CMP, SUB, NEG; TEST, AND … are SUB(r, 0)). */
+  /** FLAG_A - FLAG_X was computed (CMP, SUB, NEG; TEST, AND … are SUB(r, 0); DEC is SUB(a, 1), INC SUB(a, -1)). */
   SUB = 0,
   /** FLAG_X = FLAG_A + something was computed. */
   ADD = 1,
@@ -328,6 +332,12 @@ export const enum FlagKind {
   RESULT = 2,
   /** FLAG_X holds CF PF AF ZF SF OF at their places in RFLAGS. */
   EXPLICIT = 3,
+  MASK = 3,
+  /** With SUB: CF is not that of the subtraction but CARRY_VALUE (INC and DEC keep it). */
+  CARRY_KEPT = 4,
+  CARRY_VALUE = 8,
+  /** With SUB: AF is the opposite of the subtraction's (INC). */
+  AF_INVERTED = 16,
 }
 
 /** What a function called for an instruction says about how to go on. */

@@ -40,6 +40,8 @@ export function arithmeticFlags(kind: number, a: bigint, x: bigint): number {
     const carry = operation === FlagKind.SUB ? a < x : x < a;
     const overflow = operation === FlagKind.SUB ? top((a ^ x) & (a ^ result)) : top((a ^ x) & (other ^ x));
     flags = (carry ? Rflags.CF : 0) | (overflow ? Rflags.OF : 0) | Number(((a ^ other ^ result) >> shift) & BigInt(Rflags.AF));
+    // INC and DEC keep CF.
+    if (kind & FlagKind.CARRY_KEPT) flags = ((flags & ~Rflags.CF) | ((kind >> 3) & 1)) ^ (kind & FlagKind.AF_INVERTED);
   }
   let ones = 0;
   for (let low = Number((result >> shift) & 0xffn); low !== 0; low &= low - 1) ones++;

@@ -597,9 +597,7 @@ class DispatchBuilder extends HandlerBuilder {
   private readonly flagX: Variable;
   private readonly tlbBase: Variable;
   private readonly mask: Variable;
-  private readonly codeBase: Variable;
   private readonly rip: Variable;
-  private readonly linkFrom: Variable;
   private labels!: { next: Label; find: Label; slow: Label; lookup: Label; deliver: Label; fault: Label };
 
   constructor(shared: Shared, private readonly coldType: number) {
@@ -608,11 +606,9 @@ class DispatchBuilder extends HandlerBuilder {
     this.budget = this.variable('i32');
     this.flagKind = this.variable('i32');
     this.tlbBase = this.variable('i32');
-    this.linkFrom = this.variable('i32');
     this.flagA = this.variable('i64');
     this.flagX = this.variable('i64');
     this.mask = this.variable('i64');
-    this.codeBase = this.variable('i64');
     this.rip = this.variable('i64');
     this.flags = new Flags(this, { kind: this.flagKind, a: this.flagA, x: this.flagX }, shared.flags);
     this.exits = {
@@ -653,7 +649,9 @@ class DispatchBuilder extends HandlerBuilder {
   private reloadEnvironment(): void {
     this.tlbBase.set(this.load('i32', this.cpu(), Cpu.TLB));
     this.mask.set(this.load('i64', this.cpu(), Cpu.ADDRESS_MASK));
-    this.codeBase.set(
+    this.store(
+      this.cpu(),
+      Cpu.CODE_BASE,
       this.select(
         this.eq(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.CODE_MASK), Mode.CODE64),
         0n,
@@ -703,7 +701,7 @@ class DispatchBuilder extends HandlerBuilder {
       this.leaveRun(Exit.BUDGET);
     });
     this.rip.set(this.relativeTarget());
-    this.linkFrom.set(this.rec.get());
+    this.store(this.cpu(), Cpu.LINK_FROM, this.rec.get());
     this.br(this.labels.lookup);
   }
 
@@ -732,7 +730,7 @@ class DispatchBuilder extends HandlerBuilder {
             this.reloadFlags();
             this.reloadEnvironment();
             this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
-            this.linkFrom.set(this.i32(0));
+            this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
             // Delivering counts as an instruction, so that a guest that only faults still uses up its budget.
             this.budget.set(this.sub(this.budget.get(), 1));
             this.if(this.leS(this.budget.get(), 0), () => this.leaveRun(Exit.BUDGET));
@@ -747,7 +745,7 @@ class DispatchBuilder extends HandlerBuilder {
         this.findRecord();
       });
       this.store(this.cpu(), Cpu.RIP, this.rip.get());
-      this.linkFrom.set(this.i32(0));
+      this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
       this.scoped(() => {
         const found = this.let(this.call(this.shared.lookup, [this.cpu()]));
         this.if(found, () => {
@@ -765,15 +763,16 @@ class DispatchBuilder extends HandlerBuilder {
   /** Label "find": look for rip's record through the TLB; falls through to "slow". */
   private findRecord(): void {
     this.scoped(() => {
-      const linear = this.let(this.and(this.add(this.codeBase.get(), this.rip.get()), this.mask.get()));
+      const linear = this.let(this.and(this.add(this.load('i64', this.cpu(), Cpu.CODE_BASE), this.rip.get()), this.mask.get()));
       const entry = this.let(this.add(this.tlbBase.get(), this.shl(this.and(this.wrap(this.shrU(linear, 12)), Tlb.ENTRIES - 1), 5)));
       this.if(this.eq(this.and(linear, PAGE_MASK), this.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
         const offset = this.let(this.and(this.wrap(linear), 0xfff));
         const found = this.let(this.load('i32', this.add(this.load('i32', entry, Tlb.CODE_MAP), this.shl(offset, 2)), 0));
         this.if(found, () => {
           const page = this.let(this.sub(this.rip.get(), this.extendU(offset)));
+          const linkFrom = this.let(this.load('i32', this.cpu(), Cpu.LINK_FROM));
           this.if(
-            this.linkFrom.get(),
+            linkFrom,
             () => {
               // Only inside a page and without segment arithmetic does a target stay what it is.
               this.if(
@@ -781,9 +780,9 @@ class DispatchBuilder extends HandlerBuilder {
                   this.eq(page, this.load('i64', this.cpu(), Cpu.RIP_PAGE)),
                   this.ne(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.FLAT), 0),
                 ),
-                () => this.store(this.linkFrom.get(), Rec.LINK, found),
+                () => this.store(linkFrom, Rec.LINK, found),
               );
-              this.linkFrom.set(this.i32(0));
+              this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
             },
           );
           this.store(this.cpu(), Cpu.RIP_PAGE, page);
@@ -856,7 +855,7 @@ class DispatchBuilder extends HandlerBuilder {
     this.if(this.eq(status, Status.JUMP), () => {
       this.reloadEnvironment();
       this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
-      this.linkFrom.set(this.i32(0));
+      this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
       const leave = this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING));
       this.brIf(labels.lookup, this.eqz(leave));
       this.count(1);
@@ -877,7 +876,7 @@ class DispatchBuilder extends HandlerBuilder {
   private resync(): void {
     this.reloadEnvironment();
     this.rip.set(this.ownRip());
-    this.linkFrom.set(this.i32(0));
+    this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
     this.count(0);
     this.br(this.labels.find);
   }
@@ -952,7 +951,7 @@ class DispatchBuilder extends HandlerBuilder {
 
   private crossing(): void {
     const linear = this.let(
-      this.and(this.add(this.add(this.codeBase.get(), this.load('i64', this.cpu(), Cpu.RIP_PAGE)), 0x1000), this.mask.get()),
+      this.and(this.add(this.add(this.load('i64', this.cpu(), Cpu.CODE_BASE), this.load('i64', this.cpu(), Cpu.RIP_PAGE)), 0x1000), this.mask.get()),
     );
     const entry = this.let(this.add(this.tlbBase.get(), this.shl(this.and(this.wrap(this.shrU(linear, 12)), Tlb.ENTRIES - 1), 5)));
     this.if(

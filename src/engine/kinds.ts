@@ -127,6 +127,7 @@ export function operandShapes(d: InstructionDefinition, size: number, isMemory: 
         return register(size);
       case 'M':
       case 'O':
+      case 'DI':
         return { place: 'memory', bits };
       case 'V':
       case 'U':
@@ -192,7 +193,7 @@ export class Kinds {
         if (d.only64 && size === 16 && d.f64) continue;
         for (const isMemory of [false, true]) {
           if (d.mod !== undefined && (d.mod === 'mem') !== isMemory) continue;
-          const wantsMemory = d.operands.some((o) => o.method === 'M' || o.method === 'O');
+          const wantsMemory = d.operands.some((o) => o.method === 'M' || o.method === 'O' || o.method === 'DI');
           const canBeMemory = wantsMemory || d.operands.some((o) => 'EWQ'.includes(o.method) && o.method.length === 1) || d.mod === 'mem';
           const canBeRegister = !wantsMemory && d.mod !== 'mem';
           if (isMemory ? !canBeMemory : !canBeRegister) continue;
@@ -203,13 +204,14 @@ export class Kinds {
             for (const locked of [false, true]) {
               if (locked && !(d.lock && isMemory)) continue;
               if (!locked && d.implicitLock && isMemory) continue;
-              const shapes = operandShapes(d, size, isMemory);
+              const shapeSize = d.anySize ? 32 : size;
+              const shapes = operandShapes(d, shapeSize, isMemory);
               // Only a memory destination is locked.
               if (locked && shapes[0]?.place !== 'memory') continue;
-              const hot = !!d.hot && size !== 16 && !locked && STACKS[stack] !== 'general';
+              const hot = !!d.hot && shapeSize !== 16 && !locked && STACKS[stack] !== 'general';
               const key = [
                 meaningIds.get(d.meaning),
-                size,
+                shapeSize,
                 shapes.map((s) => `${s.place}${s.field ?? ''}${s.vector ?? ''}${s.bits}`).join(','),
                 d.stack ? STACKS[stack] : '',
                 locked ? 'lock' : '',
@@ -220,7 +222,7 @@ export class Kinds {
               if (known) known.slots.push(at);
               else {
                 found.set(key, {
-                  kind: { definition: d, size, shapes, stack: STACKS[stack], locked, hot, label: `${d.name}/${key}` },
+                  kind: { definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label: `${d.name}/${key}` },
                   slots: [at],
                 });
               }

@@ -89,21 +89,15 @@ const test: Meaning = (i, b) => {
 };
 
 const inc: Meaning = (i, b) => {
-  const carry = b.flags.carry();
   const a = i.dst.readModify();
-  const r = b.let(b.add(a, 1));
-  i.dst.write(r);
-  const overflow = b.and(b.shrU(b.and(b.xor(a, -1n), r), i.dst.size - 1), 1);
-  b.flags.result(i.dst.size, r, b.let(b.or(b.or(carry, b.and(b.xor(a, r), Rflags.AF)), b.shl(overflow, 11))));
+  i.dst.write(b.let(b.add(a, 1)));
+  b.flags.step(i.dst.size, a, true);
 };
 
 const dec: Meaning = (i, b) => {
-  const carry = b.flags.carry();
   const a = i.dst.readModify();
-  const r = b.let(b.sub(a, 1));
-  i.dst.write(r);
-  const overflow = b.and(b.shrU(b.and(a, b.xor(r, -1n)), i.dst.size - 1), 1);
-  b.flags.result(i.dst.size, r, b.let(b.or(b.or(carry, b.and(b.xor(a, r), Rflags.AF)), b.shl(overflow, 11))));
+  i.dst.write(b.let(b.sub(a, 1)));
+  b.flags.step(i.dst.size, a, false);
 };
 
 const neg: Meaning = (i, b) => {

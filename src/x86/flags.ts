@@ -57,6 +57,17 @@ export class Flags {
     this.set(FlagKind.SUB, size, this.top(r, size), this.b.i64(0));
   }
 
+  /** Flags of INC or DEC: all but CF, which stays. */
+  step(size: number, a: Value, increment: boolean): void {
+    const { b } = this;
+    const carry = this.carryBit();
+    this.storage.kind.set(
+      b.or(b.shl(carry, 3), FlagKind.SUB | FlagKind.CARRY_KEPT | (increment ? FlagKind.AF_INVERTED : 0) | (size << 8)),
+    );
+    this.storage.a.set(this.top(a, size));
+    this.storage.x.set(this.top(b.i64(increment ? -1 : 1), size));
+  }
+
   /** ZF, SF and PF of r; CF, AF and OF given as an i64 with the bits at their places. */
   result(size: number, r: Value, bits: Value): void {
     this.set(FlagKind.RESULT, size, bits, this.top(r, size));
@@ -79,7 +90,19 @@ export class Flags {
 
   /** CF as an i64, 0 or 1. */
   carry(): Value {
-    return this.b.let(this.b.extendU(this.condition(2)));
+    return this.b.let(this.b.extendU(this.carryBit()));
+  }
+
+  /** CF as an i32, 0 or 1. A loop's INC or DEC finds it kept from the last round. */
+  private carryBit(): Value {
+    const { b } = this;
+    const out = b.variable('i32');
+    b.if(
+      b.and(this.storage.kind.get(), FlagKind.CARRY_KEPT),
+      () => out.set(b.and(b.shrU(this.storage.kind.get(), 3), 1)),
+      () => out.set(this.condition(2)),
+    );
+    return out.get();
   }
 
   /** A condition by its number, as an i32 that is 0 or 1. */
@@ -99,9 +122,10 @@ export class Flags {
       14: () => b.leS(a(), x()),
     };
     if (fast[even]) {
-      // A byte compare of FlagKind.SUB is by far the most frequent case.
+      // SUB is by far the most frequent case. Conditions with CF must not take INC's or DEC's.
+      const mask = even === 2 || even === 6 ? FlagKind.MASK | FlagKind.CARRY_KEPT : FlagKind.MASK;
       b.if(
-        b.eqz(b.and(this.storage.kind.get(), 3)),
+        b.eqz(b.and(this.storage.kind.get(), mask)),
         () => out.set(fast[even]()),
         slow,
       );
@@ -141,6 +165,10 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
               b.or(at(b.ltU(a, x), Rflags.CF), at(b.ltS(b.and(b.xor(a, x), b.xor(a, r.get())), 0), Rflags.OF)),
               b.wrap(b.and(b.shrU(b.xor(b.xor(a, x), r.get()), shift), Rflags.AF)),
             ),
+          );
+          // INC and DEC: bit 3 of the kind is CF, bit 4 inverts AF, which is bit 4 too.
+          b.if(b.and(kind, FlagKind.CARRY_KEPT), () =>
+            bits.set(b.xor(b.or(b.and(bits.get(), ~Rflags.CF), b.and(b.shrU(kind, 3), 1)), b.and(kind, FlagKind.AF_INVERTED))),
           );
           b.br(done);
         });

@@ -11,6 +11,8 @@ function arithmetic(kind: u32, a: u64, x: u64): u32 {
     case FlagKind.SUB:
       result = a - x;
       bits = (a < x ? Rflags.CF : 0) | (<i64>((a ^ x) & (a ^ result)) < 0 ? Rflags.OF : 0) | (<u32>((a ^ x ^ result) >> shift) & Rflags.AF);
+      // INC and DEC: bit 3 of the kind is CF, bit 4 inverts AF, which is bit 4 too.
+      if (kind & FlagKind.CARRY_KEPT) bits = ((bits & ~Rflags.CF) | ((kind >> 3) & 1)) ^ (kind & FlagKind.AF_INVERTED);
       break;
     case FlagKind.ADD: {
       const added = x - a;
@@ -52,6 +54,8 @@ export function set_rflags(cpu: u32, value: u32): void {
   const kept: u32 = Rflags.TF | Rflags.IF | Rflags.DF | Rflags.IOPL | Rflags.NT | Rflags.VM | Rflags.AC | Rflags.ID;
   store<u32>(cpu, (value & kept) | Rflags.FIXED, Cpu.RFLAGS);
   setArithmetic(cpu, value);
+  // Single steps are the engine's business.
+  if (value & Rflags.TF) atomic.store<u32>(cpu, 1, Cpu.EXIT_REQUEST);
   if (value & ~old & Rflags.IF && atomic.load<u32>(cpu, Cpu.INTERRUPT_PENDING)) atomic.store<u32>(cpu, 1, Cpu.EXIT_REQUEST);
 }
 
