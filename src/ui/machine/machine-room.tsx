@@ -118,10 +118,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   }, [running]);
 
   const command = useCallback((name: Command) => {
-    session.command(name).then(
-      () => { if (name === 'reset') for (const it of consoles.current.values()) it.mark('— reset —'); },
-      (error: Error) => notify(error.message, 'error'),
-    );
+    // Before the guest's first words after it.
+    if (name === 'reset') for (const it of consoles.current.values()) it.mark('— reset —');
+    session.command(name).catch((error: Error) => notify(error.message, 'error'));
   }, [session]);
 
   const act = (action: BarAction) => {
