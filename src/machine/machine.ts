@@ -73,7 +73,7 @@ export class Machine {
   get config(): MachineConfig {
     return this.options.config;
   }
-  private readonly rings: RingBackend[] = [];
+  private readonly rings: { ring: RingBackend; port: number }[] = [];
   private resetRequested = false;
   private powerOffRequested = false;
   private exitStatus: number | null = null;
@@ -105,7 +105,7 @@ export class Machine {
     const serial = config.serial.map((c, n): CharBackend => {
       if (!c || c.kind === 'null') return new NullBackend();
       const ring = new RingBackend(buffer, n);
-      this.rings.push(ring);
+      this.rings.push({ ring, port: n });
       return ring;
     });
     const rtc = config.rtc;
@@ -245,6 +245,7 @@ export class Machine {
     const { clock, vcpu, pc } = this;
     const began = this.options.hostNow();
     clock.runExpired();
+    for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port].receiveBreak();
     pc.poll();
     const budget = this.budget();
     const before = vcpu.icount;
@@ -258,7 +259,7 @@ export class Machine {
     this.guestNs += ns;
     const executed = vcpu.icount - before;
     if (executed > 20_000 && ns > 0) this.rate = 0.8 * this.rate + 0.2 * (executed / ns);
-    for (const ring of this.rings) ring.flush();
+    for (const { ring } of this.rings) ring.flush();
     if (this.exitStatus !== null) return { kind: 'exit', status: this.exitStatus };
     if (this.powerOffRequested) return { kind: 'off' };
     if (this.resetRequested) {
