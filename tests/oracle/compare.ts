@@ -25,13 +25,17 @@ export function compare(c: TestCase, want: Outcome, got: Outcome): string[] {
   if (want.cr2 !== got.cr2) say('CR2', want.cr2, got.cr2);
   if (want.rip !== got.rip) say('RIP', want.rip, got.rip);
   if (c.undefinedResult) return d;
-  const flags = COMPARED_FLAGS & ~c.undefinedFlags;
+  let flags = COMPARED_FLAGS & ~c.undefinedFlags;
+  // A fault inside REP CMPS or SCAS: Intel restores the flags from before the instruction, AMD keeps those of the last element.
+  if (c.form.setup === 'string' && want.vector !== 3) flags &= ~0x8d5;
   const wrong = (want.rflags ^ got.rflags) & flags;
   if (wrong) d.push(`flags ${FLAG_NAMES.filter(([m]) => wrong & m).map(([m, n]) => `${n}=${got.rflags & m ? 1 : 0}`).join(' ')}, processor otherwise`);
   const { count, mask } = visible(c.mode);
   for (let i = 0; i < count; i++) if ((want.gpr[i] & mask) !== (got.gpr[i] & mask)) say(`r${i}`, want.gpr[i] & mask, got.gpr[i] & mask);
+  // The kernel's IRET may clear the RPL of a null selector on the processor.
+  const plain = (s: number) => (s < 4 ? 0 : s);
   want.selectors.forEach((s, i) => {
-    if (s !== got.selectors[i]) say(`${['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][i]}`, s, got.selectors[i]);
+    if (plain(s) !== plain(got.selectors[i])) say(`${['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][i]}`, s, got.selectors[i]);
   });
   for (let i = 0; i < 16; i++) {
     const w = want.xmm.subarray(i * 16, i * 16 + 16);
