@@ -18,8 +18,6 @@ const HIGH = ['ah', 'ch', 'dh', 'bh'];
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
 const POINTERS: Record<number, string> = { 8: 'byte', 16: 'word', 32: 'dword', 48: 'fword', 64: 'qword', 80: 'tbyte', 128: 'xmmword' };
 
-const STRINGS = /^(ins|outs|movs|cmps|stos|lods|scas)[bwdq]$/;
-
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
 function registerName(number: number, bits: number): string {
@@ -46,7 +44,8 @@ export function disassemble(bytes: Uint8Array, start: number, mode: 16 | 32 | 64
   const next = address + BigInt(d.length);
   const { definition } = d;
   const name = mnemonic(definition);
-  const string = STRINGS.test(name);
+  // LOOP and XLATB carry the same things in their records, but are no string instructions.
+  const string = definition.string === true && definition.operands.length === 0 && name !== 'xlatb';
   const operands = string ? stringOperands(name) : name === 'xlatb' ? [stringOperand(8, 'bx', sourceSegment())] : explicitOperands(next);
   return { text: `${prefixes(mode, string)}${name}${operands.length > 0 ? ` ${operands.join(',')}` : ''}`, length: d.length };
 }
@@ -104,6 +103,8 @@ function explicitOperands(next: bigint): string[] {
         operands.push(method === 'ST0' ? 'st' : `st(${number})`);
         break;
       case OperandClass.MEMORY:
+        // Where MASKMOVQ stores is implied, but for the segment.
+        if (method === 'DI' && (d.segmentOverride === 0 || d.segmentOverride === Cpu.DS)) break;
         operands.push(memory(size === 'p' ? bits + 16 : size === 's' ? 48 : bits, next));
         break;
       case OperandClass.IMMEDIATE:

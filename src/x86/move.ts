@@ -76,9 +76,17 @@ const cmpxchg: Meaning = (i, b) => {
   const c = i.src.read();
   const a = b.copy(i.dst.readModify());
   const equal = b.let(b.eq(a, accumulator));
-  // The destination is written in both cases, as processors do.
-  i.dst.write(b.let(b.select(equal, c, a)));
-  b.if(b.eqz(equal), () => b.setRegister(0, size, a));
+  if (i.dst.isMemory) {
+    // The destination is written in both cases, as processors do.
+    i.dst.write(b.let(b.select(equal, c, a)));
+    b.if(b.eqz(equal), () => b.setRegister(0, size, a));
+  } else {
+    b.if(
+      equal,
+      () => i.dst.write(c),
+      () => b.setRegister(0, size, a),
+    );
+  }
   b.flags.sub(size, accumulator, a);
 };
 
@@ -176,13 +184,12 @@ export function defineMove(t: InstructionTable): void {
   t.op(0x0fb9, 'ud1', 'Gv,Ev', ud, { ends: true });
   t.op(0x0fff, 'ud0', 'Gv,Ev', ud, { ends: true });
   // NOP with ModRM, and the hint instructions that older processors take as NOP.
-  t.op(0x0f1f, 'nop', 'Ev', nop, { readOnly: true });
-  for (const opcode of [0x0f19, 0x0f1a, 0x0f1b, 0x0f1c, 0x0f1d, 0x0f1e]) t.op(opcode, 'nop', 'Ev,Gv', nop, { readOnly: true });
-  t.op(0x0f18, 'prefetchnta', 'Mb', nop, { ext: 0, mod: 'mem', readOnly: true });
-  for (const n of [1, 2, 3]) t.op(0x0f18, `prefetcht${n - 1}`, 'Mb', nop, { ext: n, mod: 'mem', readOnly: true });
-  t.op(0x0f18, 'nop', 'Ev', nop, { readOnly: true });
-  t.op(0x0f0d, 'prefetchw', 'Mb', nop, { ext: 1, mod: 'mem', readOnly: true });
-  t.op(0x0f0d, 'prefetch', 'Mb', nop, { mod: 'mem', readOnly: true });
-  t.op(0x0f0d, 'nop', 'Ev,Gv', nop, { mod: 'reg', readOnly: true });
+  t.op(0x0f1f, 'nop', 'Ev', nop, { hint: true, readOnly: true });
+  for (const opcode of [0x0f19, 0x0f1a, 0x0f1b, 0x0f1c, 0x0f1d, 0x0f1e]) t.op(opcode, 'nop', 'Ev,Gv', nop, { hint: true, readOnly: true });
+  t.op(0x0f18, 'prefetchnta', 'Mb', nop, { hint: true, ext: 0, mod: 'mem', readOnly: true });
+  for (const n of [1, 2, 3]) t.op(0x0f18, `prefetcht${n - 1}`, 'Mb', nop, { hint: true, ext: n, mod: 'mem', readOnly: true });
+  t.op(0x0f18, 'nop', 'Ev', nop, { hint: true, readOnly: true });
+  t.op(0x0f0d, 'prefetchw', 'Mb', nop, { hint: true, ext: 1, mod: 'mem', readOnly: true });
+  t.op(0x0f0d, 'prefetch', 'Mb', nop, { hint: true, mod: 'mem', readOnly: true });
 }
 

@@ -44,8 +44,12 @@ function normalise(text: string): string {
     .replace(/^imul (\w+),(0x\w+)$/, 'imul $1,$1,$2')
     // The selector is a word, whatever register iced prints.
     .replace(/^((?:lar|lsl) \w+),\w+$/, '$1')
+    // The destination of MASKMOVQ is implied; only its segment is named.
+    .replace(/^(maskmov\w+ \w+,\w+),.*/, '$1')
     .replace(/^xchg (\w+),\1$/, 'nop')
     .replace(/^prefetch(_exclusive|wt1|w|_reserved\w*)/, 'prefetch');
+  // REX.W changes nothing here: the upper half is zero or not looked at.
+  if (/^(pinsrw|pextrw|p?movmsk)/.test(t)) t = t.replace(/\b(r\d+)d\b/, '$1').replace(/\be([a-ds][xpi])\b/, 'r$1');
   if (t.startsWith('f')) t = normaliseX87(t);
   if (STRING.test(t)) t = t.replace('es:[di]', '[di]').replace('es:[edi]', '[edi]').replace('es:[rdi]', '[rdi]');
   if (UNSIZED.test(t)) t = t.replace(/\w+ ptr /, '');

@@ -63,6 +63,9 @@ const OPTIONS = DecoderOptions.NoMPFX_0FBC | DecoderOptions.NoMPFX_0FBD | Decode
 /** Instructions in the room of 0F 0D and 0F 18-1F, which are no-operations where they are not known. */
 const HINT = /^(Endbr32|Endbr64|Rdsspd_r32|Rdsspq_r64|Cldemote_m8|Prefetch|Reservednop)/;
 
+/** 0F 0D with a register is a no-operation at Intel and #UD at AMD, whose CPUID the emulator shows. */
+const REFUSED = /^Reservednop.*0F0D$/;
+
 /** What is known of an instruction by its code. */
 const known = new Map<Code, Pick<IcedResult, 'offered' | 'name' | 'features'>>();
 
@@ -72,7 +75,7 @@ function about(instruction: Instruction): Pick<IcedResult, 'offered' | 'name' | 
   if (!found) {
     const needed = code === Code.INVALID ? [] : Array.from(instruction.cpuidFeatures(), (f) => f as CpuidFeature);
     const name = Code[code];
-    const offered = code !== Code.INVALID && (HINT.test(name) || needed.every((f) => OFFERED.has(f)));
+    const offered = code !== Code.INVALID && !REFUSED.test(name) && (HINT.test(name) || needed.every((f) => OFFERED.has(f)));
     found = { name, offered, features: needed.map((f) => CpuidFeature[f]).join('+') };
     known.set(code, found);
   }
@@ -102,4 +105,5 @@ formatter.uppercaseHex = false;
 formatter.smallHexNumbersInDecimal = false;
 formatter.branchLeadingZeros = false;
 formatter.spaceAfterOperandSeparator = false;
+formatter.usePseudoOps = false;
 formatter.memorySizeOptions = MemorySizeOptions.Always;
