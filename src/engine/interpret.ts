@@ -104,7 +104,8 @@ abstract class HandlerBuilder extends FunctionBuilder implements Builder {
     return this.add(this.wrap(address), this.load('i32', entry, Tlb.ADDEND));
   }
 
-  loadGuest(address: Value, size: number): Value {
+  /** @param stack the address is the stack pointer's: #SS where a data access gives #GP */
+  loadGuest(address: Value, size: number, stack = false): Value {
     this.memoryAccess();
     const va = this.let(address);
     const out = this.variable(size === 128 ? 'v128' : 'i64');
@@ -118,7 +119,7 @@ abstract class HandlerBuilder extends FunctionBuilder implements Builder {
           this.checkFault();
           out.set(this.load('v128', this.cpu(), Cpu.TMP128));
         } else {
-          out.set(this.call(this.shared.core.read_slow, [this.cpu(), va, this.i32(size / 8)]));
+          out.set(this.call(stack ? this.shared.core.read_slow_ss : this.shared.core.read_slow, [this.cpu(), va, this.i32(size / 8)]));
           this.checkFault();
         }
         this.poll();
@@ -127,7 +128,7 @@ abstract class HandlerBuilder extends FunctionBuilder implements Builder {
     return out.get();
   }
 
-  storeGuest(address: Value, size: number, value: Value): void {
+  storeGuest(address: Value, size: number, value: Value, stack = false): void {
     this.memoryAccess();
     const va = this.let(address);
     const v = this.let(value);
@@ -135,16 +136,16 @@ abstract class HandlerBuilder extends FunctionBuilder implements Builder {
     this.if(
       this.hit(va, entry, size / 8, Tlb.TAG_WRITE),
       () => this.store(this.host(va, entry), 0, v, size),
-      () => this.storeSlow(va, size, v),
+      () => this.storeSlow(va, size, v, stack),
     );
   }
 
-  private storeSlow(va: Value, size: number, v: Value): void {
+  private storeSlow(va: Value, size: number, v: Value, stack = false): void {
     if (size === 128) {
       this.store(this.cpu(), Cpu.TMP128, v);
       this.callVoid(this.shared.core.write_slow128, [this.cpu(), va]);
     } else {
-      this.callVoid(this.shared.core.write_slow, [this.cpu(), va, this.i32(size / 8), v]);
+      this.callVoid(stack ? this.shared.core.write_slow_ss : this.shared.core.write_slow, [this.cpu(), va, this.i32(size / 8), v]);
     }
     this.checkFault();
     this.poll();
@@ -245,12 +246,12 @@ abstract class HandlerBuilder extends FunctionBuilder implements Builder {
   push(value: Value, size: number): void {
     const v = this.let(value);
     const top = this.let(this.sub(this.state('i64', Cpu.RSP), size / 8));
-    this.storeGuest(this.stackAddress(top, size / 8, true), size, v);
+    this.storeGuest(this.stackAddress(top, size / 8, true), size, v, true);
     this.setStackPointer(top);
   }
 
   peekStack(size: number): Value {
-    return this.loadGuest(this.stackAddress(this.state('i64', Cpu.RSP), size / 8, false), size);
+    return this.loadGuest(this.stackAddress(this.state('i64', Cpu.RSP), size / 8, false), size, true);
   }
 
   dropStack(bytes: number | Value): void {
@@ -259,7 +260,7 @@ abstract class HandlerBuilder extends FunctionBuilder implements Builder {
 
   leave(size: number): void {
     const frame = this.state('i64', Cpu.RBP);
-    const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size);
+    const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size, true);
     this.setStackPointer(this.let(this.add(frame, size / 8)));
     this.setRegister(5, size, value);
   }
@@ -710,6 +711,8 @@ class DispatchBuilder extends HandlerBuilder {
     this.rec.set(this.param(1));
     this.reloadEnvironment();
     this.reloadFlags();
+    // The last run may have left between a jump and its target.
+    this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
     this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), this.ordinal(this.rec.get())));
     this.loop((next) => {
       this.block((slow) => {
@@ -721,6 +724,9 @@ class DispatchBuilder extends HandlerBuilder {
                 this.handlers(hot, firstCold);
               });
               // A fault in the record's instruction.
+              this.if(this.eq(this.load('i32', this.cpu(), Cpu.FAULT_HAS_ERROR), 3), () =>
+                this.callVoid(this.shared.core.stack_fault, [this.cpu(), this.rec.get()]),
+              );
               this.store(this.cpu(), Cpu.RIP, this.ownRip());
               this.count(0);
             });

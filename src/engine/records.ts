@@ -75,7 +75,7 @@ export class RecordWriter {
     if (d.isMemory && d.ripRelative) displacement = (displacement + next) | 0;
     // POP to memory computes its address with the stack pointer already moved.
     if (definition.popToMemory && d.base === Cpu.RSP) displacement = (displacement + size / 8) | 0;
-    if (d.isMemory && !definition.addressOnly) direct = this.address(d, mode, offset, ordinal, displacement);
+    if (d.isMemory && !definition.addressOnly && !definition.hint) direct = this.address(d, mode, offset, ordinal, displacement);
 
     const at = this.begin(kinds.numberOf(definition, size, d.isMemory, mode, d.lock), offset, ordinal);
     this.u8[at + Rec.LENGTH] = d.length;
@@ -155,7 +155,8 @@ export class RecordWriter {
       this.mask(at, d.addressSize);
       return false;
     }
-    if (mode & Mode.FLAT && !(based && d.addressSize === 16)) {
+    // Code segments are flat but not writable, so an operand in CS is checked.
+    if (mode & Mode.FLAT && !(based && d.addressSize === 16) && d.segment !== Cpu.CS) {
       if (based) {
         const at = this.computed(Pseudo.ADDRESS_SEGMENT, d, offset, ordinal, displacement);
         this.half(at, Rec.REG, d.segment);
