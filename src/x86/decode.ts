@@ -379,6 +379,16 @@ export class Decoder {
         return DecodeResult.OK;
       case 'O':
         return this.moffs(n, bits);
+      case 'DI':
+        this.isMemory = true;
+        this.base = Cpu.RDI;
+        this.index = Cpu.ZERO;
+        this.scaleShift = 0;
+        this.ripRelative = false;
+        this.displacement = 0;
+        this.segment = this.segmentOverride || Cpu.DS;
+        this.memoryOperand(n, bits);
+        return DecodeResult.OK;
       case 'A': {
         const size = this.operandSize === 16 ? 2 : 4;
         if (this.at + size + 2 > this.end) return DecodeResult.TRUNCATED;

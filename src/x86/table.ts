@@ -24,6 +24,8 @@ export type Method =
   | 'T'
   /** sign-extended byte immediate, for an operand of the operand size */
   | 'SX'
+  /** memory at rDI, segment override allowed (MASKMOVQ) */
+  | 'DI'
   | 'AL' | 'AX' | 'EAX' | 'RAX' | 'CL' | 'DX' | 'ST0' | 'ONE';
 
 /** Operand type letters of appendix A.2.2. */
@@ -58,6 +60,8 @@ export interface Attributes {
   implicitLock?: boolean;
   /** A memory operand in first place is read, not written. */
   readOnly?: boolean;
+  /** The memory operand is only named: its address is not checked. */
+  hint?: boolean;
   /** It uses the stack, so its code depends on the stack's kind. */
   stack?: boolean;
   /** Only the address of its memory operand is used (LEA). */
@@ -78,6 +82,8 @@ export interface Attributes {
   suffix?: boolean;
   /** Mnemonics by operand size (16, 32, 64), where they differ (CBW CWDE CDQE). */
   names?: readonly [string, string, string];
+  /** The meaning does not depend on the operand size, so one handler serves all. */
+  anySize?: boolean;
   /** Size in bytes that a memory operand without size letter covers (FXSAVE 512). */
   memoryBytes?: number;
 }
@@ -94,7 +100,7 @@ export interface InstructionDefinition extends Attributes {
   readonly ignoresMod: boolean;
 }
 
-const FIXED = new Set(['AL', 'AX', 'EAX', 'RAX', 'CL', 'DX', 'ST0']);
+const FIXED = new Set(['DI', 'AL', 'AX', 'EAX', 'RAX', 'CL', 'DX', 'ST0']);
 const MODRM_METHODS = new Set<Method>(['C', 'D', 'E', 'G', 'M', 'N', 'P', 'Q', 'R', 'S', 'U', 'V', 'W', 'T']);
 
 function parseOperand(text: string): OperandSpec {

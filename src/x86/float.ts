@@ -1,0 +1,366 @@
+// SSE floating-point arithmetic, comparison and conversion as meanings. Intel SDM volume 1, 10.2.3 (MXCSR), 11.5 (exceptions).
+//
+// WebAssembly's arithmetic rounds to nearest, handles denormals, and knows no flags. It gives the very result, and no new flag, when
+// all exceptions are masked, PE is set already, RC is "nearest", DAZ and FTZ are clear, no operand is denormal or NaN, and the result
+// neither overflows nor may be tiny. Otherwise a function of core.wasm (src/core/assembly/sse-*.ts) does the instruction bit by bit.
+
+import { Cpu } from '../core/layout.ts';
+import type { Value } from '../wasm/function.ts';
+import { Simd } from '../wasm/simd.ts';
+import type { Builder, Instruction, Meaning, OperandRef } from './builder.ts';
+import type { CoreFunction } from './core-functions.ts';
+import { fromLow64, pointerTo, readAligned, registerAddress, sse, v1, v2 } from './vector.ts';
+
+/** Operation numbers of core's sse_arith32 and sse_arith64: the low bits of opcodes 0F 58 to 0F 5F; SQRT in the gap. */
+export const enum FloatOp {
+  ADD = 0,
+  MUL = 1,
+  SQRT = 3,
+  SUB = 4,
+  MIN = 5,
+  DIV = 6,
+  MAX = 7,
+}
+
+/** Formats of operands: PS, SS, PD, SD. */
+export interface Format {
+  readonly packed: boolean;
+  readonly double: boolean;
+}
+export const PS: Format = { packed: true, double: false };
+export const SS: Format = { packed: false, double: false };
+export const PD: Format = { packed: true, double: true };
+export const SD: Format = { packed: false, double: true };
+
+const laneCount = ({ packed, double }: Format): number => (packed ? (double ? 2 : 4) : 1);
+
+/** Wasm's operations on one format, scalar or packed. Comparisons give i32, or a mask. */
+interface Arithmetic {
+  abs(x: Value): Value;
+  sqrt(x: Value): Value;
+  add(x: Value, y: Value): Value;
+  sub(x: Value, y: Value): Value;
+  mul(x: Value, y: Value): Value;
+  div(x: Value, y: Value): Value;
+  lt(x: Value, y: Value): Value;
+  le(x: Value, y: Value): Value;
+  eq(x: Value, y: Value): Value;
+  ne(x: Value, y: Value): Value;
+  and(x: Value, y: Value): Value;
+  or(x: Value, y: Value): Value;
+  /** Smallest normal number, largest finite one, zero. */
+  min: Value;
+  max: Value;
+  zero: Value;
+  /** i32: whether no lane of a condition holds. */
+  none(condition: Value): Value;
+  /** A condition's opposite. */
+  not(condition: Value): Value;
+}
+
+const MIN32 = 2 ** -126;
+const MAX32 = (2 - 2 ** -23) * 2 ** 127;
+const MIN64 = 2 ** -1022;
+const MAX64 = Number.MAX_VALUE;
+
+function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
+  if (packed) {
+    const constant = (n: number): Value => {
+      const bytes = new Uint8Array(16);
+      const view = new DataView(bytes.buffer);
+      for (let k = 0; k < 16; k += double ? 8 : 4) {
+        if (double) view.setFloat64(k, n, true);
+        else view.setFloat32(k, n, true);
+      }
+      return b.let(b.v128(bytes));
+    };
+    const unary = (f32: Simd, f64: Simd) => (x: Value) => v1(b, double ? f64 : f32, x);
+    const binary = (f32: Simd, f64: Simd) => (x: Value, y: Value) => v2(b, double ? f64 : f32, x, y);
+    return {
+      abs: unary(Simd.F32X4_ABS, Simd.F64X2_ABS),
+      sqrt: unary(Simd.F32X4_SQRT, Simd.F64X2_SQRT),
+      add: binary(Simd.F32X4_ADD, Simd.F64X2_ADD),
+      sub: binary(Simd.F32X4_SUB, Simd.F64X2_SUB),
+      mul: binary(Simd.F32X4_MUL, Simd.F64X2_MUL),
+      div: binary(Simd.F32X4_DIV, Simd.F64X2_DIV),
+      lt: binary(Simd.F32X4_LT, Simd.F64X2_LT),
+      le: binary(Simd.F32X4_LE, Simd.F64X2_LE),
+      eq: binary(Simd.F32X4_EQ, Simd.F64X2_EQ),
+      ne: binary(Simd.F32X4_NE, Simd.F64X2_NE),
+      and: binary(Simd.V128_AND, Simd.V128_AND),
+      or: binary(Simd.V128_OR, Simd.V128_OR),
+      min: constant(double ? MIN64 : MIN32),
+      max: constant(double ? MAX64 : MAX32),
+      zero: constant(0),
+      none: (c) => b.eqz(b.simd('i32', Simd.V128_ANY_TRUE, [c])),
+      not: (c) => v1(b, Simd.V128_NOT, c),
+    };
+  }
+  const type = double ? 'f64' : 'f32';
+  const constant = (n: number): Value => b.let(double ? b.f64(n) : b.f32(n));
+  const unary = (f32: number, f64: number) => (x: Value) => b.unary(type, [double ? f64 : f32], x);
+  return {
+    abs: unary(0x8b, 0x99),
+    sqrt: unary(0x91, 0x9f),
+    add: (x, y) => b.add(x, y),
+    sub: (x, y) => b.sub(x, y),
+    mul: (x, y) => b.mul(x, y),
+    div: (x, y) => b.div(x, y),
+    lt: (x, y) => b.lt(x, y),
+    le: (x, y) => b.le(x, y),
+    eq: (x, y) => b.eq(x, y),
+    ne: (x, y) => b.ne(x, y),
+    and: (x, y) => b.and(x, y),
+    or: (x, y) => b.or(x, y),
+    min: constant(double ? MIN64 : MIN32),
+    max: constant(double ? MAX64 : MAX32),
+    zero: constant(0),
+    none: (c) => b.eqz(c),
+    not: (c) => b.eqz(c),
+  };
+}
+
+/** MXCSR is as the fast way needs it: all masked, PE set, nearest, no DAZ, no FTZ. */
+const quiet = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffe0), 0x1fa0);
+/** Enough where no result is rounded: DAZ is clear. */
+const noDaz = (b: Builder): Value => b.eqz(b.and(b.state('i32', Cpu.MXCSR), 0x40));
+
+// --- operands as floating-point values
+
+const asFloat = (b: Builder, { double }: Format, bits: Value): Value =>
+  b.let(double ? b.unary('f64', [0xbf], bits) : b.unary('f32', [0xbe], b.wrap(bits)));
+const asBits = (b: Builder, { double }: Format, x: Value): Value => (double ? b.unary('i64', [0xbd], x) : b.extendU(b.unary('i32', [0xbc], x)));
+
+/** The operand's bits (i64) or vector. */
+const readBits = (b: Builder, { packed }: Format, operand: OperandRef): Value => (packed ? readAligned(b, operand) : operand.read());
+const toFloat = (b: Builder, f: Format, bits: Value): Value => (f.packed ? bits : asFloat(b, f, bits));
+
+function write(b: Builder, f: Format, operand: OperandRef, r: Value): void {
+  operand.write(f.packed ? r : b.let(asBits(b, f, r)));
+}
+
+/** A core function on (…, dst, src) by address, which writes the destination itself. */
+function byCore(b: Builder, i: Instruction, name: CoreFunction, first: readonly number[], source: Value): void {
+  const from = pointerTo(b, i.src, source);
+  b.core(name, ...first.map((n) => b.i32(n)), registerAddress(b, i.dst), from);
+  b.checkFault();
+}
+
+/** A condition that holds in lanes where x is denormal. */
+function denormal(b: Builder, a: Arithmetic, x: Value): Value {
+  return a.and(a.lt(a.abs(x), a.min), a.ne(x, a.zero));
+}
+
+/** ADD, SUB, MUL, DIV. */
+export const arithmetic = (op: FloatOp, f: Format): Meaning =>
+  sse((i, b) => {
+    const sourceBits = readBits(b, f, i.src);
+    const c = toFloat(b, f, sourceBits);
+    const x = toFloat(b, f, i.dst.read());
+    const a = arithmeticOf(b, f);
+    const r = b.let(op === FloatOp.ADD ? a.add(x, c) : op === FloatOp.SUB ? a.sub(x, c) : op === FloatOp.MUL ? a.mul(x, c) : a.div(x, c));
+    const size = b.let(a.abs(r));
+    // Sums that are tiny are exact. Products and quotients are not, unless a factor or the dividend is zero.
+    let bad = a.or(a.or(denormal(b, a, x), denormal(b, a, c)), a.not(a.le(size, a.max)));
+    if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.min), a.and(a.ne(x, a.zero), a.ne(c, a.zero))));
+    if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.min), a.ne(x, a.zero)));
+    b.if(
+      b.and(quiet(b), a.none(bad)),
+      () => write(b, f, i.dst, r),
+      () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
+    );
+  });
+
+export const squareRoot = (f: Format): Meaning =>
+  sse((i, b) => {
+    const sourceBits = readBits(b, f, i.src);
+    const c = toFloat(b, f, sourceBits);
+    const a = arithmeticOf(b, f);
+    const r = b.let(a.sqrt(c));
+    const bad = a.or(denormal(b, a, c), a.not(a.le(r, a.max)));
+    b.if(
+      b.and(quiet(b), a.none(bad)),
+      () => write(b, f, i.dst, r),
+      () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [FloatOp.SQRT, laneCount(f)], sourceBits),
+    );
+  });
+
+/** Neither NaN nor denormal: comparing raises nothing. */
+function comparable(b: Builder, a: Arithmetic, x: Value, c: Value): Value {
+  const nan = a.or(a.ne(x, x), a.ne(c, c));
+  return b.and(noDaz(b), a.none(a.or(nan, a.or(denormal(b, a, x), denormal(b, a, c)))));
+}
+
+/** MIN, MAX: the second operand if they are equal. */
+export const extreme = (op: FloatOp.MIN | FloatOp.MAX, f: Format): Meaning =>
+  sse((i, b) => {
+    const sourceBits = readBits(b, f, i.src);
+    const c = toFloat(b, f, sourceBits);
+    const x = toFloat(b, f, i.dst.read());
+    const a = arithmeticOf(b, f);
+    b.if(
+      comparable(b, a, x, c),
+      () => {
+        if (f.packed) {
+          const opcode = op === FloatOp.MIN ? (f.double ? Simd.F64X2_PMIN : Simd.F32X4_PMIN) : f.double ? Simd.F64X2_PMAX : Simd.F32X4_PMAX;
+          i.dst.write(b.let(v2(b, opcode, c, x)));
+        } else {
+          write(b, f, i.dst, b.let(b.select(op === FloatOp.MIN ? a.lt(x, c) : a.lt(c, x), x, c)));
+        }
+      },
+      () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
+    );
+  });
+
+/** CMPPS and its like: the predicate is the immediate's low three bits. */
+export const compareMask = (f: Format): Meaning =>
+  sse((i, b) => {
+    const sourceBits = readBits(b, f, i.src);
+    const from = pointerTo(b, i.src, sourceBits);
+    const which = b.let(b.and(b.wrap(i.third.read()), 7));
+    b.core(f.double ? 'sse_cmp64' : 'sse_cmp32', which, b.i32(laneCount(f)), registerAddress(b, i.dst), from);
+    b.checkFault();
+  });
+
+/** COMISS and its like (signaling), UCOMISS and its like. */
+export const compareFlags = (signaling: boolean, f: Format): Meaning =>
+  sse((i, b) => {
+    const sourceBits = i.src.read();
+    const destinationBits = i.dst.read();
+    const c = asFloat(b, f, sourceBits);
+    const x = asFloat(b, f, destinationBits);
+    const a = arithmeticOf(b, f);
+    const flags = b.variable('i32');
+    b.if(
+      comparable(b, a, x, c),
+      // CF is bit 0, ZF bit 6.
+      () => flags.set(b.or(a.lt(x, c), b.shl(a.eq(x, c), 6))),
+      () => {
+        flags.set(b.core(f.double ? 'sse_comi64' : 'sse_comi32', b.i32(signaling ? 1 : 0), destinationBits, sourceBits));
+        b.checkFault();
+      },
+    );
+    b.flags.explicit(flags.get());
+  });
+
+/** ADDSUB and horizontal forms: by core. */
+export const packedByCore = (name: CoreFunction, ...first: number[]): Meaning =>
+  sse((i, b) => byCore(b, i, name, first, readAligned(b, i.src)));
+
+/** RCP and RSQRT. */
+export const approximate = (roots: boolean, f: Format): Meaning =>
+  sse((i, b) => byCore(b, i, 'sse_approximate', [roots ? 1 : 0, laneCount(f)], readBits(b, f, i.src)));
+
+// --- conversions
+
+/** CVTSI2SS, CVTSI2SD from 32 or 64 bits. */
+export const fromInteger = (f: Format): Meaning =>
+  sse((i, b) => {
+    const value = b.let(b.signExtend(i.src.read(), i.src.size));
+    const convert = (): void => {
+      // f64.convert_i64_s, f32.convert_i64_s
+      write(b, f, i.dst, b.let(f.double ? b.unary('f64', [0xb9], value) : b.unary('f32', [0xb4], value)));
+    };
+    // 32 bits fit into a float64.
+    if (f.double && i.src.size === 32) convert();
+    else {
+      b.if(quiet(b), convert, () => {
+        b.core(f.double ? 'sse_cvtsi2sd' : 'sse_cvtsi2ss', registerAddress(b, i.dst), value);
+        b.checkFault();
+      });
+    }
+  });
+
+/** CVTSS2SI, CVTSD2SI and the truncating ones. */
+export const toInteger = (truncate: boolean, f: Format): Meaning =>
+  sse((i, b) => {
+    const bits = i.src.read();
+    const x = asFloat(b, f, bits);
+    const { size } = i.dst;
+    const type = f.double ? 'f64' : 'f32';
+    const limit = 2 ** (size - 1);
+    const abs = b.unary(type, [f.double ? 0x99 : 0x8b], x);
+    const out = b.variable('i64');
+    b.if(
+      b.and(quiet(b), b.lt(abs, f.double ? b.f64(limit - (size === 32 ? 1 : 0)) : b.f32(limit))),
+      () => {
+        const rounded = truncate ? x : b.unary(type, [f.double ? 0x9e : 0x90], x);
+        // i64.trunc_sat_f64_s, i64.trunc_sat_f32_s
+        out.set(b.unary('i64', f.double ? [0xfc, 6] : [0xfc, 4], rounded));
+      },
+      () => {
+        out.set(b.core(f.double ? 'sse_int_of64' : 'sse_int_of32', bits, b.i32(size), b.i32(truncate ? 1 : 0)));
+        b.checkFault();
+      },
+    );
+    i.dst.write(out.get());
+  });
+
+/** CVTSS2SD */
+export const widenScalar: Meaning = sse((i, b) => {
+  const bits = i.src.read();
+  const x = asFloat(b, SS, bits);
+  const a = arithmeticOf(b, SS);
+  b.if(
+    b.and(noDaz(b), a.none(a.or(a.ne(x, x), denormal(b, a, x)))),
+    () => i.dst.write(b.let(asBits(b, SD, b.unary('f64', [0xbb], x)))),
+    () => {
+      b.core('sse_cvtss2sd', registerAddress(b, i.dst), bits);
+      b.checkFault();
+    },
+  );
+});
+
+/** CVTSD2SS */
+export const narrowScalar: Meaning = sse((i, b) => {
+  const bits = i.src.read();
+  const x = asFloat(b, SD, bits);
+  const r = b.let(b.unary('f32', [0xb6], x));
+  const a = arithmeticOf(b, SS);
+  const size = b.let(a.abs(r));
+  const bad = b.or(b.eqz(a.le(size, a.max)), b.and(a.le(size, a.min), b.ne(x, b.f64(0))));
+  b.if(
+    b.and(quiet(b), b.eqz(bad)),
+    () => i.dst.write(b.let(asBits(b, SS, r))),
+    () => {
+      b.core('sse_cvtsd2ss', registerAddress(b, i.dst), bits);
+      b.checkFault();
+    },
+  );
+});
+
+/** CVTPS2PD: 64 bits of source. */
+export const widenPacked: Meaning = sse((i, b) => {
+  const bits = i.src.read();
+  b.core('sse_cvtps2pd', registerAddress(b, i.dst), bits);
+  b.checkFault();
+});
+
+/** CVTDQ2PD: always exact. */
+export const integersToDoubles: Meaning = sse((i, b) => i.dst.write(b.let(v1(b, Simd.F64X2_CONVERT_LOW_I32X4_S, fromLow64(b, i.src.read())))));
+
+/** CVTDQ2PS */
+export const integersToSingles: Meaning = sse((i, b) => {
+  const v = readAligned(b, i.src);
+  b.if(
+    quiet(b),
+    () => i.dst.write(b.let(v1(b, Simd.F32X4_CONVERT_I32X4_S, v))),
+    () => byCore(b, i, 'sse_cvtdq2ps', [], v),
+  );
+});
+
+/** CVTPS2DQ, CVTTPS2DQ */
+export const singlesToIntegers = (truncate: boolean): Meaning =>
+  sse((i, b) => {
+    const v = readAligned(b, i.src);
+    const a = arithmeticOf(b, PS);
+    const limit = new Uint8Array(16);
+    const view = new DataView(limit.buffer);
+    for (let n = 0; n < 4; n++) view.setFloat32(4 * n, 2 ** 31, true);
+    b.if(
+      b.and(quiet(b), a.none(a.not(a.lt(a.abs(v), b.v128(limit))))),
+      () => i.dst.write(b.let(v1(b, Simd.I32X4_TRUNC_SAT_F32X4_S, truncate ? v : v1(b, Simd.F32X4_NEAREST, v)))),
+      () => byCore(b, i, 'sse_cvtps2dq', [truncate ? 1 : 0], v),
+    );
+  });
+

@@ -1,0 +1,239 @@
+// x87: loads, stores, arithmetic, comparison, transcendentals, control and state. Intel SDM volume 2, and appendix A.5 of it
+// (escape opcodes); volume 1, chapter 8. The 80-bit arithmetic is in core.wasm (src/core/assembly/x87-*.ts).
+//
+// Opcodes that the manuals leave out, but that all processors take as others (FXCH at DD C8 …), are here too.
+
+import { Cpu } from '../core/layout.ts';
+import type { Value } from '../wasm/function.ts';
+import type { Builder, Instruction, Meaning } from './builder.ts';
+import type { CoreFunction } from './core-functions.ts';
+import type { Attributes, InstructionTable } from './table.ts';
+
+/** CR0.EM and CR0.TS. */
+const CR0_REFUSES = 0x0c;
+const FSW_ES = 0x80;
+
+/** #NM, and #MF of an earlier instruction unless this one does not wait. */
+function check(b: Builder, waiting: boolean): void {
+  const refused = b.and(b.state('i32', Cpu.CR0), CR0_REFUSES);
+  const pending = b.and(b.state('i32', Cpu.FSW), FSW_ES);
+  b.if(waiting ? b.or(refused, pending) : refused, () => {
+    b.core('x87_check', b.i32(waiting ? 1 : 0));
+    b.checkFault();
+  });
+}
+
+/** A meaning that asks check() first. */
+const waiting =
+  (meaning: Meaning): Meaning =>
+  (i, b) => {
+    check(b, true);
+    meaning(i, b);
+  };
+
+const notWaiting =
+  (meaning: Meaning): Meaning =>
+  (i, b) => {
+    check(b, false);
+    meaning(i, b);
+  };
+
+/** An instruction on the register stack that core carries out; it cannot fault. */
+const core = (name: CoreFunction, ...args: number[]): Meaning => waiting((_i, b) => b.coreVoid(name, ...args.map((n) => b.i32(n))));
+
+/** Number of the ST(i) operand. */
+const stack = (i: Instruction): Value => i.operands[i.operands.length - 1].registerOffset();
+
+/** The ST(i) that comes first. */
+const stackFirst = (i: Instruction): Value => i.operands[0].registerOffset();
+
+const fromMemory = (name: CoreFunction, op: number): Meaning => waiting((i, b) => b.coreVoid(name, b.i32(op), i.dst.read()));
+
+const integerFromMemory = (op: number): Meaning =>
+  waiting((i, b) => b.coreVoid('x87_arith_int', b.i32(op), b.let(b.signExtend(i.dst.read(), i.dst.size))));
+
+/** ST(0) = ST(0) op ST(i) */
+const toTop = (op: number): Meaning => waiting((i, b) => b.coreVoid('x87_arith', b.i32(op), b.i32(0), stack(i), b.i32(0)));
+
+/** ST(i) = ST(i) op ST(0) */
+const toRegister = (op: number, pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_arith', b.i32(op), stackFirst(i), b.i32(0), b.i32(pops)));
+
+const compare = (unordered: number, pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_com', stack(i), b.i32(unordered), b.i32(pops)));
+
+const compareFlags = (unordered: number, pops: number): Meaning =>
+  waiting((i, b) => b.flags.explicit(b.core('x87_comi', stack(i), b.i32(unordered), b.i32(pops))));
+
+const fcmov = (cc: number): Meaning => waiting((i, b) => b.coreVoid('x87_fcmov', stack(i), b.let(b.flags.condition(cc))));
+
+const load = (name: CoreFunction): Meaning => waiting((i, b) => b.coreVoid(name, i.dst.read()));
+
+const loadInteger: Meaning = waiting((i, b) => b.coreVoid('x87_fild', b.let(b.signExtend(i.dst.read(), i.dst.size))));
+
+/** The ten bytes of a memory operand: eight, and two. */
+const load80 = (name: CoreFunction): Meaning =>
+  waiting((i, b) => {
+    const low = i.dst.displaced(b.i64(0), 64).read();
+    const high = i.dst.displaced(b.i64(8), 16).read();
+    b.coreVoid(name, low, high);
+  });
+
+/** Kinds of x87_store. */
+const enum Kind {
+  M32 = 0,
+  M64 = 1,
+  M80 = 2,
+  I16 = 3,
+  I32 = 4,
+  I64 = 5,
+  I16_TRUNCATE = 6,
+  I32_TRUNCATE = 7,
+  I64_TRUNCATE = 8,
+  BCD = 9,
+}
+
+const store = (kind: Kind, pops: number): Meaning =>
+  waiting((i, b) => {
+    b.if(b.core('x87_store', b.i32(kind)), () => {
+      if (i.dst.size === 80) {
+        // The two parts may lie on two pages: both must be writable before either is written. The probe may use Cpu.TMP128.
+        const low = b.state('i64', Cpu.TMP128);
+        const high = b.state('i64', Cpu.TMP128 + 8);
+        b.core('probe_write', i.dst.address(), b.i32(10));
+        b.checkFault();
+        i.dst.displaced(b.i64(0), 64).write(low);
+        i.dst.displaced(b.i64(8), 16).write(high);
+      } else {
+        i.dst.write(b.state('i64', Cpu.TMP128));
+      }
+      b.coreVoid('x87_stored', b.i32(pops));
+    });
+  });
+
+const storeRegister = (pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_fst_st', stack(i), b.i32(pops)));
+
+/** Instructions on images of the state in memory, whose layout depends on the operand size. */
+const image = (name: CoreFunction): Meaning => (i, b) => b.coreStatus(name, i.dst.address(), b.i32(i.size === 16 ? 16 : 32));
+
+const fxImage = (name: CoreFunction): Meaning => (i, b) => b.coreStatus(name, i.dst.address(), b.i32(i.size === 64 ? 1 : 0));
+
+const storeWord = (field: number): Meaning => notWaiting((i, b) => i.dst.write(b.state('i64', field, 32)));
+
+const nop: Meaning = waiting(() => {});
+
+export function defineX87(t: InstructionTable): void {
+  const any: Attributes = { anySize: true };
+  const mem = (ext: number): Attributes => ({ ...any, ext, mod: 'mem', readOnly: true });
+  const out = (ext: number): Attributes => ({ ...any, ext, mod: 'mem' });
+  const reg = (ext: number): Attributes => ({ ...any, ext, mod: 'reg' });
+  const one = (ext: number, rm: number): Attributes => ({ ...any, ext, mod: 'reg', rm });
+
+  ['fadd', 'fmul', 'fcom', 'fcomp', 'fsub', 'fsubr', 'fdiv', 'fdivr'].forEach((name, op) => {
+    const comparison = op === 2 || op === 3;
+    t.op(0xd8, name, 'Md', fromMemory('x87_arith_m32', op), mem(op));
+    t.op(0xdc, name, 'Mq', fromMemory('x87_arith_m64', op), mem(op));
+    t.op(0xda, `fi${name.slice(1)}`, 'Md', integerFromMemory(op), mem(op));
+    t.op(0xde, `fi${name.slice(1)}`, 'Mw', integerFromMemory(op), mem(op));
+    if (comparison) {
+      t.op(0xd8, name, 'ST0,T', compare(0, op - 2), reg(op));
+      t.op(0xdc, name, 'ST0,T', compare(0, op - 2), reg(op));
+    } else {
+      t.op(0xd8, name, 'ST0,T', toTop(op), reg(op));
+      // From 4 on the opcode is the other one of the pair: DC E8 is FSUB, DC E0 FSUBR.
+      const swapped = op < 4 ? op : op ^ 1;
+      t.op(0xdc, name, 'T,ST0', toRegister(op, 0), reg(swapped));
+      t.op(0xde, `${name}p`, 'T,ST0', toRegister(op, 1), reg(swapped));
+    }
+  });
+  t.op(0xde, 'fcomp', 'ST0,T', compare(0, 1), reg(2));
+  t.op(0xde, 'fcompp', '', waiting((_i, b) => b.coreVoid('x87_com', b.i32(1), b.i32(0), b.i32(2))), one(3, 1));
+  t.op(0xda, 'fucompp', '', waiting((_i, b) => b.coreVoid('x87_com', b.i32(1), b.i32(1), b.i32(2))), one(5, 1));
+
+  t.op(0xd9, 'fld', 'Md', load('x87_fld_m32'), mem(0));
+  t.op(0xdd, 'fld', 'Mq', load('x87_fld_m64'), mem(0));
+  t.op(0xdb, 'fld', 'Mt', load80('x87_fld_m80'), mem(5));
+  t.op(0xdf, 'fild', 'Mw', loadInteger, mem(0));
+  t.op(0xdb, 'fild', 'Md', loadInteger, mem(0));
+  t.op(0xdf, 'fild', 'Mq', loadInteger, mem(5));
+  t.op(0xdf, 'fbld', 'Mt', load80('x87_fbld'), mem(4));
+  t.op(0xd9, 'fst', 'Md', store(Kind.M32, 0), out(2));
+  t.op(0xd9, 'fstp', 'Md', store(Kind.M32, 1), out(3));
+  t.op(0xdd, 'fst', 'Mq', store(Kind.M64, 0), out(2));
+  t.op(0xdd, 'fstp', 'Mq', store(Kind.M64, 1), out(3));
+  t.op(0xdb, 'fstp', 'Mt', store(Kind.M80, 1), out(7));
+  t.op(0xdf, 'fist', 'Mw', store(Kind.I16, 0), out(2));
+  t.op(0xdf, 'fistp', 'Mw', store(Kind.I16, 1), out(3));
+  t.op(0xdb, 'fist', 'Md', store(Kind.I32, 0), out(2));
+  t.op(0xdb, 'fistp', 'Md', store(Kind.I32, 1), out(3));
+  t.op(0xdf, 'fistp', 'Mq', store(Kind.I64, 1), out(7));
+  t.op(0xdf, 'fisttp', 'Mw', store(Kind.I16_TRUNCATE, 1), out(1));
+  t.op(0xdb, 'fisttp', 'Md', store(Kind.I32_TRUNCATE, 1), out(1));
+  t.op(0xdd, 'fisttp', 'Mq', store(Kind.I64_TRUNCATE, 1), out(1));
+  t.op(0xdf, 'fbstp', 'Mt', store(Kind.BCD, 1), out(6));
+
+  const exchange = waiting((i, b) => b.coreVoid('x87_fxch', stack(i)));
+  t.op(0xd9, 'fld', 'T', waiting((i, b) => b.coreVoid('x87_fld_st', stack(i))), reg(0));
+  t.op(0xd9, 'fxch', 'ST0,T', exchange, reg(1));
+  t.op(0xdd, 'fxch', 'ST0,T', exchange, reg(1));
+  t.op(0xdf, 'fxch', 'ST0,T', exchange, reg(1));
+  t.op(0xdd, 'ffree', 'T', waiting((i, b) => b.coreVoid('x87_ffree', stack(i), b.i32(0))), reg(0));
+  t.op(0xdf, 'ffreep', 'T', waiting((i, b) => b.coreVoid('x87_ffree', stack(i), b.i32(1))), reg(0));
+  t.op(0xdd, 'fst', 'T', storeRegister(0), reg(2));
+  t.op(0xdd, 'fstp', 'T', storeRegister(1), reg(3));
+  t.op(0xd9, 'fstpnce', 'T', storeRegister(1), reg(3));
+  t.op(0xdf, 'fstp', 'T', storeRegister(1), reg(2));
+  t.op(0xdf, 'fstp', 'T', storeRegister(1), reg(3));
+  t.op(0xdd, 'fucom', 'ST0,T', compare(1, 0), reg(4));
+  t.op(0xdd, 'fucomp', 'ST0,T', compare(1, 1), reg(5));
+  t.op(0xdb, 'fucomi', 'ST0,T', compareFlags(1, 0), reg(5));
+  t.op(0xdb, 'fcomi', 'ST0,T', compareFlags(0, 0), reg(6));
+  t.op(0xdf, 'fucomip', 'ST0,T', compareFlags(1, 1), reg(5));
+  t.op(0xdf, 'fcomip', 'ST0,T', compareFlags(0, 1), reg(6));
+  // B, E, BE and U are the conditions 2, 4, 6 and 10; their opposites one more.
+  ['b', 'e', 'be', 'u'].forEach((name, n) => {
+    const cc = [2, 4, 6, 10][n];
+    t.op(0xda, `fcmov${name}`, 'ST0,T', fcmov(cc), reg(n));
+    t.op(0xdb, `fcmovn${name}`, 'ST0,T', fcmov(cc + 1), reg(n));
+  });
+
+  t.op(0xd9, 'fnop', '', nop, one(2, 0));
+  t.op(0xd9, 'fchs', '', core('x87_fchs'), one(4, 0));
+  t.op(0xd9, 'fabs', '', core('x87_fabs'), one(4, 1));
+  t.op(0xd9, 'ftst', '', core('x87_ftst'), one(4, 4));
+  t.op(0xd9, 'fxam', '', core('x87_fxam'), one(4, 5));
+  ['fld1', 'fldl2t', 'fldl2e', 'fldpi', 'fldlg2', 'fldln2', 'fldz'].forEach((name, n) => t.op(0xd9, name, '', core('x87_constant', n), one(5, n)));
+  t.op(0xd9, 'f2xm1', '', core('x87_f2xm1'), one(6, 0));
+  t.op(0xd9, 'fyl2x', '', core('x87_fyl2x'), one(6, 1));
+  t.op(0xd9, 'fptan', '', core('x87_fptan'), one(6, 2));
+  t.op(0xd9, 'fpatan', '', core('x87_fpatan'), one(6, 3));
+  t.op(0xd9, 'fxtract', '', core('x87_fxtract'), one(6, 4));
+  t.op(0xd9, 'fprem1', '', core('x87_fprem', 1), one(6, 5));
+  t.op(0xd9, 'fdecstp', '', core('x87_rotate', 7), one(6, 6));
+  t.op(0xd9, 'fincstp', '', core('x87_rotate', 1), one(6, 7));
+  t.op(0xd9, 'fprem', '', core('x87_fprem', 0), one(7, 0));
+  t.op(0xd9, 'fyl2xp1', '', core('x87_fyl2xp1'), one(7, 1));
+  t.op(0xd9, 'fsqrt', '', core('x87_fsqrt'), one(7, 2));
+  t.op(0xd9, 'fsincos', '', core('x87_fsincos'), one(7, 3));
+  t.op(0xd9, 'frndint', '', core('x87_frndint'), one(7, 4));
+  t.op(0xd9, 'fscale', '', core('x87_fscale'), one(7, 5));
+  t.op(0xd9, 'fsin', '', core('x87_fsin', 0), one(7, 6));
+  t.op(0xd9, 'fcos', '', core('x87_fsin', 1), one(7, 7));
+
+  t.op(0xd9, 'fldcw', 'Mw', load('x87_fldcw'), mem(5));
+  t.op(0xd9, 'fnstcw', 'Mw', storeWord(Cpu.FCW), out(7));
+  t.op(0xdd, 'fnstsw', 'Mw', storeWord(Cpu.FSW), out(7));
+  t.op(0xdf, 'fnstsw', 'AX', storeWord(Cpu.FSW), one(4, 0));
+  t.op(0xdb, 'fnclex', '', notWaiting((_i, b) => b.coreVoid('x87_fnclex')), one(4, 2));
+  t.op(0xdb, 'fninit', '', notWaiting((_i, b) => b.coreVoid('x87_fninit')), one(4, 3));
+  // FENI, FDISI of the 8087 and FSETPM, FRSTPM of the 80287 do nothing.
+  t.op(0xdb, 'fneni', '', notWaiting(() => {}), one(4, 0));
+  t.op(0xdb, 'fndisi', '', notWaiting(() => {}), one(4, 1));
+  t.op(0xdb, 'fnsetpm', '', notWaiting(() => {}), one(4, 4));
+
+  const sized = (ext: number, bytes: number, readOnly = false): Attributes => ({ ext, mod: 'mem', memoryBytes: bytes, readOnly });
+  t.op(0xd9, 'fldenv', 'M', waiting(image('x87_fldenv')), sized(4, 28, true));
+  t.op(0xd9, 'fnstenv', 'M', notWaiting(image('x87_fnstenv')), sized(6, 28));
+  t.op(0xdd, 'frstor', 'M', waiting(image('x87_frstor')), sized(4, 108, true));
+  t.op(0xdd, 'fnsave', 'M', notWaiting(image('x87_fnsave')), sized(6, 108));
+  t.op(0x0fae, 'fxsave', 'M', fxImage('fxsave'), { prefix: 0, ext: 0, mod: 'mem', memoryBytes: 512, names: ['fxsave', 'fxsave', 'fxsave64'] });
+  t.op(0x0fae, 'fxrstor', 'M', fxImage('fxrstor'), { prefix: 0, ext: 1, mod: 'mem', memoryBytes: 512, readOnly: true, names: ['fxrstor', 'fxrstor', 'fxrstor64'] });
+}
