@@ -37,6 +37,7 @@ export default defineConfig(({ mode }) => {
       emptyOutDir: true,
       // The console (xterm) is most of it, and every room but Help needs it soon.
       chunkSizeWarningLimit: 800,
+      rolldownOptions: { checks: { pluginTimings: false } },
       // The WebAssembly files go as files.
       assetsInlineLimit: 0,
     },

@@ -105,6 +105,12 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
   const broken = (await consoleText(page)).split('\n').filter((it) => it.startsWith('0123') && !/^0123456789(\^C)?$/.test(it));
   // The last line may be cut by Ctrl-C.
   expect(broken.length).toBeLessThanOrEqual(1);
+
+  await test.step('the power button asks the guest, which shuts down', async () => {
+    await page.getByRole('button', { name: 'Power', exact: true }).click();
+    await page.getByRole('button', { name: 'Press the power button' }).click();
+    await waitForState(page, 'Off', 60_000);
+  });
 });
 
 test('a static host without headers, under a path: starts the guest', async ({ page }) => {
