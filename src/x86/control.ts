@@ -13,7 +13,16 @@ const jcc =
   (_i, b) =>
     b.branch(b.flags.condition(cc));
 
-const jumpIndirect: Meaning = (i, b) => b.jump(i.dst.read());
+/** #GP(0) at the branch itself when its target is not canonical. */
+function checkTarget(b: Builder, target: Value, size: number): void {
+  if (size === 64) b.raiseIf(b.ne(b.shrS(b.shl(target, 16), 16), target), Vector.GP, 0);
+}
+
+const jumpIndirect: Meaning = (i, b) => {
+  const target = i.dst.read();
+  checkTarget(b, target, i.size);
+  b.jump(target);
+};
 
 const callRelative: Meaning = (i, b) => {
   b.push(i.nextRip(), i.size);
@@ -22,18 +31,21 @@ const callRelative: Meaning = (i, b) => {
 
 const callIndirect: Meaning = (i, b) => {
   const target = i.dst.read();
+  checkTarget(b, target, i.size);
   b.push(i.nextRip(), i.size);
   b.jump(target);
 };
 
 const ret: Meaning = (i, b) => {
   const target = b.peekStack(i.size);
+  checkTarget(b, target, i.size);
   b.dropStack(i.size / 8);
   b.jump(target);
 };
 
 const retPop: Meaning = (i, b) => {
   const target = b.peekStack(i.size);
+  checkTarget(b, target, i.size);
   b.dropStack(b.let(b.add(b.and(i.dst.read(), 0xffff), i.size / 8)));
   b.jump(target);
 };

@@ -19,6 +19,10 @@ export const CORE_FUNCTIONS = {
   read_slow: f('i64 i32', 'i64'),
   write_slow: f('i64 i32 i64', null),
   rmw_slow: f('i64 i32', 'i64'),
+  /** record */
+  stack_fault: f('i32', null),
+  read_slow_ss: f('i64 i32', 'i64'),
+  write_slow_ss: f('i64 i32 i64', null),
   read_slow128: f('i64', null),
   write_slow128: f('i64', null),
   probe_read: f('i64 i32', 'i32'),

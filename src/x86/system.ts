@@ -22,10 +22,19 @@ const tableRegister =
   (i, b) =>
     b.coreStatus(name, i.dst.address(), b.i32(i.size));
 
+/** #GP(0) outside ring 0, before an operand in memory is looked at. */
+function ring0Only(b: Builder): void {
+  b.raiseIf(b.state('i32', Cpu.CPL), Vector.GP, 0);
+}
+
+/** LLDT, LTR */
 const selectorIn =
   (name: CoreFunction): Meaning =>
-  (i, b) =>
+  (i, b) => {
+    protectedModeOnly(b);
+    ring0Only(b);
     b.coreStatus(name, b.let(b.wrap(i.dst.read())));
+  };
 
 /** #UD in real-address and virtual-8086 mode. */
 function protectedModeOnly(b: Builder): void {
@@ -42,7 +51,10 @@ const storeSelector =
   };
 
 const smsw: Meaning = (i, b) => i.dst.write(b.state('i64', Cpu.CR0));
-const lmsw: Meaning = (i, b) => b.coreStatus('lmsw', b.let(b.wrap(i.dst.read())));
+const lmsw: Meaning = (i, b) => {
+  ring0Only(b);
+  b.coreStatus('lmsw', b.let(b.wrap(i.dst.read())));
+};
 
 const moveToControl: Meaning = (i, b) => b.coreStatus('write_cr', i.dst.registerOffset(), i.src.read());
 const moveFromControl: Meaning = (i, b) => {
@@ -90,9 +102,9 @@ const verify =
 const arpl: Meaning = (i, b) => {
   protectedModeOnly(b);
   const c = i.src.read();
-  const a = i.dst.readModify();
+  const a = b.copy(i.dst.read());
   const lower = b.let(b.ltU(b.and(a, 3), b.and(c, 3)));
-  i.dst.write(b.let(b.select(lower, b.or(b.and(a, ~3n), b.and(c, 3)), a)));
+  b.if(lower, () => i.dst.write(b.let(b.or(b.and(a, ~3n), b.and(c, 3)))));
   b.flags.explicit(b.let(b.or(b.and(b.flags.arithmetic(), ~0x40), b.shl(lower, 6))));
 };
 

@@ -244,10 +244,11 @@ function integer(): void {
   op('aad', 'd5 ib', 'b not64 U=CAO');
   op('salc', 'd6', 'b not64');
   op('xlat', 'd7', 'b !xlat');
-  op('loopne', 'e0 rel8', 'f64 !loop');
-  op('loope', 'e1 rel8', 'f64 !loop');
-  op('loop', 'e2 rel8', 'f64 !loop');
-  op('jcxz', 'e3 rel8', 'f64 !loop');
+  // F3 before LOOP changes its condition on AMD processors.
+  op('loopne', 'e0 rel8', 'f64 norep !loop');
+  op('loope', 'e1 rel8', 'f64 norep !loop');
+  op('loop', 'e2 rel8', 'f64 norep !loop');
+  op('jcxz', 'e3 rel8', 'f64 norep !loop');
   // Privileged or port instructions: #GP(0) at CPL 3 with IOPL 0.
   op('in', 'e4 ib', 'b');
   op('in', 'e5 ib', 'v');

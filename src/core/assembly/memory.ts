@@ -4,7 +4,7 @@
 // A TLB entry's tags say what its page may be used for without another walk; the write tag is missing
 // while the page is clean, read-only or holds decoded code.
 
-import { Cpu, Feature, Mem, Pmap, Tlb, Vector } from '../layout';
+import { Cpu, Feature, Mem, Pmap, Rec, Tlb, Vector } from '../layout';
 import { hostInvalidateCode } from './host';
 import { Access, walk, walkError, walkGlobal, walkLarge, walkPhys, walkWritable } from './paging';
 import { hostAddress, loadHost, mmioRead, mmioWrite, pageMap, storeHost } from './physical';
@@ -123,23 +123,46 @@ function codeWritten(cpu: u32, phys: u64, size: u32): void {
   return canonical(va) && canonical(va + (size - 1));
 }
 
+/** #GP(0) for a data address that is not canonical; stack_fault() makes it #SS(0) where the operand is in the stack segment. */
+function raiseNotCanonical(cpu: u32): void {
+  raiseGp0(cpu);
+  store<u32>(cpu, NOT_CANONICAL, Cpu.FAULT_HAS_ERROR);
+}
+
+/** Value of Cpu.FAULT_HAS_ERROR that says why there is a #GP(0). */
+const NOT_CANONICAL: u32 = 3;
+
+/**
+ * An instruction faulted on a non-canonical address: #SS(0) if its memory operand is addressed by RSP or RBP
+ * and not overridden to FS or GS (SDM volume 3, section 3.3.7.1).
+ */
+export function stack_fault(cpu: u32, record: u32): void {
+  let base: u32 = load<u16>(record, Rec.BASE);
+  if (base == Cpu.EA) {
+    const segment: u32 = load<u16>(record - Rec.SIZE, Rec.REG);
+    if (segment == Cpu.FS || segment == Cpu.GS) return;
+    base = load<u16>(record - Rec.SIZE, Rec.BASE);
+  }
+  if (base == Cpu.RSP || base == Cpu.RBP) raiseSelector(cpu, Vector.SS, 0);
+}
+
 /** Read with the rights of one privilege. 0 with a fault pending when it may not be. */
 function readData(cpu: u32, va: u64, size: u32, user: bool, mask: u64): u64 {
   if (!canonicalRange(va, size)) {
-    raiseGp0(cpu);
+    raiseNotCanonical(cpu);
     return 0;
   }
+  if (misaligned(cpu, va, size, user)) return 0;
   const found = resolve(cpu, va, Access.READ, user);
   if (!found) return 0;
   if (!crosses(va, size)) {
-    if (misaligned(cpu, va, size, user)) return 0;
     return found == Found.PLAIN ? loadHost(resolvedHost, size) : mmioRead(cpu, resolvedPhys, size);
   }
   const host1 = resolvedHost;
   const phys1 = resolvedPhys;
   const head: u32 = 0x1000 - (<u32>va & 0xfff);
   const found2 = resolve(cpu, (va + head) & mask, Access.READ, user);
-  if (!found2 || misaligned(cpu, va, size, user)) return 0;
+  if (!found2) return 0;
   const host2 = resolvedHost;
   const phys2 = resolvedPhys;
   let value: u64 = 0;
@@ -164,13 +187,13 @@ function writeByte(cpu: u32, found: u32, host: u32, phys: u64, value: u64): void
 /** Write with the rights of one privilege. False: a fault is pending and nothing was written. */
 function writeData(cpu: u32, va: u64, size: u32, value: u64, user: bool, mask: u64): bool {
   if (!canonicalRange(va, size)) {
-    raiseGp0(cpu);
+    raiseNotCanonical(cpu);
     return false;
   }
+  if (misaligned(cpu, va, size, user)) return false;
   const found = resolve(cpu, va, Access.WRITE, user);
   if (!found) return false;
   if (!crosses(va, size)) {
-    if (misaligned(cpu, va, size, user)) return false;
     if (found == Found.MMIO) {
       mmioWrite(cpu, resolvedPhys, size, value);
     } else {
@@ -183,7 +206,7 @@ function writeData(cpu: u32, va: u64, size: u32, value: u64, user: bool, mask: u
   const phys1 = resolvedPhys;
   const head: u32 = 0x1000 - (<u32>va & 0xfff);
   const found2 = resolve(cpu, (va + head) & mask, Access.WRITE, user);
-  if (!found2 || misaligned(cpu, va, size, user)) return false;
+  if (!found2) return false;
   const host2 = resolvedHost;
   const phys2 = resolvedPhys;
   for (let i: u32 = 0; i < size; i++) {
@@ -197,7 +220,7 @@ function writeData(cpu: u32, va: u64, size: u32, value: u64, user: bool, mask: u
 /** Check every page of a range for an access. */
 function probe(cpu: u32, va: u64, length: u32, access: u32, user: bool, mask: u64): bool {
   if (!canonicalRange(va, length)) {
-    raiseGp0(cpu);
+    raiseNotCanonical(cpu);
     return false;
   }
   if (!resolve(cpu, va, access, user)) return false;
@@ -240,6 +263,7 @@ export function rmw_slow(cpu: u32, va: u64, size: u32): u64 {
   countSlow(cpu);
   const user = userNow(cpu);
   const mask = guestMask(cpu);
+  if (canonicalRange(va, size) && misaligned(cpu, va, size, user)) return 0;
   if (!probe(cpu, va, size, Access.WRITE, user, mask)) return 0;
   return readData(cpu, va, size, user, mask);
 }
@@ -292,9 +316,12 @@ export function probe_write(cpu: u32, va: u64, length: u32): i32 {
  * 0: a fault is pending. 1: not there (device memory, misaligned, page with decoded code): use rmw_slow and write_slow.
  */
 export function lock_address(cpu: u32, va: u64, size: u32): u32 {
-  if (<u32>va & (size - 1)) return probe_write(cpu, va, size) ? 1 : 0;
+  if (<u32>va & (size - 1)) {
+    if (canonicalRange(va, size) && misaligned(cpu, va, size, userNow(cpu))) return 0;
+    return probe_write(cpu, va, size) ? 1 : 0;
+  }
   if (!canonical(va)) {
-    raiseGp0(cpu);
+    raiseNotCanonical(cpu);
     return 0;
   }
   const found = resolve(cpu, va, Access.WRITE, userNow(cpu));

@@ -290,9 +290,10 @@ export function cmps(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     }
     if (!elements) {
       elements = 1;
-      left = readElement(cpu, seg, source, size);
-      if (faulted(cpu)) return Status.FAULT;
+      // Processors look at ES:rDI first.
       right = readElement(cpu, Cpu.ES, target, size);
+      if (faulted(cpu)) return Status.FAULT;
+      left = readElement(cpu, seg, source, size);
       if (faulted(cpu)) return Status.FAULT;
     }
     const bytes = elements * size;
