@@ -1,0 +1,65 @@
+// The guests that are benchmarked: the bundled Linux guests, and the loops of guest/loop.asm.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const root = join(import.meta.dirname, '..');
+
+/** What a machine is given, whichever machine it is. */
+export interface Guest {
+  name: string;
+  bits: 32 | 64;
+  memory: number;
+  /** Paths. */
+  kernel: string;
+  initrd?: string;
+  append: string;
+}
+
+export interface LinuxGuest extends Guest {
+  initrd: string;
+  /** In the serial port's output just before the shell's prompt. */
+  ready: string;
+}
+
+/** The first line of a Linux kernel, which it writes when its console is there. */
+export const FIRST_LINE = 'Linux version';
+
+interface Description {
+  name: string;
+  arch: string;
+  kernel: { file: string };
+  initrd: { file: string };
+  memory: number;
+  append: string;
+  ready: string;
+}
+
+/** A bundled guest (guests/out/NAME). @throws where it has not been made */
+export function linuxGuest(name: 'amd64' | 'i386'): LinuxGuest {
+  const folder = join(root, 'guests/out', name);
+  if (!existsSync(join(folder, 'guest.json'))) throw new Error(`there is no guest ${name}: run "npm run guests"`);
+  const it = JSON.parse(readFileSync(join(folder, 'guest.json'), 'utf8')) as Description;
+  return {
+    name, bits: it.arch === 'amd64' ? 64 : 32, memory: it.memory, append: it.append, ready: it.ready,
+    kernel: join(folder, it.kernel.file), initrd: join(folder, it.initrd.file),
+  };
+}
+
+export const LOOPS = ['alu', 'memory', 'calls', 'large'] as const;
+export type Loop = (typeof LOOPS)[number];
+
+/** Assemble a loop into build/bench. */
+export function loopGuest(loop: Loop, bits: 32 | 64): Guest {
+  const folder = join(root, 'build/bench');
+  mkdirSync(folder, { recursive: true });
+  const name = `loop-${loop}-${bits}`;
+  const kernel = join(folder, `${name}.elf`);
+  try {
+    execFileSync('nasm', ['-f', 'bin', `-DBITS=${bits}`, `-DLOOP=${loop}`, '-o', kernel, join(root, 'bench/guest/loop.asm')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  } catch (error) {
+    throw new Error((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'nasm is not installed' : (error as Error).message);
+  }
+  return { name, bits, memory: 64, kernel, append: '' };
+}

@@ -1,0 +1,51 @@
+// Tabvisor's machine worker under Node, as the headless runner starts it: the serial port on stdin and stdout, and its counters on
+// stderr when the text has come. Built by bundle.ts. Arguments: the text, then the machine line.
+
+import { writeSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
+import { wrapMachine } from '../../src/machine/client.ts';
+import { Control, RunState } from '../../src/machine/protocol.ts';
+import { InputPump, OutputPump } from '../../src/runner/ports.ts';
+
+const [until, ...args] = process.argv.slice(2);
+const files = ['-kernel', '-initrd'].flatMap((option) => {
+  const at = args.indexOf(option);
+  return at < 0 ? [] : [{ name: args[at + 1], source: { url: pathToFileURL(args[at + 1]).href } }];
+});
+
+const worker = new Worker(new URL('../node/machine-node.js', import.meta.url));
+const machine = wrapMachine(nodeEndpoint(worker));
+const end = (why: unknown) => {
+  console.error(why);
+  process.exit(1);
+};
+worker.on('error', end);
+const { memory } = await machine.create({ args, files }, {
+  progress: () => {},
+  state: (state) => { if (state === RunState.OFF) process.exit(0); },
+  failed: end,
+  exited: (status) => process.exit(status),
+}).catch(end) as { memory: SharedArrayBuffer };
+
+const counters = new BigUint64Array(memory);
+const seconds = (at: number) => Number(counters[at >> 3]) / 1e9;
+let tail = '';
+let isDone = until === '';
+const sink = {
+  async write(bytes: Uint8Array) {
+    writeSync(1, bytes);
+    if (isDone) return;
+    tail = (tail + Buffer.from(bytes).toString('latin1')).slice(-65536);
+    if (!tail.includes(until)) return;
+    isDone = true;
+    const told = { instructions: Number(counters[Control.ICOUNT >> 3]), busyS: seconds(Control.BUSY_NS), idleS: seconds(Control.IDLE_NS), deviceExits: Number(counters[Control.DEVICE_EXITS >> 3]) };
+    writeSync(2, `@bench ${JSON.stringify(told)}\n`);
+  },
+  close() {},
+};
+void new OutputPump(memory, [sink]).run();
+const input = new InputPump(() => {});
+input.connect(memory, 0);
+process.stdin.on('data', (bytes: Buffer) => input.input(bytes));
