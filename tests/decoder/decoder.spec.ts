@@ -14,16 +14,17 @@ const report = (wrong: Map<string, Difference>): string[] => [...wrong.values()]
 
 describe('decoder against iced-x86', () => {
   for (const mode of CODE_SIZES) {
-    it(`agrees on every opcode and ModRM byte in ${mode}-bit code`, { timeout: 120_000 }, () => {
+    it(`agrees on every opcode in ${mode}-bit code`, { timeout: 120_000 }, () => {
       const wrong = new Map<string, Difference>();
       const bytes = new Uint8Array(SPAN);
       const prefixes = mode === 64 ? [[], [0x66], [0xf2], [0xf3], [0x48], [0x66, 0x4f]] : [[], [0x66], [0xf2], [0xf3], [0x67]];
       for (const map of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
         for (let opcode = 0; opcode < 256; opcode++) {
           for (const prefix of prefixes) {
-            // One ModRM byte in eleven is enough for opcodes whose ModRM only names operands.
-            const whole = prefix.length === 0 || map.length === 1;
-            for (let modrm = whole ? 0 : opcode % 11; modrm < 256; modrm += map.length > 1 ? 16 : whole && prefix.length === 0 ? 1 : 11) {
+            // x87 and 0F opcodes may mean something of their own for each ModRM byte; of others, some values show all.
+            const own = map.length === 1 || (map.length === 0 && opcode >= 0xd8 && opcode <= 0xdf);
+            const step = map.length === 2 ? 31 : prefix.length > 0 ? 11 : own ? 1 : 3;
+            for (let modrm = step === 1 ? 0 : opcode % step; modrm < 256; modrm += step) {
               bytes.fill(0x11);
               bytes.set([...prefix, ...map, opcode, modrm]);
               const difference = compare(bytes, mode, 0x1000n);
