@@ -29,8 +29,13 @@ export const enum Pseudo {
   INVALID = 9,
   /** #GP(0): longer than 15 bytes, or beyond the code segment's limit. */
   TOO_LONG = 10,
+  /**
+   * As ADDRESS_GENERAL for a bit string (BT and its kin with a register offset): the register at RM, of LINK bits, moves the
+   * offset before it is cut to the address size and checked. EA is the address less that move, which the instruction adds.
+   */
+  ADDRESS_BITS = 11,
   /** #BP of the debugger or a code breakpoint would go here. */
-  COUNT = 11,
+  COUNT = 12,
 }
 
 /** How the stack is addressed. */

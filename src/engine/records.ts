@@ -140,6 +140,15 @@ export class RecordWriter {
   private address(d: Decoder, mode: number, offset: number, ordinal: number, displacement: number): boolean {
     const code = mode & Mode.CODE_MASK;
     const based = d.segment === Cpu.FS || d.segment === Cpu.GS;
+    const bitString = d.definition.bitString === true && d.operandClass[1] === OperandClass.GPR;
+    if (bitString && (code === Mode.CODE64 ? d.addressSize === 32 : !(mode & Mode.FLAT) || based || d.addressSize === 16 || d.segment === Cpu.CS)) {
+      const at = this.computed(Pseudo.ADDRESS_BITS, d, offset, ordinal, displacement);
+      this.half(at, Rec.REG, d.segment);
+      this.half(at, Rec.RM, d.operandOffset[1]);
+      this.word(at, Rec.LINK, d.operandBits[1]);
+      this.checked(at, d, d.addressSize === 16 ? 0xffff : -1);
+      return false;
+    }
     const moffs = d.definition.operands.some((o) => o.method === 'O');
     if (code === Mode.CODE64) {
       if (moffs && (based || d.addressSize === 32 || d.immediateHigh !== d.immediateLow >> 31)) {

@@ -56,7 +56,7 @@ export function defineBits(t: InstructionTable): void {
     [7, 'btc', bitTest((b, a, mask) => b.xor(a, mask)), true],
   ];
   for (const [ext, name, meaning, writes] of group) {
-    t.op(0x0f83 + ext * 8, name, 'Ev,Gv', meaning, { lock: writes, readOnly: !writes });
+    t.op(0x0f83 + ext * 8, name, 'Ev,Gv', meaning, { bitString: true, lock: writes, readOnly: !writes });
     t.op(0x0fba, name, 'Ev,Ib', meaning, { ext, lock: writes, readOnly: !writes });
   }
   t.op(0x0fb8, 'popcnt', 'Gv,Ev', popcnt, { prefix: 0xf3 });

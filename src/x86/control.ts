@@ -1,6 +1,6 @@
 // Control transfers: JMP Jcc CALL RET LOOP JCXZ, far forms, INT, IRET, BOUND. Intel SDM volume 2.
 
-import { Vector } from '../core/layout.ts';
+import { Cpu, Seg, Vector } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, Instruction, Meaning } from './builder.ts';
 import { CONDITIONS } from './flags.ts';
@@ -13,8 +13,9 @@ const jcc =
   (_i, b) =>
     b.branch(b.flags.condition(cc));
 
-/** #GP(0) at the branch itself when its target is not canonical. */
+/** #GP(0) at the branch itself when its target is not canonical, or beyond the code segment's limit. */
 function checkTarget(b: Builder, target: Value, size: number): void {
+  if (size === 32) b.raiseIf(b.gtU(b.wrap(target), b.state('i32', Cpu.CS + Seg.LIMIT)), Vector.GP, 0);
   if (size === 64) b.raiseIf(b.ne(b.shrS(b.shl(target, 16), 16), target), Vector.GP, 0);
 }
 

@@ -62,6 +62,8 @@ export interface Attributes {
   readOnly?: boolean;
   /** The memory operand is only named: its address is not checked. */
   hint?: boolean;
+  /** With a register as second operand, that register moves the address (BT, BTS, BTR, BTC). */
+  bitString?: boolean;
   /** It uses the stack, so its code depends on the stack's kind. */
   stack?: boolean;
   /** Only the address of its memory operand is used (LEA). */

@@ -284,7 +284,8 @@ export function makeCase(form: Form, mode: CodeMode, seed: number): TestCase | u
   else if (r.chance(takesAddress ? 14 : 3)) b.overrideByte = r.pick([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x64, 0x65]);
   if (b.overrideByte) prefixes.push(b.overrideByte);
   const lockable = form.lock && isMemory;
-  const locked = lockable ? r.chance(15) : r.chance(1);
+  // AMD's LOCK MOV CR0 is MOV CR8, and its VERR and VERW take LOCK.
+  const locked = lockable ? r.chance(15) : !/^(mov cr|ver)/.test(form.name) && r.chance(1);
   if (locked) prefixes.push(0xf0);
   // Any order; some of them twice.
   for (let i = prefixes.length - 1; i > 0; i--) {

@@ -40,6 +40,8 @@ function execute(g: Guest, form: string): void {
       if (core.x87_store(CPU, store[0])) {
         for (let n = 0; n < store[1]; n++) view.setUint8(host + n, view.getUint8(CPU + Cpu.TMP128 + n));
         core.x87_stored(CPU, store[2]);
+      } else {
+        core.x87_stored(CPU, 0);
       }
       return;
     }
