@@ -129,8 +129,6 @@ export const enum Cpu {
   STAT_SLOW = 0x154,
   STAT_EXCEPTIONS = 0x158,
   STAT_INTERRUPTS = 0x15c,
-  /** Instructions taken out of the budget because an exit was requested (i64). */
-  BUDGET_HELD = 0x7a0,
   /** 1: the interpreter leaves before it delivers an exception, so that it can be logged (u32). */
   TRACE = 0x7a8,
   /** Record whose LINK is to be set when the target of its jump has been found (u32). */

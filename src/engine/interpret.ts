@@ -31,6 +31,7 @@ export function generateInterpreter(): Uint8Array {
   };
   define(Pseudo.ADDRESS_SEGMENT, 'address_segment', (b) => b.generalAddress());
   define(Pseudo.ADDRESS_GENERAL, 'address_general', (b) => b.generalAddress());
+  define(Pseudo.ADDRESS_BITS, 'address_bits', (b) => b.bitStringAddress());
   for (const kind of kinds.kinds) define(kind.number, kind.label, (b) => b.handle(kind));
   // The other pseudo-records never get to the call; any function holds their places.
   const filler = functions.get(Pseudo.ADDRESS_GENERAL)!;

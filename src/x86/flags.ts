@@ -29,7 +29,9 @@ export class Flags {
   constructor(
     private readonly b: FunctionBuilder,
     private readonly storage: FlagStorage,
-    private readonly functions: FlagFunctions,
+    /** null: none may be called here, and what needs one gives up. */
+    private readonly functions: FlagFunctions | null,
+    private readonly giveUp: (() => void) | null,
   ) {}
 
   private set(kind: FlagKind, size: number, a: Value, x: Value): void {
@@ -85,7 +87,9 @@ export class Flags {
 
   /** All six flags as an i32 at their places (bound to a local). */
   arithmetic(): Value {
-    return this.b.let(this.b.call(this.functions.arithmetic, this.args()));
+    if (this.functions) return this.b.let(this.b.call(this.functions.arithmetic, this.args()));
+    this.giveUp!();
+    return this.b.i32(0);
   }
 
   /** CF as an i64, 0 or 1. */
@@ -110,9 +114,15 @@ export class Flags {
     const { b } = this;
     const even = cc & ~1;
     const out = b.variable('i32');
-    const slow = (): void => out.set(b.call(this.functions.conditions[even >> 1], this.args()));
+    const kind = (): Value => this.storage.kind.get();
     const a = (): Value => this.storage.a.get();
     const x = (): Value => this.storage.x.get();
+    const slow = (): void => {
+      if (this.functions) out.set(b.call(this.functions.conditions[even >> 1], this.args()));
+      else this.giveUp!();
+    };
+    const isKind = (k: FlagKind): Value => b.eq(b.and(kind(), FlagKind.MASK), k);
+    // After SUB.
     const fast: Record<number, () => Value> = {
       2: () => b.ltU(a(), x()),
       4: () => b.eq(a(), x()),
@@ -121,13 +131,21 @@ export class Flags {
       12: () => b.ltS(a(), x()),
       14: () => b.leS(a(), x()),
     };
+    // After ADD and RESULT, where that is short.
+    const carry = (): Value => b.select(isKind(FlagKind.ADD), b.ltU(x(), a()), b.and(b.wrap(a()), Rflags.CF));
+    const other: Record<number, () => Value> = {
+      2: carry,
+      4: () => b.eqz(x()),
+      6: () => b.or(carry(), b.eqz(x())),
+      8: () => b.ltS(x(), 0),
+    };
     if (fast[even]) {
       // SUB is by far the most frequent case. Conditions with CF must not take INC's or DEC's.
       const mask = even === 2 || even === 6 ? FlagKind.MASK | FlagKind.CARRY_KEPT : FlagKind.MASK;
       b.if(
-        b.eqz(b.and(this.storage.kind.get(), mask)),
+        b.eqz(b.and(kind(), mask)),
         () => out.set(fast[even]()),
-        slow,
+        other[even] ? () => b.if(b.or(isKind(FlagKind.EXPLICIT), isKind(FlagKind.SUB)), slow, () => out.set(other[even]())) : slow,
       );
     } else {
       slow();

@@ -1,0 +1,411 @@
+// The interpreter's dispatch function: a br_table over record kinds with the hot handlers inline.
+//
+// The record pointer, the budget and the lazy flags live in locals. The inner loop calls nothing: V8 keeps no register over a
+// call, so one call in the loop would put all of them on the stack. A hot handler that meets the unusual (a TLB miss, flags that
+// need work) gives up before it has changed anything, and the same instruction's function does it all.
+// (docs/architecture.md, "The interpreter")
+
+import { Cpu, Exit, Mode, Rec, Seg, SegAttr, Status, Tlb, Vector } from '../core/layout.ts';
+import type { Label, Value, Variable } from '../wasm/function.ts';
+import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
+import { Flags } from '../x86/flags.ts';
+import { HandlerBuilder, PAGE_MASK, RUN_PARAMS, type Exits, type Shared } from './handlers.ts';
+import { Pseudo, type Kind } from './kinds.ts';
+
+/** Descriptor type bits of segments whose limit of 4 GiB does not mean "anywhere": code, and data that expands down. */
+const CODE_OR_EXPAND_DOWN = 0x0c;
+
+export class DispatchBuilder extends HandlerBuilder {
+  readonly flags: Flags;
+  protected readonly exits: Exits;
+  private readonly rec: Variable;
+  private readonly budget: Variable;
+  private readonly flagKind: Variable;
+  private readonly flagA: Variable;
+  private readonly flagX: Variable;
+  private readonly rip: Variable;
+  private labels!: { next: Label; lookup: Label; slow: Label; fault: Label; cold: Label; exit: Label };
+
+  /** @param coldType type index of handlers that are functions */
+  constructor(
+    shared: Shared,
+    private readonly coldType: number,
+  ) {
+    super(RUN_PARAMS, shared);
+    this.rec = this.variable('i32');
+    this.budget = this.variable('i32');
+    this.flagKind = this.variable('i32');
+    this.flagA = this.variable('i64');
+    this.flagX = this.variable('i64');
+    this.rip = this.variable('i64');
+    this.flags = new Flags(this, { kind: this.flagKind, a: this.flagA, x: this.flagX }, null, () => this.giveUp());
+    this.exits = {
+      fault: () => this.br(this.labels.fault),
+      jump: (rip) => {
+        this.rip.set(rip);
+        this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+        this.br(this.labels.lookup);
+      },
+      relative: () => this.relativeJump(),
+      status: () => this.giveUp(),
+    };
+  }
+
+  record(): Value {
+    return this.rec.get();
+  }
+
+  // These two are read where they are used: the loads run beside those of the operands, and cost less than a register each.
+  protected tlb(): Value {
+    return this.load('i32', this.cpu(), Cpu.TLB);
+  }
+  protected addressMask(): Value {
+    return this.load('i64', this.cpu(), Cpu.ADDRESS_MASK);
+  }
+
+  /** Let the instruction's function do it. Nothing may have been changed yet. */
+  private giveUp(): void {
+    this.br(this.labels.cold);
+  }
+
+  protected onHit(hit: Value, then: () => void): void {
+    this.brIf(this.labels.cold, this.eqz(hit));
+    then();
+  }
+
+  // What would call something gives up instead; the values stand for what is never reached.
+  override core(name: CoreFunction, ..._args: Value[]): Value {
+    this.giveUp();
+    return CORE_FUNCTIONS[name].result === 'i64' ? this.i64(0) : this.i32(0);
+  }
+  override coreVoid(_name: CoreFunction, ..._args: Value[]): void {
+    this.giveUp();
+  }
+  override checkFault(): void {}
+
+  private ordinal(record: Value): Value {
+    return this.load('i32', record, Rec.ORDINAL, 16);
+  }
+
+  private next(): void {
+    this.rec.set(this.add(this.rec.get(), Rec.SIZE));
+    this.br(this.labels.next);
+  }
+
+  private storeCodeBase(): void {
+    this.store(
+      this.cpu(),
+      Cpu.CODE_BASE,
+      this.select(
+        this.eq(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.CODE_MASK), Mode.CODE64),
+        0n,
+        this.load('i64', this.cpu(), Cpu.CS + Seg.BASE),
+      ),
+    );
+  }
+
+  private reloadFlags(): void {
+    this.flagKind.set(this.load('i32', this.cpu(), Cpu.FLAG_KIND));
+    this.flagA.set(this.load('i64', this.cpu(), Cpu.FLAG_A));
+    this.flagX.set(this.load('i64', this.cpu(), Cpu.FLAG_X));
+  }
+
+  private spillFlags(): void {
+    this.store(this.cpu(), Cpu.FLAG_KIND, this.flagKind.get());
+    this.store(this.cpu(), Cpu.FLAG_A, this.flagA.get());
+    this.store(this.cpu(), Cpu.FLAG_X, this.flagX.get());
+  }
+
+  /** Return to TypeScript; Cpu.RIP is set. */
+  private leaveRun(reason: Value | Exit): void {
+    this.spillFlags();
+    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.budget.get()));
+    this.return(typeof reason === 'number' ? this.i32(reason) : reason);
+  }
+
+  /** Take the record's place in its block, and the given number, from the budget. */
+  private count(extra: number): void {
+    this.budget.set(this.sub(this.sub(this.budget.get(), this.ordinal(this.rec.get())), extra));
+  }
+
+  private relativeJump(): void {
+    const link = this.let(this.load('i32', this.rec.get(), Rec.LINK));
+    this.if(link, () => {
+      this.count(1);
+      this.rec.set(link);
+      this.if(this.gtS(this.budget.get(), 0), () => {
+        this.budget.set(this.add(this.budget.get(), this.ordinal(link)));
+        this.br(this.labels.next);
+      });
+      this.rip.set(this.ownRip());
+      this.br(this.labels.exit);
+    });
+    this.rip.set(this.relativeTarget());
+    this.store(this.cpu(), Cpu.LINK_FROM, this.rec.get());
+    this.br(this.labels.lookup);
+  }
+
+  /** The whole function: (cpu, first record) -> Exit. */
+  build(hot: readonly Kind[]): void {
+    this.rec.set(this.param(1));
+    this.storeCodeBase();
+    this.reloadFlags();
+    // The last run may have left between a jump and its target.
+    this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+    this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), this.ordinal(this.rec.get())));
+    this.loop((outer) => {
+      this.block((slow) => {
+        this.block((exit) => {
+          this.block((fault) => {
+            this.block((cold) => {
+              this.loop((next) => {
+                this.block((lookup) => {
+                  this.labels = { next, lookup, slow, fault, cold, exit };
+                  this.handlers(hot);
+                });
+                // A jump to rip.
+                this.count(1);
+                this.brIf(exit, this.leS(this.budget.get(), 0));
+                this.findRecord();
+                this.br(slow);
+              });
+            });
+            this.labels.next = outer;
+            this.scoped(() => this.cold());
+          });
+          this.deliverFault();
+        });
+        this.store(this.cpu(), Cpu.RIP, this.rip.get());
+        this.leaveRun(Exit.BUDGET);
+      });
+      // Look for rip's record again, now that calls are possible.
+      this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+      this.findRecord();
+      this.store(this.cpu(), Cpu.RIP, this.rip.get());
+      this.scoped(() => {
+        const found = this.let(this.call(this.shared.lookup, [this.cpu()]));
+        this.if(found, () => {
+          this.rec.set(found);
+          this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+          this.br(outer);
+        });
+      });
+      // A fault in fetching: no record stands for it. Who called run() delivers it.
+      this.leaveRun(Exit.FETCH_FAULT);
+    });
+    this.unreachable();
+  }
+
+  /** An exception is pending at the record's instruction. */
+  private deliverFault(): void {
+    this.store(this.cpu(), Cpu.RIP, this.ownRip());
+    this.count(0);
+    this.spillFlags();
+    // A non-canonical address (3): #SS if the operand lies in the stack segment.
+    this.if(this.eq(this.load('i32', this.cpu(), Cpu.FAULT_HAS_ERROR), 3), () =>
+      this.callVoid(this.shared.core.stack_fault, [this.cpu(), this.rec.get()]),
+    );
+    this.if(this.load('i32', this.cpu(), Cpu.TRACE), () => this.leaveRun(Exit.FETCH_FAULT));
+    this.if(this.call(this.shared.core.deliver_fault, [this.cpu()]), () => this.leaveRun(Exit.SHUTDOWN));
+    this.reloadFlags();
+    this.storeCodeBase();
+    this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
+    // Delivering counts as an instruction, so that a guest that only faults still uses up its budget.
+    this.budget.set(this.sub(this.budget.get(), 1));
+    this.brIf(this.labels.exit, this.leS(this.budget.get(), 0));
+    this.br(this.labels.slow);
+  }
+
+  /** Look for rip's record through the TLB, and go there; falls through if it is not known. */
+  private findRecord(): void {
+    this.scoped(() => {
+      const linear = this.let(this.and(this.add(this.load('i64', this.cpu(), Cpu.CODE_BASE), this.rip.get()), this.addressMask()));
+      const entry = this.tlbEntry(linear);
+      this.if(this.eq(this.and(linear, PAGE_MASK), this.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
+        const offset = this.let(this.and(this.wrap(linear), 0xfff));
+        const found = this.let(this.load('i32', this.add(this.load('i32', entry, Tlb.CODE_MAP), this.shl(offset, 2)), 0));
+        this.if(found, () => {
+          const page = this.let(this.sub(this.rip.get(), this.extendU(offset)));
+          const linkFrom = this.let(this.load('i32', this.cpu(), Cpu.LINK_FROM));
+          this.if(linkFrom, () => {
+            // Only inside a page and without segment arithmetic does a target stay what it is.
+            this.if(
+              this.and(
+                this.eq(page, this.load('i64', this.cpu(), Cpu.RIP_PAGE)),
+                this.ne(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.FLAT), 0),
+              ),
+              () => this.store(linkFrom, Rec.LINK, found),
+            );
+            this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+          });
+          this.store(this.cpu(), Cpu.RIP_PAGE, page);
+          this.rec.set(found);
+          this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+          this.br(this.labels.next);
+        });
+      });
+    });
+  }
+
+  private handlers(hot: readonly Kind[]): void {
+    const inline: [number, () => void][] = [
+      [Pseudo.RESYNC, () => this.resync()],
+      [Pseudo.CHAIN, () => this.chain()],
+      [Pseudo.ADDRESS, () => this.address()],
+      [Pseudo.ADDRESS_ABSOLUTE, () => this.addressAbsolute()],
+      [Pseudo.ADDRESS_SEGMENT, () => this.addressSegment()],
+      [Pseudo.ADDRESS_GENERAL, () => this.giveUp()],
+      [Pseudo.INTERRUPT_CHECK, () => this.interruptCheck()],
+      [Pseudo.CROSSING, () => this.crossing()],
+      [Pseudo.STEP_END, () => this.stepEnd()],
+      [Pseudo.INVALID, () => this.raise(Vector.UD)],
+      [Pseudo.TOO_LONG, () => this.raise(Vector.GP, 0)],
+      [Pseudo.ADDRESS_BITS, () => this.giveUp()],
+      ...hot.map((kind): [number, () => void] => [
+        kind.number,
+        () => {
+          this.handle(kind);
+          this.next();
+        },
+      ]),
+    ];
+    const nest = (n: number, labels: Label[]): void => {
+      if (n < 0) {
+        this.brTable(labels, this.labels.cold, this.field(Rec.KIND, 16));
+        return;
+      }
+      this.block((label) => {
+        labels[n] = label;
+        nest(n - 1, labels);
+      });
+      const [number, body] = inline[n];
+      if (number !== n) throw new Error(`kind ${number} stands at place ${n}`);
+      this.scoped(body);
+    };
+    nest(inline.length - 1, []);
+  }
+
+  /** Call the record's function, and go on as its Status says. */
+  private cold(): void {
+    const { labels } = this;
+    const rip = this.let(this.ownRip());
+    this.store(this.cpu(), Cpu.RIP, rip);
+    this.store(this.cpu(), Cpu.NEXT_RIP, this.and(this.add(rip, this.field(Rec.LENGTH, 8, 'i64')), this.addressMask()));
+    this.spillFlags();
+    const kind = this.let(this.field(Rec.KIND, 16));
+    const ordinal = this.let(this.ordinal(this.rec.get()));
+    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), ordinal)));
+    const status = this.let(this.callIndirect(this.coldType, 'i32', kind, [this.cpu(), this.rec.get()]));
+    this.reloadFlags();
+    this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), ordinal));
+    this.if(this.eqz(status), () => {
+      // An address pseudo-record is not an instruction: no leaving behind it.
+      const stay = this.or(this.eqz(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST)), this.ltU(kind, Pseudo.COUNT));
+      this.if(stay, () => this.next());
+      this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));
+      this.count(1);
+      this.leaveRun(Exit.BUDGET);
+    });
+    this.brIf(labels.fault, this.eq(status, Status.FAULT));
+    this.if(this.eq(status, Status.JUMP), () => {
+      this.storeCodeBase();
+      this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
+      this.count(1);
+      const leave = this.or(
+        this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING)),
+        this.leS(this.budget.get(), 0),
+      );
+      this.brIf(labels.exit, leave);
+      this.br(labels.slow);
+    });
+    this.if(this.eq(status, Status.EXIT), () => {
+      this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));
+      this.count(1);
+      this.leaveRun(this.load('i32', this.cpu(), Cpu.EXIT_REASON));
+    });
+    // AGAIN: not finished, and everything it has done is in the registers.
+    this.count(0);
+    this.leaveRun(Exit.BUDGET);
+  }
+
+  // ---- pseudo-records
+
+  private resync(): void {
+    this.storeCodeBase();
+    this.rip.set(this.ownRip());
+    this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+    // It is no instruction: what the jump takes off is given first.
+    this.budget.set(this.add(this.budget.get(), 1));
+    this.br(this.labels.lookup);
+  }
+
+  private chain(): void {
+    const link = this.let(this.load('i32', this.rec.get(), Rec.LINK));
+    this.count(0);
+    this.budget.set(this.add(this.budget.get(), this.ordinal(link)));
+    this.rec.set(link);
+    this.br(this.labels.next);
+  }
+
+  private address(): void {
+    const offset = this.and(this.offsetPart(), this.field(Rec.IMM, 64, 'i64'));
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.REG, 16)), Seg.BASE);
+    this.store(this.cpu(), Cpu.EA, this.add(offset, base));
+    this.next();
+  }
+
+  private addressAbsolute(): void {
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.REG, 16)), Seg.BASE);
+    this.store(this.cpu(), Cpu.EA, this.add(this.field(Rec.IMM, 64, 'i64'), base));
+    this.next();
+  }
+
+  private addressSegment(): void {
+    const segment = this.let(this.add(this.cpu(), this.field(Rec.REG, 16)));
+    const limited = this.or(
+      this.ne(this.load('i32', segment, Seg.LIMIT), -1),
+      this.and(this.load('i32', segment, Seg.ATTR), SegAttr.NULL | CODE_OR_EXPAND_DOWN),
+    );
+    this.brIf(this.labels.cold, limited);
+    const offset = this.and(this.offsetPart(), 0xffffffffn);
+    this.store(this.cpu(), Cpu.EA, this.and(this.add(offset, this.load('i64', segment, Seg.BASE)), 0xffffffffn));
+    this.next();
+  }
+
+  private interruptCheck(): void {
+    this.store(this.cpu(), Cpu.INTERRUPT_SHADOW, this.i32(0));
+    this.if(this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING), () => {
+      this.rip.set(this.ownRip());
+      this.count(0);
+      this.br(this.labels.exit);
+    });
+    this.next();
+  }
+
+  private crossing(): void {
+    const linear = this.let(
+      this.and(
+        this.add(this.add(this.load('i64', this.cpu(), Cpu.CODE_BASE), this.load('i64', this.cpu(), Cpu.RIP_PAGE)), 0x1000),
+        this.addressMask(),
+      ),
+    );
+    const entry = this.tlbEntry(linear);
+    this.if(
+      this.and(
+        this.eq(linear, this.load('i64', entry, Tlb.TAG_EXECUTE)),
+        this.eq(this.add(this.wrap(linear), this.load('i32', entry, Tlb.ADDEND)), this.load('i32', this.rec.get(), Rec.IMM)),
+      ),
+      () => this.next(),
+    );
+    // Only lookup() tells whether the second page is still the one; leaving makes it look.
+    this.rip.set(this.ownRip());
+    this.count(0);
+    this.br(this.labels.exit);
+  }
+
+  private stepEnd(): void {
+    this.store(this.cpu(), Cpu.RIP, this.ownRip());
+    this.count(0);
+    this.leaveRun(Exit.STEP);
+  }
+}

@@ -1,0 +1,618 @@
+// Handlers: a meaning of src/x86 emitted as WebAssembly that takes its operands from a record. HandlerBuilder is what the two
+// kinds of handler have in common; ColdBuilder makes a function of each, dispatch.ts puts the hot ones inline.
+
+import { Cpu, Exit, Mode, Rec, Seg, SegAttr, Status, Tlb, Vector } from '../core/layout.ts';
+import { FunctionBuilder, type Label, type Value, type Variable } from '../wasm/function.ts';
+import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
+import type { Builder, Instruction, OperandRef } from '../x86/builder.ts';
+import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
+import { defineFlagFunctions, Flags, type FlagFunctions } from '../x86/flags.ts';
+import { kinds, Pseudo, type Kind, type OperandShape } from './kinds.ts';
+
+/** Functions of the module that handlers share. */
+export interface Shared {
+  core: Record<CoreFunction, FunctionRef>;
+  lookup: FunctionRef;
+  flags: FlagFunctions;
+}
+
+/** Where execution goes when it leaves a handler early. */
+export interface Exits {
+  fault(): void;
+  jump(rip: Value): void;
+  relative(): void;
+  status(value: Value): void;
+}
+
+export const PAGE_MASK = -4096n;
+
+export abstract class HandlerBuilder extends FunctionBuilder implements Builder {
+  abstract readonly flags: Flags;
+  protected abstract readonly exits: Exits;
+  kind!: Kind;
+  private registerWritten = '';
+
+  constructor(
+    params: readonly ValType[],
+    protected readonly shared: Shared,
+  ) {
+    super(params);
+  }
+
+  abstract record(): Value;
+  protected abstract tlb(): Value;
+  protected abstract addressMask(): Value;
+  /** Continue with `then` on a TLB hit, else with `slow`, which the dispatch function leaves out. */
+  protected abstract onHit(hit: Value, then: () => void, slow: () => void): void;
+
+  /** Emit a meaning. */
+  handle(kind: Kind): void {
+    this.kind = kind;
+    this.registerWritten = '';
+    this.scoped(() => kind.definition.meaning(new InstructionContext(this, kind), this));
+  }
+
+  cpu(): Value {
+    return this.param(0);
+  }
+
+  field(offset: Rec, bits: number, type: 'i32' | 'i64' = 'i32', signed = false): Value {
+    return this.load(type, this.record(), offset, bits, signed);
+  }
+
+  state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value {
+    return this.let(this.load(type, this.cpu(), offset, bits));
+  }
+
+  setState(offset: number, value: Value, bits?: number): void {
+    this.store(this.cpu(), offset, value, bits);
+  }
+
+  register(n: number, size: number): Value {
+    return this.state('i64', Cpu.GPR + n * 8, size);
+  }
+
+  setRegister(n: number, size: number, value: Value): void {
+    this.noteRegisterWrite(`register ${n}`);
+    if (size === 32) this.store(this.cpu(), Cpu.GPR + n * 8, this.zeroExtend(value, 32), 64);
+    else this.store(this.cpu(), Cpu.GPR + n * 8, value, size);
+  }
+
+  noteRegisterWrite(what: string): void {
+    this.registerWritten = what;
+  }
+
+  private memoryAccess(): void {
+    if (this.registerWritten) throw new Error(`${this.kind.label}: memory is accessed after ${this.registerWritten} was written, so a fault would not be precise`);
+  }
+
+  // ---- guest memory
+
+  protected tlbEntry(address: Value): Value {
+    return this.let(this.add(this.tlb(), this.shl(this.and(this.wrap(this.shrU(address, 12)), Tlb.ENTRIES - 1), 5)));
+  }
+
+  private hit(address: Value, entry: Value, bytes: number, tag: Tlb): Value {
+    return this.eq(this.and(this.add(address, bytes - 1), PAGE_MASK), this.load('i64', entry, tag));
+  }
+
+  private host(address: Value, entry: Value): Value {
+    return this.add(this.wrap(address), this.load('i32', entry, Tlb.ADDEND));
+  }
+
+  /** @param stack the address is the stack pointer's: #SS where a data access gives #GP */
+  loadGuest(address: Value, size: number, stack = false): Value {
+    this.memoryAccess();
+    const va = this.let(address);
+    const out = this.variable(size === 128 ? 'v128' : 'i64');
+    const entry = this.tlbEntry(va);
+    this.onHit(
+      this.hit(va, entry, size / 8, Tlb.TAG_READ),
+      () => out.set(this.load(out.type, this.host(va, entry), 0, size)),
+      () => {
+        if (size === 128) {
+          this.callVoid(this.shared.core.read_slow128, [this.cpu(), va]);
+          this.checkFault();
+          out.set(this.load('v128', this.cpu(), Cpu.TMP128));
+        } else {
+          out.set(this.call(stack ? this.shared.core.read_slow_ss : this.shared.core.read_slow, [this.cpu(), va, this.i32(size / 8)]));
+          this.checkFault();
+        }
+      },
+    );
+    return out.get();
+  }
+
+  storeGuest(address: Value, size: number, value: Value, stack = false): void {
+    this.memoryAccess();
+    const va = this.let(address);
+    const v = this.let(value);
+    const entry = this.tlbEntry(va);
+    this.onHit(
+      this.hit(va, entry, size / 8, Tlb.TAG_WRITE),
+      () => this.store(this.host(va, entry), 0, v, size),
+      () => this.storeSlow(va, size, v, stack),
+    );
+  }
+
+  private storeSlow(va: Value, size: number, v: Value, stack = false): void {
+    if (size === 128) {
+      this.store(this.cpu(), Cpu.TMP128, v);
+      this.callVoid(this.shared.core.write_slow128, [this.cpu(), va]);
+    } else {
+      this.callVoid(stack ? this.shared.core.write_slow_ss : this.shared.core.write_slow, [this.cpu(), va, this.i32(size / 8), v]);
+    }
+    this.checkFault();
+  }
+
+  /** One look-up for reading and writing. */
+  modifyGuest(address: Value, size: number): { value: Value; store: (v: Value) => void } {
+    this.memoryAccess();
+    const va = this.let(address);
+    const host = this.variable('i32');
+    const value = this.variable('i64');
+    const entry = this.tlbEntry(va);
+    let canMiss = false;
+    this.onHit(
+      this.hit(va, entry, size / 8, Tlb.TAG_WRITE),
+      () => {
+        host.set(this.host(va, entry));
+        value.set(this.load('i64', host.get(), 0, size));
+      },
+      () => {
+        canMiss = true;
+        value.set(this.call(this.shared.core.rmw_slow, [this.cpu(), va, this.i32(size / 8)]));
+        this.checkFault();
+        host.set(this.i32(0));
+      },
+    );
+    return {
+      value: value.get(),
+      store: (v) => {
+        const r = this.let(v);
+        if (!canMiss) return this.store(host.get(), 0, r, size);
+        this.if(
+          host.get(),
+          () => this.store(host.get(), 0, r, size),
+          () => this.storeSlow(va, size, r),
+        );
+      },
+    };
+  }
+
+  /** The same, atomic: a loop around compare-and-exchange, from the read to the write. */
+  modifyGuestLocked(address: Value, size: number): { value: Value; store: (v: Value) => void } {
+    this.memoryAccess();
+    const va = this.let(address);
+    const host = this.let(this.call(this.shared.core.lock_address, [this.cpu(), va, this.i32(size / 8)]));
+    this.checkFault();
+    const value = this.variable('i64');
+    const loop = this.openLoop();
+    this.if(
+      this.eq(host, 1),
+      () => {
+        value.set(this.call(this.shared.core.rmw_slow, [this.cpu(), va, this.i32(size / 8)]));
+        this.checkFault();
+      },
+      () => value.set(this.load('i64', host, 0, size)),
+    );
+    return {
+      value: value.get(),
+      store: (v) => {
+        const r = this.let(v);
+        this.if(
+          this.eq(host, 1),
+          () => this.storeSlow(va, size, r),
+          () => this.brIf(loop, this.ne(this.atomicCompareExchange(host, value.get(), this.zeroExtend(r, size), size), value.get())),
+        );
+        this.closeLoop();
+      },
+    };
+  }
+
+  // ---- stack
+
+  private stackMask(): Value {
+    return this.let(this.select(this.and(this.load('i32', this.cpu(), Cpu.SS + Seg.ATTR), SegAttr.DB), 0xffffffffn, 0xffffn));
+  }
+
+  private setStackPointer(value: Value): void {
+    this.noteRegisterWrite('the stack pointer');
+    if (this.kind.stack === 'flat64') this.store(this.cpu(), Cpu.RSP, value);
+    else if (this.kind.stack === 'flat32') this.store(this.cpu(), Cpu.RSP, this.zeroExtend(value, 32));
+    else {
+      const v = this.let(value);
+      this.if(
+        this.and(this.load('i32', this.cpu(), Cpu.SS + Seg.ATTR), SegAttr.DB),
+        () => this.store(this.cpu(), Cpu.RSP, this.zeroExtend(v, 32)),
+        () => this.store(this.cpu(), Cpu.RSP, v, 16),
+      );
+    }
+  }
+
+  /** Linear address of a stack slot. */
+  private stackAddress(offset: Value, bytes: number, write: boolean): Value {
+    if (this.kind.stack === 'flat64') return offset;
+    if (this.kind.stack === 'flat32') return this.let(this.zeroExtend(offset, 32));
+    const masked = this.let(this.and(offset, this.stackMask()));
+    const address = this.core('segment_address', this.i32(Cpu.SS), masked, this.i32(bytes), this.i32(write ? 1 : 0));
+    this.checkFault();
+    return address;
+  }
+
+  push(value: Value, size: number): void {
+    const v = this.let(value);
+    const top = this.let(this.sub(this.state('i64', Cpu.RSP), size / 8));
+    this.storeGuest(this.stackAddress(top, size / 8, true), size, v, true);
+    this.setStackPointer(top);
+  }
+
+  peekStack(size: number): Value {
+    return this.loadGuest(this.stackAddress(this.state('i64', Cpu.RSP), size / 8, false), size, true);
+  }
+
+  dropStack(bytes: number | Value): void {
+    this.setStackPointer(this.let(this.add(this.state('i64', Cpu.RSP), bytes)));
+  }
+
+  leave(size: number): void {
+    const frame = this.state('i64', Cpu.RBP);
+    const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size, true);
+    this.setStackPointer(this.let(this.add(frame, size / 8)));
+    this.setRegister(5, size, value);
+  }
+
+  // ---- leaving
+
+  jump(rip: Value): void {
+    this.exits.jump(this.kind.size === 64 ? rip : this.zeroExtend(rip, this.kind.size));
+  }
+
+  jumpRelative(): void {
+    this.exits.relative();
+  }
+
+  branch(condition: Value): void {
+    this.if(condition, () => this.exits.relative());
+  }
+
+  /** RIP of the relative target. */
+  relativeTarget(): Value {
+    const target = this.add(this.load('i64', this.cpu(), Cpu.RIP_PAGE), this.field(Rec.IMM, 64, 'i64'));
+    return this.kind.size === 64 ? target : this.zeroExtend(target, this.kind.size);
+  }
+
+  /** RIP of this record's instruction. */
+  ownRip(): Value {
+    return this.add(this.load('i64', this.cpu(), Cpu.RIP_PAGE), this.field(Rec.OFFSET, 16, 'i64'));
+  }
+
+  core(name: CoreFunction, ...args: Value[]): Value {
+    return this.let(this.call(this.shared.core[name], [this.cpu(), ...args]));
+  }
+
+  coreVoid(name: CoreFunction, ...args: Value[]): void {
+    this.callVoid(this.shared.core[name], [this.cpu(), ...args]);
+  }
+
+  coreStatus(name: CoreFunction, ...args: Value[]): void {
+    this.exits.status(this.call(this.shared.core[name], [this.cpu(), ...args]));
+  }
+
+  checkFault(): void {
+    this.if(this.load('i32', this.cpu(), Cpu.FAULT), () => this.exits.fault());
+  }
+
+  raise(vector: number, error?: number): void {
+    this.store(this.cpu(), Cpu.FAULT, this.i32(vector + 1));
+    this.store(this.cpu(), Cpu.FAULT_ERROR, this.i32(error ?? 0));
+    this.store(this.cpu(), Cpu.FAULT_HAS_ERROR, this.i32(error === undefined ? 0 : 1));
+    this.exits.fault();
+  }
+
+  raiseIf(condition: Value, vector: number, error?: number): void {
+    this.if(condition, () => this.raise(vector, error));
+  }
+
+  /** Linear address of the record's memory operand. */
+  operandAddress(): Value {
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.BASE, 16)), 0);
+    return this.let(this.and(this.add(base, this.field(Rec.DISP, 32, 'i64', true)), this.addressMask()));
+  }
+
+  /** Base + index + displacement of an address record, not cut to the address size. */
+  protected offsetPart(): Value {
+    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.BASE, 16)), 0);
+    const index = this.load('i64', this.add(this.cpu(), this.field(Rec.INDEX, 16)), 0);
+    return this.add(this.add(base, this.shl(index, this.field(Rec.AUX, 8, 'i64'))), this.field(Rec.DISP, 32, 'i64', true));
+  }
+
+  maskAddress(address: Value): Value {
+    return this.and(address, this.addressMask());
+  }
+}
+
+/** A register operand; its offset in the vCPU area stands in the record. */
+class RegisterOperand implements OperandRef {
+  readonly isMemory = false;
+  readonly isImmediate = false;
+  constructor(
+    private readonly b: HandlerBuilder,
+    private readonly place: 'rm' | 'reg' | 'cl' | 'dx',
+    readonly size: number,
+    private readonly vector: boolean,
+  ) {}
+
+  registerOffset(): Value {
+    switch (this.place) {
+      case 'rm':
+        return this.b.let(this.b.field(Rec.RM, 16));
+      case 'reg':
+        return this.b.let(this.b.field(Rec.REG, 16));
+      case 'cl':
+        return this.b.i32(Cpu.RCX);
+      case 'dx':
+        return this.b.i32(Cpu.RDX);
+    }
+  }
+
+  private where(): { base: Value; offset: number } {
+    const { b } = this;
+    const offset = this.registerOffset();
+    if (offset.constant !== null) return { base: b.cpu(), offset: Number(offset.constant) };
+    return { base: b.add(b.cpu(), offset), offset: 0 };
+  }
+
+  read(): Value {
+    const { base, offset } = this.where();
+    return this.b.let(this.size === 128 ? this.b.load('v128', base, offset) : this.b.load('i64', base, offset, this.size));
+  }
+
+  readModify(): Value {
+    return this.read();
+  }
+
+  write(value: Value): void {
+    const { b } = this;
+    b.noteRegisterWrite('a register operand');
+    const { base, offset } = this.where();
+    if (this.size === 128) b.store(base, offset, value);
+    else if (this.size === 32 && !this.vector) b.store(base, offset, b.zeroExtend(value, 32), 64);
+    else b.store(base, offset, value, this.size);
+  }
+
+  address(): Value {
+    throw new Error('a register operand has no address');
+  }
+  displaced(): OperandRef {
+    throw new Error('a register operand cannot be displaced');
+  }
+}
+
+class MemoryOperand implements OperandRef {
+  readonly isMemory = true;
+  readonly isImmediate = false;
+  private pending: ((v: Value) => void) | null = null;
+  constructor(
+    private readonly b: HandlerBuilder,
+    readonly size: number,
+    private readonly locked: boolean,
+    private readonly offset: Value | null = null,
+  ) {}
+
+  address(): Value {
+    const own = this.b.operandAddress();
+    if (!this.offset) return own;
+    return this.b.let(this.b.maskAddress(this.b.add(own, this.offset)));
+  }
+
+  read(): Value {
+    return this.b.loadGuest(this.address(), this.size);
+  }
+
+  readModify(): Value {
+    const { value, store } = this.locked ? this.b.modifyGuestLocked(this.address(), this.size) : this.b.modifyGuest(this.address(), this.size);
+    this.pending = store;
+    return value;
+  }
+
+  write(value: Value): void {
+    if (this.pending) this.pending(value);
+    else this.b.storeGuest(this.address(), this.size, value);
+    this.pending = null;
+  }
+
+  displaced(bytes: Value, size = this.size): OperandRef {
+    return new MemoryOperand(this.b, size, this.locked, this.offset ? this.b.let(this.b.add(this.offset, bytes)) : bytes);
+  }
+
+  registerOffset(): Value {
+    throw new Error('a memory operand has no register');
+  }
+}
+
+/** An immediate, or the number of a control, debug or x87 register. */
+class ConstantOperand implements OperandRef {
+  readonly isMemory = false;
+  readonly isImmediate = true;
+  constructor(
+    private readonly b: HandlerBuilder,
+    private readonly shape: OperandShape,
+  ) {}
+
+  get size(): number {
+    return this.shape.bits;
+  }
+
+  read(): Value {
+    const { b } = this;
+    switch (this.shape.place) {
+      case 'immediateLow':
+        return b.let(b.field(Rec.IMM, 32, 'i64'));
+      case 'immediateHigh':
+        return b.let(b.load('i64', b.record(), Rec.IMM + 4, 32));
+      case 'number':
+        return b.let(b.extendU(this.registerOffset()));
+      default:
+        return b.let(b.field(Rec.IMM, 64, 'i64'));
+    }
+  }
+
+  registerOffset(): Value {
+    return this.b.let(this.b.field(this.shape.field === 'reg' ? Rec.REG : Rec.RM, 16));
+  }
+
+  readModify(): Value {
+    throw new Error('an immediate cannot be changed');
+  }
+  write(): void {
+    throw new Error('an immediate cannot be written');
+  }
+  address(): Value {
+    throw new Error('an immediate has no address');
+  }
+  displaced(): OperandRef {
+    throw new Error('an immediate cannot be displaced');
+  }
+}
+
+class InstructionContext implements Instruction {
+  readonly name: string;
+  readonly size: number;
+  readonly operands: readonly OperandRef[];
+
+  constructor(
+    private readonly b: HandlerBuilder,
+    kind: Kind,
+  ) {
+    this.name = kind.definition.name;
+    this.size = kind.size;
+    this.operands = kind.shapes.map((shape) => {
+      switch (shape.place) {
+        case 'memory':
+          return new MemoryOperand(b, shape.bits, kind.locked);
+        case 'rm':
+        case 'reg':
+        case 'cl':
+        case 'dx':
+          return new RegisterOperand(b, shape.place, shape.bits, shape.vector !== undefined);
+        default:
+          return new ConstantOperand(b, shape);
+      }
+    });
+  }
+
+  private at(n: number): OperandRef {
+    const operand = this.operands[n];
+    if (!operand) throw new Error(`${this.name} has no operand ${n}`);
+    return operand;
+  }
+  get dst(): OperandRef {
+    return this.at(0);
+  }
+  get src(): OperandRef {
+    return this.at(1);
+  }
+  get third(): OperandRef {
+    return this.at(2);
+  }
+
+  effectiveAddress(): Value {
+    const { b } = this;
+    const base = b.load('i64', b.add(b.cpu(), b.field(Rec.BASE, 16)), 0);
+    const index = b.load('i64', b.add(b.cpu(), b.field(Rec.INDEX, 16)), 0);
+    const sum = b.add(b.add(base, b.shl(index, b.field(Rec.AUX, 8, 'i64'))), b.field(Rec.DISP, 32, 'i64', true));
+    return b.let(b.and(sum, b.field(Rec.IMM, 64, 'i64')));
+  }
+
+  // String records: AUX holds the repeat prefix in bits 0-1 and log2 of the address size in bytes in bits 2-3.
+  addressBytes(): Value {
+    const { b } = this;
+    return b.let(b.shl(b.i32(1), b.and(b.shrU(b.field(Rec.AUX, 8), 2), 3)));
+  }
+
+  segment(): Value {
+    return this.b.let(this.b.field(Rec.REG, 16));
+  }
+
+  repeat(): Value {
+    return this.b.let(this.b.and(this.b.field(Rec.AUX, 8), 3));
+  }
+
+  nextRip(): Value {
+    const { b } = this;
+    return b.let(b.maskAddress(b.add(b.ownRip(), b.field(Rec.LENGTH, 8, 'i64'))));
+  }
+}
+
+export const RUN_PARAMS: ValType[] = ['i32', 'i32'];
+
+/** A handler as a function of its own: (cpu, record) -> Status. Everything is in memory. */
+export class ColdBuilder extends HandlerBuilder {
+  readonly flags: Flags;
+  protected readonly exits: Exits;
+
+  constructor(shared: Shared) {
+    super(RUN_PARAMS, shared);
+    const field = (type: 'i32' | 'i64', offset: number): Pick<Variable, 'get' | 'set'> => ({
+      get: () => this.let(this.load(type, this.cpu(), offset)),
+      set: (v) => this.store(this.cpu(), offset, v),
+    });
+    this.flags = new Flags(
+      this,
+      { kind: field('i32', Cpu.FLAG_KIND), a: field('i64', Cpu.FLAG_A), x: field('i64', Cpu.FLAG_X) },
+      shared.flags,
+      null,
+    );
+    this.exits = {
+      fault: () => this.return(this.i32(Status.FAULT)),
+      jump: (rip) => {
+        this.store(this.cpu(), Cpu.RIP, rip);
+        this.return(this.i32(Status.JUMP));
+      },
+      relative: () => {
+        this.store(this.cpu(), Cpu.RIP, this.relativeTarget());
+        this.return(this.i32(Status.JUMP));
+      },
+      status: (value) => this.return(value),
+    };
+  }
+
+  record(): Value {
+    return this.param(1);
+  }
+  protected tlb(): Value {
+    return this.load('i32', this.cpu(), Cpu.TLB);
+  }
+  protected addressMask(): Value {
+    return this.load('i64', this.cpu(), Cpu.ADDRESS_MASK);
+  }
+  protected onHit(hit: Value, then: () => void, slow: () => void): void {
+    this.if(hit, then, slow);
+  }
+
+  /** EA of a bit string's record: the register's part is checked with it and taken off again, because the instruction adds it. */
+  bitStringAddress(): void {
+    const bits = this.let(this.field(Rec.LINK, 32));
+    const register = this.load('i64', this.add(this.cpu(), this.field(Rec.RM, 16)), 0);
+    const unused = this.let(this.extendU(this.sub(64, bits)));
+    const move = this.let(
+      this.shl(
+        this.shrS(this.shrS(this.shl(register, unused), unused), this.extendU(this.ctz(bits))),
+        this.extendU(this.sub(this.ctz(bits), 3)),
+      ),
+    );
+    this.generalAddress(move);
+  }
+
+  /** EA of an address record, checked against its segment. IMM: bits 0-31 mask, 32-47 size in bytes, 48 write. */
+  generalAddress(move: Value = this.i64(0)): void {
+    const offset = this.and(this.add(this.offsetPart(), move), this.load('i64', this.record(), Rec.IMM, 32));
+    const size = this.load('i32', this.record(), Rec.IMM + 4, 16);
+    const write = this.load('i32', this.record(), Rec.IMM + 6, 8);
+    const address = this.core('segment_address', this.field(Rec.REG, 16), offset, size, write);
+    this.checkFault();
+    this.store(this.cpu(), Cpu.EA, this.sub(address, move));
+  }
+}
+
