@@ -90,14 +90,16 @@ const test: Meaning = (i, b) => {
 
 const inc: Meaning = (i, b) => {
   const a = i.dst.readModify();
-  i.dst.write(b.let(b.add(a, 1)));
+  // Flags first: where keeping CF needs a call, the hot form gives up before it has changed anything.
   b.flags.step(i.dst.size, a, true);
+  i.dst.write(b.let(b.add(a, 1)));
 };
 
 const dec: Meaning = (i, b) => {
   const a = i.dst.readModify();
-  i.dst.write(b.let(b.sub(a, 1)));
+  // Flags first: where keeping CF needs a call, the hot form gives up before it has changed anything.
   b.flags.step(i.dst.size, a, false);
+  i.dst.write(b.let(b.sub(a, 1)));
 };
 
 const neg: Meaning = (i, b) => {
