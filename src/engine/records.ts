@@ -199,7 +199,7 @@ export class RecordWriter {
     for (let n = 0; n < d.operandCount; n++) {
       if (d.operandClass[n] !== OperandClass.MEMORY) continue;
       if (bytes === 0) bytes = d.operandBits[n] >> 3;
-      write = n === 0 && !d.definition.readOnly;
+      write = (n === 0 || d.definition.operands[n].method === 'DI') && !d.definition.readOnly;
     }
     this.word(at, Rec.IMM, mask);
     this.word(at, Rec.IMM + 4, Math.max(1, bytes) | (write ? 0x1_0000 : 0));

@@ -79,12 +79,15 @@ const pmovmskb: Meaning = mmx((i, b) => {
   i.dst.write(b.let(b.extendU(b.and(b.simd('i32', Simd.I8X16_BITMASK, [splat64(b, v)]), 0xff))));
 });
 
-const emms: Meaning = mmx((_i, b) => b.setState(Cpu.FTW, b.i32(0)));
+const emms: Meaning = mmx((_i, b) => {
+  enterMmx(b);
+  b.setState(Cpu.FTW, b.i32(0));
+});
 
 const maskmovq: Meaning = mmx((i, b) => {
+  enterMmx(b);
   b.core('sse_maskmov', i.third.address(), registerAddress(b, i.dst), registerAddress(b, i.src), b.i32(8));
   b.checkFault();
-  enterMmx(b);
 });
 
 export function defineMmx(t: InstructionTable): void {

@@ -60,14 +60,16 @@ const shufpd: Meaning = sse((i, b) => {
 
 // --- MMX registers and XMM registers together: both checks, and the switch to MMX
 
-/** Between MMX and XMM registers. */
+// An unmasked SSE exception comes after the switch to MMX, as on AMD's processors.
+
 const cvtpi2ps: Meaning = (i, b) => {
   checkSse(b);
   checkMmx(b);
   const v = i.src.read();
+  // With a memory operand no MMX register is touched.
+  if (!i.src.isMemory) enterMmx(b);
   b.core('sse_cvtpi2ps', registerAddress(b, i.dst), v);
   b.checkFault();
-  enterMmx(b);
 };
 
 /** CVTPS2PI, CVTTPS2PI: the result goes to Cpu.SCRATCH first, since it may raise an exception. */
@@ -77,9 +79,9 @@ const cvtps2pi =
     checkSse(b);
     checkMmx(b);
     const v = i.src.read();
+    enterMmx(b);
     b.core('sse_cvtps2pi', b.i32(truncate), b.let(b.add(b.cpu(), Cpu.SCRATCH)), v);
     b.checkFault();
-    enterMmx(b);
     writeMmx(b, i.dst, b.state('i64', Cpu.SCRATCH));
   };
 

@@ -106,9 +106,9 @@ const cvtpd2pi =
     checkSse(b);
     checkMmx(b);
     const from = pointerTo(b, i.src, readAligned(b, i.src));
+    enterMmx(b);
     b.core('sse_cvtpd2pi', b.i32(truncate), b.let(b.add(b.cpu(), Cpu.SCRATCH)), from);
     b.checkFault();
-    enterMmx(b);
     writeMmx(b, i.dst, b.state('i64', Cpu.SCRATCH));
   };
 

@@ -93,7 +93,8 @@ const enum Kind {
 
 const store = (kind: Kind, pops: number): Meaning =>
   waiting((i, b) => {
-    b.if(b.core('x87_store', b.i32(kind)), () => {
+    const allowed = b.core('x87_store', b.i32(kind));
+    b.if(allowed, () => {
       if (i.dst.size === 80) {
         // The two parts may lie on two pages: both must be writable before either is written. The probe may use Cpu.TMP128.
         const low = b.state('i64', Cpu.TMP128);
@@ -105,8 +106,11 @@ const store = (kind: Kind, pops: number): Meaning =>
       } else {
         i.dst.write(b.state('i64', Cpu.TMP128));
       }
-      b.coreVoid('x87_stored', b.i32(pops));
+    }, () => {
+      b.core('probe_write', i.dst.address(), b.i32(i.dst.size / 8));
+      b.checkFault();
     });
+    b.coreVoid('x87_stored', pops ? allowed : b.i32(0));
   });
 
 const storeRegister = (pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_fst_st', stack(i), b.i32(pops)));

@@ -171,8 +171,8 @@ function storeDecimal(cpu: u32, empty: bool): void {
 }
 
 /**
- * First step of FST, FSTP, FIST, FISTP, FISTTP and FBSTP to memory. 1: write the bits in Cpu.TMP128 (4, 8, 10, 2, 4 or 8 bytes), then
- * call x87_stored. 0: an unmasked exception forbids the store; the flags are set, and the instruction is done.
+ * First step of FST, FSTP, FIST, FISTP, FISTTP and FBSTP to memory. 1: write the bits in Cpu.TMP128 (4, 8, 10, 2, 4 or 8 bytes).
+ * 0: an unmasked exception forbids the store, but memory that cannot be written faults all the same. After either comes x87_stored.
  */
 export function x87_store(cpu: u32, what: u32): i32 {
   const before = load<u32>(cpu, Cpu.FSW);
@@ -207,20 +207,20 @@ export function x87_store(cpu: u32, what: u32): i32 {
       storeInteger(cpu, 16 << (what - X87Store.I16), empty);
       break;
   }
+  let allowed = true;
   if (Env.flags & ~Env.masks & (Flag.BEFORE | Flag.OE | Flag.UE)) {
     // The result was not stored, so it is not called inexact.
     Env.flags &= ~Flag.PE;
     Env.roundedUp = false;
-    settle(cpu);
-    return 0;
+    allowed = false;
   }
-  // C1 was cleared by begin(), too early: the write may still fault.
+  // C1 was cleared by begin(), too early: the access may still fault.
   store<u32>(cpu, flagsIntoFsw(load<u32>(cpu, Cpu.FSW)) | (Env.roundedUp ? Fsw.C1 : 0), Cpu.TMP128B);
   store<u32>(cpu, before, Cpu.FSW);
-  return 1;
+  return allowed ? 1 : 0;
 }
 
-/** Second step, after the write. */
+/** Second step, after the write or the probe: the flags, and the pop if x87_store allowed the store. */
 export function x87_stored(cpu: u32, pops: u32): i32 {
   store<u32>(cpu, load<u32>(cpu, Cpu.TMP128B), Cpu.FSW);
   if (pops) pop(cpu);
