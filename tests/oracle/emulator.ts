@@ -237,10 +237,9 @@ export class EmulatedProcessor {
     const selector = (register: number) => vcpu.get32(register + Seg.SELECTOR) & 0xffff;
     const memory: [number, number][] = [];
     const changes = (linear: number, physical: number, size: number, was: number) => {
-      for (let n = 0; n < size; n++) {
-        const now = u8[Mem.RAM + physical + n];
-        if (now !== expected[was + n]) memory.push([linear + n, now]);
-      }
+      const at = Mem.RAM + physical;
+      const now = u8.subarray(at, at + size);
+      for (let n = 0; n < size; n++) if (now[n] !== expected[was + n]) memory.push([linear + n, now[n]]);
     };
     changes(CODE, CODE_AT, CODE_SIZE, 0);
     changes(DATA, DATA_AT, DATA_SIZE, CODE_SIZE);
