@@ -221,6 +221,9 @@ export const enum Cpu {
   /** End of the part that snapshots and hashes take as the CPU's state. */
   STATE_SIZE = 0x780,
 
+  /** In a profiling interpreter: records executed by kind (u64 each). */
+  KIND_COUNTS = 0x8000,
+
   /** Journal of TLB entries filled for non-global pages since the last flush: u32 count, then u32 addresses. */
   TLB_JOURNAL = 0x1_0000,
   TLB_JOURNAL_MAX = 0x3fff,

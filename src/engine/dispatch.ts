@@ -30,6 +30,7 @@ export class DispatchBuilder extends HandlerBuilder {
   constructor(
     shared: Shared,
     private readonly coldType: number,
+    private readonly profile = false,
   ) {
     super(RUN_PARAMS, shared);
     this.rec = this.variable('i32');
@@ -65,10 +66,12 @@ export class DispatchBuilder extends HandlerBuilder {
 
   /** Let the instruction's function do it. Nothing may have been changed yet. */
   private giveUp(): void {
+    if (this.changed) throw new Error(`${this.kind.label}: gives up after it has changed something`);
     this.br(this.labels.cold);
   }
 
   protected onHit(hit: Value, then: () => void): void {
+    if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
     this.brIf(this.labels.cold, this.eqz(hit));
     then();
   }
@@ -271,6 +274,10 @@ export class DispatchBuilder extends HandlerBuilder {
     ];
     const nest = (n: number, labels: Label[]): void => {
       if (n < 0) {
+        if (this.profile) {
+          const counter = this.let(this.add(this.cpu(), this.shl(this.field(Rec.KIND, 16), 3)));
+          this.store(counter, Cpu.KIND_COUNTS, this.add(this.load('i64', counter, Cpu.KIND_COUNTS), 1));
+        }
         this.brTable(labels, this.labels.cold, this.field(Rec.KIND, 16));
         return;
       }

@@ -31,6 +31,8 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   protected abstract readonly exits: Exits;
   kind!: Kind;
   private registerWritten = '';
+  /** Something was written, so the handler can no longer give up. */
+  protected changed = false;
 
   constructor(
     params: readonly ValType[],
@@ -49,6 +51,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   handle(kind: Kind): void {
     this.kind = kind;
     this.registerWritten = '';
+    this.changed = false;
     this.scoped(() => kind.definition.meaning(new InstructionContext(this, kind), this));
   }
 
@@ -80,6 +83,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   noteRegisterWrite(what: string): void {
     this.registerWritten = what;
+    this.changed = true;
   }
 
   private memoryAccess(): void {
@@ -133,6 +137,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
       () => this.store(this.host(va, entry), 0, v, size),
       () => this.storeSlow(va, size, v, stack),
     );
+    this.changed = true;
   }
 
   private storeSlow(va: Value, size: number, v: Value, stack = false): void {
@@ -170,6 +175,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
       value: value.get(),
       store: (v) => {
         const r = this.let(v);
+        this.changed = true;
         if (!canMiss) return this.store(host.get(), 0, r, size);
         this.if(
           host.get(),

@@ -10,8 +10,11 @@ import { DispatchBuilder } from './dispatch.ts';
 import { ColdBuilder, RUN_PARAMS, type Shared } from './handlers.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
-/** The bytes of interpreter.wasm. */
-export function generateInterpreter(): Uint8Array {
+/**
+ * The bytes of interpreter.wasm.
+ * @param profile count the records executed, by kind, at Cpu.KIND_COUNTS (scripts/profile-kinds.ts)
+ */
+export function generateInterpreter(profile = false): Uint8Array {
   const module = new ModuleBuilder({ initial: 2048, maximum: 65536 });
   const core = Object.fromEntries(
     Object.entries(CORE_FUNCTIONS).map(([name, { params, result }]) => [name, module.import('core', name, params, result)]),
@@ -38,7 +41,7 @@ export function generateInterpreter(): Uint8Array {
   module.setTable(Array.from({ length: Pseudo.COUNT + kinds.kinds.length }, (_, n) => functions.get(n) ?? filler));
 
   const run = module.declare('run', RUN_PARAMS, 'i32');
-  const dispatch = new DispatchBuilder(shared, run.typeIndex);
+  const dispatch = new DispatchBuilder(shared, run.typeIndex, profile);
   dispatch.build(kinds.kinds.filter((k) => k.hot));
   module.define(run, dispatch.localTypes, dispatch.w.view());
   module.export(run);

@@ -3,6 +3,7 @@
 
 import { Mode } from '../core/layout.ts';
 import { table } from '../x86/instructions.ts';
+import { HOT_KINDS } from './hot-kinds.ts';
 import type { InstructionDefinition, OperandSpec } from '../x86/table.ts';
 
 /** Records that are not instructions, or are made by the decoder itself. */
@@ -213,7 +214,6 @@ export class Kinds {
               const shapes = operandShapes(d, shapeSize, isMemory);
               // Only a memory destination is locked.
               if (locked && shapes[0]?.place !== 'memory') continue;
-              const hot = !!d.hot && shapeSize !== 16 && !locked && STACKS[stack] !== 'general';
               const key = [
                 meaningIds.get(d.meaning),
                 shapeSize,
@@ -226,8 +226,11 @@ export class Kinds {
               const known = found.get(key);
               if (known) known.slots.push(at);
               else {
+                // Without the meaning's number, which changes with every new line of the table.
+                const label = [d.name, ...key.split('/').slice(1).filter(Boolean)].join(' ');
+                const hot = !!d.hot && HOT_KINDS.has(label);
                 found.set(key, {
-                  kind: { definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label: `${d.name}/${key}` },
+                  kind: { definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label },
                   slots: [at],
                 });
               }

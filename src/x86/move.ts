@@ -184,7 +184,7 @@ export function defineMove(t: InstructionTable): void {
   t.op(0x0fb9, 'ud1', 'Gv,Ev', ud, { ends: true });
   t.op(0x0fff, 'ud0', 'Gv,Ev', ud, { ends: true });
   // NOP with ModRM, and the hint instructions that older processors take as NOP.
-  t.op(0x0f1f, 'nop', 'Ev', nop, { hint: true, readOnly: true });
+  t.op(0x0f1f, 'nop', 'Ev', nop, { hot: true, hint: true, readOnly: true });
   for (const opcode of [0x0f19, 0x0f1a, 0x0f1b, 0x0f1c, 0x0f1d, 0x0f1e]) t.op(opcode, 'nop', 'Ev,Gv', nop, { hint: true, readOnly: true });
   t.op(0x0f18, 'prefetchnta', 'Mb', nop, { hint: true, ext: 0, mod: 'mem', readOnly: true });
   for (const n of [1, 2, 3]) t.op(0x0f18, `prefetcht${n - 1}`, 'Mb', nop, { hint: true, ext: n, mod: 'mem', readOnly: true });
