@@ -84,15 +84,10 @@ export function fxrstor(cpu: u32, va: u64, wide: u32): i32 {
   return Status.NEXT;
 }
 
-function anySelected(select: u32, bytes: u32): bool {
-  for (let n: u32 = 0; n < bytes; n++) if (load<u8>(select + n) & 0x80) return true;
-  return false;
-}
-
 /** MASKMOVQ (8 bytes) and MASKMOVDQU (16): writes the bytes of `data` whose byte of `mask` has bit 7 set. Both are addresses in the vCPU area. */
 export function sse_maskmov(cpu: u32, va: u64, data: u32, select: u32, bytes: u32): i32 {
-  // The whole operand is checked, as on AMD's processors, unless no byte of it is selected.
-  if (anySelected(select, bytes) && !probe_write(cpu, va, bytes)) return Status.FAULT;
+  // The whole operand is checked, even if no byte of it is selected, as on AMD's processors.
+  if (!probe_write(cpu, va, bytes)) return Status.FAULT;
   for (let n: u32 = 0; n < bytes; n++) {
     if (load<u8>(select + n) & 0x80) write_slow(cpu, (va + n) & mask(cpu), 1, load<u8>(data + n));
   }

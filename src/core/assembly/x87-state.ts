@@ -6,7 +6,8 @@
 
 import { Cpu, Status, Vector } from '../layout';
 import { Env, Flag, R, resultIndefinite, round } from './softfloat';
-import { Cr0, cr0, raise } from './state';
+import { read_slow } from './memory';
+import { Cr0, baseOf, code64, cr0, raise } from './state';
 import { significand80, signExponent80, unpack80 } from './softfloat-format';
 
 export const enum Fsw {
@@ -158,7 +159,28 @@ export function flagsIntoFsw(fsw: u32): u32 {
 /** Puts Env.flags into FSW, and C1 if the result was rounded up. */
 export function settle(cpu: u32): void {
   const fsw = load<u32>(cpu, Cpu.FSW);
-  store<u32>(cpu, flagsIntoFsw(fsw) | (Env.roundedUp ? Fsw.C1 : 0), Cpu.FSW);
+  commitFsw(cpu, flagsIntoFsw(fsw) | (Env.roundedUp ? Fsw.C1 : 0));
+}
+
+/** FSW as an instruction leaves it; with a new unmasked exception FOP is recorded. */
+export function commitFsw(cpu: u32, fsw: u32): void {
+  const newly = fsw & ~load<u32>(cpu, Cpu.FSW) & Fsw.ES;
+  store<u32>(cpu, fsw, Cpu.FSW);
+  if (newly) noteOpcode(cpu);
+}
+
+/** FOP: the escape opcode's low three bits and ModRM, read again from the instruction, since this is rare. */
+function noteOpcode(cpu: u32): void {
+  let linear = load<u64>(cpu, Cpu.RIP) + (code64(cpu) ? 0 : baseOf(cpu, Cpu.CS));
+  for (let n = 0; n < 14; n++, linear++) {
+    const byte = u32(read_slow(cpu, linear & load<u64>(cpu, Cpu.ADDRESS_MASK), 1));
+    if ((byte & 0xf8) == 0xd8) {
+      store<u32>(cpu, ((byte & 7) << 8) | u32(read_slow(cpu, (linear + 1) & load<u64>(cpu, Cpu.ADDRESS_MASK), 1)), Cpu.FOP);
+      break;
+    }
+  }
+  // The bytes were executed just now; should they have become unreadable, the exception is not the guest's.
+  store<u32>(cpu, 0, Cpu.FAULT);
 }
 
 /** True if an exception that forbids the operation is not masked. */

@@ -8,7 +8,7 @@ import { Cpu, Status } from '../layout';
 import { Env, Flag, Kind, R, X, invalid, integerOfR, propagateX, noteDenormalX, resultX, roundToInteger, setNormalised } from './softfloat';
 import { pack32, pack64, unpack32, unpack64, unpackInteger } from './softfloat-format';
 import {
-  Fsw, begin, flagsIntoFsw, isEmpty, isMasked, loadX, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
+  Fsw, begin, commitFsw, flagsIntoFsw, isEmpty, isMasked, loadX, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
   writeRegister,
 } from './x87-state';
 
@@ -222,7 +222,7 @@ export function x87_store(cpu: u32, what: u32): i32 {
 
 /** Second step, after the write or the probe: the flags, and the pop if x87_store allowed the store. */
 export function x87_stored(cpu: u32, pops: u32): i32 {
-  store<u32>(cpu, load<u32>(cpu, Cpu.TMP128B), Cpu.FSW);
+  commitFsw(cpu, load<u32>(cpu, Cpu.TMP128B));
   if (pops) pop(cpu);
   return Status.NEXT;
 }
