@@ -36,6 +36,14 @@ function profile(guest: string): Map<string, number> {
   }
   const counts = new BigUint64Array(machine.memory.buffer, machine.vcpu.base + Cpu.KIND_COUNTS, Pseudo.COUNT + kinds.kinds.length);
   const total = Number(counts.reduce((sum, n) => sum + n, 0n));
+  const left = new Uint32Array(machine.memory.buffer, machine.vcpu.base + Cpu.COLD_COUNTS, counts.length);
+  const percent = (n: number): string => `${((100 * n) / total).toFixed(2)} %`;
+  console.log(`${guest}: ${(total / 1e6).toFixed(0)} million records, left to functions ${percent(left.reduce((sum, n) => sum + n, 0))}`);
+  for (let n = 0; n < Pseudo.COUNT; n++) if (counts[n]) console.log(`  pseudo-record ${n}: ${percent(Number(counts[n]))}`);
+  const top = [...kinds.kinds].sort((a, b) => Number(counts[b.number] - counts[a.number])).slice(0, 30);
+  for (const k of top) console.log(`  ${k.label}: ${percent(Number(counts[k.number]))}`);
+  const given = [...kinds.kinds].sort((a, b) => left[b.number] - left[a.number]).slice(0, 15);
+  for (const k of given) console.log(`  left to its function: ${k.label}: ${percent(left[k.number])}${k.hot ? ' (inline)' : ''}`);
   return new Map(kinds.kinds.map((k) => [k.label, Number(counts[k.number]) / total]));
 }
 

@@ -223,6 +223,8 @@ export const enum Cpu {
 
   /** In a profiling interpreter: records executed by kind (u64 each). */
   KIND_COUNTS = 0x8000,
+  /** And how many of them were left to the kind's function (u32 each). */
+  COLD_COUNTS = 0xd000,
 
   /** Journal of TLB entries filled for non-global pages since the last flush: u32 count, then u32 addresses. */
   TLB_JOURNAL = 0x1_0000,

@@ -300,6 +300,10 @@ export class DispatchBuilder extends HandlerBuilder {
     this.store(this.cpu(), Cpu.NEXT_RIP, this.and(this.add(rip, this.field(Rec.LENGTH, 8, 'i64')), this.addressMask()));
     this.spillFlags();
     const kind = this.let(this.field(Rec.KIND, 16));
+    if (this.profile) {
+      const counter = this.let(this.add(this.cpu(), this.shl(kind, 2)));
+      this.store(counter, Cpu.COLD_COUNTS, this.add(this.load('i32', counter, Cpu.COLD_COUNTS), 1));
+    }
     const ordinal = this.let(this.ordinal(this.rec.get()));
     this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), ordinal)));
     const status = this.let(this.callIndirect(this.coldType, 'i32', kind, [this.cpu(), this.rec.get()]));

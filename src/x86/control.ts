@@ -127,8 +127,9 @@ const bound: Meaning = (i, b) => {
 
 export function defineControl(t: InstructionTable): void {
   CONDITIONS.forEach((name, cc) => {
-    t.op(0x70 + cc, `j${name}`, 'Jb', jcc(cc), { f64: true, suffix: true, hot: true });
-    t.op(0x0f80 + cc, `j${name}`, 'Jz', jcc(cc), { f64: true, suffix: true, hot: true });
+    const meaning = jcc(cc);
+    t.op(0x70 + cc, `j${name}`, 'Jb', meaning, { f64: true, suffix: true, hot: true });
+    t.op(0x0f80 + cc, `j${name}`, 'Jz', meaning, { f64: true, suffix: true, hot: true });
   });
   t.op(0xeb, 'jmp', 'Jb', jumpShort, { suffix: true, f64: true, hot: true, ends: true });
   t.op(0xe9, 'jmp', 'Jz', jumpShort, { suffix: true, f64: true, hot: true, ends: true });
