@@ -52,6 +52,7 @@ class Host implements MachineApi {
     this.events = events;
     this.setState(RunState.LOADING);
     const config = parse(spec.args);
+    this.refuseFiles(config);
     const [core, interpreter] = await this.loadEngine();
     const files = await this.loadFiles(config, spec.files);
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
@@ -74,6 +75,17 @@ class Host implements MachineApi {
     if (config.startPaused) this.setState(RunState.PAUSED);
     else this.go();
     return { memory: buffer };
+  }
+
+  /** Options that write files, where there are none. */
+  private refuseFiles(config: MachineConfig): void {
+    const option = config.log.items.size > 0 && !this.environment.openLog ? '-d' : config.serial.some((port) => port?.kind === 'file') && !this.environment.openLog ? '-serial file:' : null;
+    if (option === null) return;
+    throw new MachineError({
+      what: `The option ${option} cannot be used`,
+      why: 'It writes a file, and a page has no files of its own',
+      advice: 'Take it out of the machine line, or run the line with bin/tabvisor; the console of a serial port can be downloaded from the page.',
+    });
   }
 
   private async loadEngine(): Promise<[WebAssembly.Module, WebAssembly.Module]> {

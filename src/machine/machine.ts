@@ -300,7 +300,7 @@ export class Machine {
     return {
       what,
       why,
-      advice: 'The registers and the code below show where; "Reset" starts the machine again.',
+      advice: 'The registers and the code below show where. Start the machine again to try once more.',
       details: `${this.registers()}\n${this.code()}`,
     };
   }
