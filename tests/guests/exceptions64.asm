@@ -14,7 +14,8 @@
 ;   82h: #UD +0
 ;   read at a non-canonical address: #GP(0000) +0
 ;   write at one: #GP(0000) +0
-;   by rbp: #GP(0000) +0
+;   by rbp: #SS(0000) +0
+; qemu: by rbp: #GP(0000) +0
 ;   by rbp as base: #SS(0000) +0
 ; qemu: by rbp as base: #GP(0000) +0
 ;   pop to one: #GP(0000) +0
@@ -170,7 +171,7 @@ main:
   SHOW64 "rsp", [saved_rsp]
   NEWLINE
   mov byte [idt + 6 * 16 + 4], 0
-  mov rax, NOT_CANONICAL
+  mov rax, NOT_CANONICAL + 0x1000
   mov [tss + 36], rax
   mov byte [idt + 6 * 16 + 4], 1
   TRY "ud2 by a non-canonical IST", ud2

@@ -20,7 +20,7 @@
 ;   cs=00000008 ss=00000010 rcx=0000000000000000
 ;   32-bit code in ring 3: #30 +8 cs=001b
 ;   rax=0000000012345678 rsp=00000000001d0000
-;   fault in it: #PF(0004) +0 cs=001b cr2=0000000080000000
+;   fault in it: #PF(0004) +6 cs=001b cr2=0000000080000000
 ;   push in it: #30 +e cs=001b
 ;   rsp=00000000001cfffc pushed=5566778811223344
 ;   far jump to 64-bit code: #30 +23 cs=002b
@@ -204,6 +204,8 @@ bits 32
   nop
   int 0x30
 .compat_fault:
+  mov ax, DATA3
+  mov ds, ax
   mov eax, [0x80000000]
 .compat_push:
   mov eax, 0x11223344

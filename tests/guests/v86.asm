@@ -1,9 +1,10 @@
 ; Virtual-8086 mode: entry by IRET, faults and interrupts back to protected mode, IOPL, software interrupts,
 ; the frame with its segment registers. Intel SDM volume 3, chapter 21 (20 in older editions).
-; QEMU's TCG checks no segment limits.
+; QEMU's TCG checks no segment limits and does not set RF in the frame of a fault.
 ; expect:
 ;   hlt: #GP(0000) +0 cs=2000
-;   esp=00008000 ss=00002000 es=00003000 ds=00002000 fs=00005000 gs=00004000 flags=00020002
+;   esp=00008000 ss=00002000 es=00003000 ds=00002000 fs=00005000 gs=00004000 flags=00030002
+; qemu: esp=00008000 ss=00002000 es=00003000 ds=00002000 fs=00005000 gs=00004000 flags=00020002
 ;   ds in the handler=00000000
 ;   int 30h, IOPL 0: #GP(0000) +0 cs=2000
 ;   int 30h, IOPL 3: #30 +2 cs=2000

@@ -1,0 +1,63 @@
+// The assembly guests on Tabvisor: their output on COM1 must be what their headers say. run-qemu.mjs checks the same headers
+// against QEMU.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { Machine } from '../../src/machine/machine.ts';
+import { parse } from '../../src/machine/options.ts';
+import type { VcpuModules } from '../../src/engine/vcpu.ts';
+import { loadModules } from '../oracle/emulator.ts';
+import { assemble, guestNames, readHeader } from './run-qemu.mjs';
+
+const COM1 = 0x3f8;
+/** Guest instructions after which a guest counts as stuck. */
+const LIMIT = 50_000_000;
+
+/** Runs a kernel until it leaves through isa-debug-exit. */
+function run(modules: VcpuModules, kernel: Uint8Array): { output: string; end: string } {
+  const machine = new Machine({
+    config: parse(['-kernel', 'guest', '-m', '64', '-icount', 'shift=3,sleep=off', '-serial', 'null', '-display', 'none', '-no-reboot', '-device', 'isa-debug-exit,iobase=0x501,iosize=2']),
+    modules,
+    files: new Map([['guest', kernel]]),
+    hostNow: () => performance.now() * 1e6,
+    date: { epochMs: 0, offsetMs: 0 },
+    log: null,
+  });
+  let output = '';
+  const write = machine.pc.ioWrite.bind(machine.pc);
+  machine.pc.ioWrite = (port, size, value) => {
+    if (port === COM1) output += String.fromCharCode(value & 0xff);
+    write(port, size, value);
+  };
+  while (machine.vcpu.icount < LIMIT) {
+    const result = machine.runSlice();
+    if (result.kind === 'exit') return { output, end: `status ${result.status}` };
+    if (result.kind === 'failed') return { output, end: `${result.failure.why}\n${result.failure.details ?? ''}` };
+    if (result.kind === 'off') return { output, end: 'power off' };
+    if (result.kind === 'idle' && result.ns === Infinity) return { output, end: `halted for ever\n${machine.registers()}` };
+  }
+  return { output, end: `stuck\n${machine.registers()}` };
+}
+
+describe('guests', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'guests-'));
+  let modules: VcpuModules;
+  beforeAll(async () => {
+    await buildIfOlder();
+    modules = loadModules();
+  }, 120_000);
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  for (const name of guestNames()) {
+    it(name, { timeout: 30_000 }, () => {
+      const { expected } = readHeader(readFileSync(join(import.meta.dirname, `${name}.asm`), 'utf8'));
+      const { output, end } = run(modules, new Uint8Array(readFileSync(assemble(name, folder))));
+      const lines = output.split('\n').map((l) => l.trimEnd()).filter((l) => l !== '');
+      expect(lines).toEqual(expected);
+      expect(end).toBe('status 1');
+    });
+  }
+});
