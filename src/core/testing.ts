@@ -54,7 +54,6 @@ let compiled: WebAssembly.Module | undefined;
 
 async function coreModule(): Promise<WebAssembly.Module> {
   if (!compiled) {
-    // @ts-expect-error: a plain script without types
     const { buildIfOlder } = (await import('../../scripts/build-core.mjs')) as { buildIfOlder(): Promise<string> };
     compiled = await WebAssembly.compile(readFileSync(await buildIfOlder()));
   }
