@@ -155,8 +155,7 @@ export class Cpuid {
     const OSFXSR = 1n << 9n;
     const OSXMMEXCPT = 1n << 10n;
     const TSD = 1n << 2n;
-    const DE = 1n << 3n;
-    let mask = TSD | DE | PCE;
+    let mask = TSD | PCE;
     if (this.has('pse')) mask |= PSE;
     if (this.has('pae')) mask |= PAE;
     if (this.has('pge')) mask |= PGE;
