@@ -144,7 +144,7 @@ export function beginKeepingC1(cpu: u32): void {
 }
 
 @inline
-function notePointers(cpu: u32): void {
+export function notePointers(cpu: u32): void {
   store<u64>(cpu, load<u64>(cpu, Cpu.RIP), Cpu.FIP);
   store<u32>(cpu, load<u32>(cpu, Cpu.CS), Cpu.FCS);
 }

@@ -8,7 +8,7 @@ import { Cpu, Status } from '../layout';
 import { Env, Flag, Kind, R, X, invalid, integerOfR, propagateX, noteDenormalX, resultX, roundToInteger, setNormalised } from './softfloat';
 import { pack32, pack64, unpack32, unpack64, unpackInteger } from './softfloat-format';
 import {
-  Fsw, begin, commitFsw, flagsIntoFsw, isEmpty, isMasked, loadX, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
+  Fsw, begin, clearC1, commitFsw, flagsIntoFsw, isEmpty, isMasked, loadX, notePointers, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
   writeRegister,
 } from './x87-state';
 
@@ -35,6 +35,18 @@ export function x87_fld_m32(cpu: u32, bits: u64): i32 {
 
 /** FLD m64. */
 export function x87_fld_m64(cpu: u32, bits: u64): i32 {
+  // Nearly always a normal number or zero, which has no exceptions.
+  const exponent = u32(bits >> 52) & 0x7ff;
+  const normal = exponent - 1 < 0x7fe;
+  if ((normal || bits << 1 == 0) && isEmpty(cpu, 7)) {
+    clearC1(cpu);
+    notePointers(cpu);
+    setTop(cpu, physical(cpu, 7));
+    const sign = u32(bits >> 63) << 15;
+    if (normal) writeRegister(cpu, 0, 0x8000_0000_0000_0000 | (bits << 11), sign | (exponent + 15360));
+    else writeRegister(cpu, 0, 0, sign);
+    return Status.NEXT;
+  }
   begin(cpu);
   unpack64(bits);
   return pushX(cpu);
@@ -170,11 +182,45 @@ function storeDecimal(cpu: u32, empty: bool): void {
   store<u64>(cpu, (u64(X.sign) << 15) | (magnitude / 10 << 4) | (magnitude % 10), Cpu.TMP128 + 8);
 }
 
+/** FST m64 of a number that stays normal, or zero, rounded to nearest: all but the rarest. False if it is not one. */
+function storeNormal64(cpu: u32): bool {
+  const fcw = load<u32>(cpu, Cpu.FCW);
+  if (fcw & 0xc00 || isEmpty(cpu, 0)) return false;
+  const source = st(cpu, 0);
+  const significand = load<u64>(source);
+  const signExponent = u32(load<u16>(source, 8));
+  const sign = u64(signExponent & 0x8000) << 48;
+  const fsw = load<u32>(cpu, Cpu.FSW) & ~Fsw.C1;
+  const exponent = (signExponent & 0x7fff) - 15360;
+  if (exponent - 1 >= 0x7fd || !(significand >> 63)) {
+    if (significand != 0 || signExponent & 0x7fff) return false;
+    notePointers(cpu);
+    store<u64>(cpu, sign, Cpu.TMP128);
+    store<u32>(cpu, fsw, Cpu.TMP128B);
+    return true;
+  }
+  const rest = significand & 0x7ff;
+  const kept = significand >> 11;
+  const up = rest > 0x400 || (rest == 0x400 && (kept & 1) != 0);
+  // A carry out of the fraction makes the exponent right by itself.
+  store<u64>(cpu, sign | ((u64(exponent) << 52) + (kept & 0xf_ffff_ffff_ffff) + u64(up)), Cpu.TMP128);
+  let after = fsw;
+  if (rest != 0) {
+    after |= Flag.PE;
+    if (!(fcw & Flag.PE)) after |= Fsw.ES | Fsw.B;
+    if (up) after |= Fsw.C1;
+  }
+  notePointers(cpu);
+  store<u32>(cpu, after, Cpu.TMP128B);
+  return true;
+}
+
 /**
  * First step of FST, FSTP, FIST, FISTP, FISTTP and FBSTP to memory. 1: write the bits in Cpu.TMP128 (4, 8, 10, 2, 4 or 8 bytes).
  * 0: an unmasked exception forbids the store, but memory that cannot be written faults all the same. After either comes x87_stored.
  */
 export function x87_store(cpu: u32, what: u32): i32 {
+  if (what == X87Store.M64 && storeNormal64(cpu)) return 1;
   const before = load<u32>(cpu, Cpu.FSW);
   begin(cpu);
   const empty = isEmpty(cpu, 0);
