@@ -183,6 +183,15 @@ export class CodeCache {
     if (before === 0) for (const cpu of this.cpus) this.core.tlb_forget_writes(cpu, physical);
   }
 
+  /**
+   * Bytes from RIP to the code segment's limit, that one included. Checked when code is decoded: code that two segments
+   * with different limits share is held to the limit it was decoded under.
+   */
+  private segmentRoom(cpu: number, mode: number): number {
+    if ((mode & Mode.CODE_MASK) === Mode.CODE64) return Infinity;
+    return this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2] + 1 - Number(this.u64[(cpu + Cpu.RIP) >> 3]);
+  }
+
   private decodeBlock(cpu: number, page: CodePage, host: number, start: number, linear: bigint, mode: number): number {
     const { decoder, writer } = this;
     const bits = 16 << (mode & Mode.CODE_MASK);
@@ -191,6 +200,8 @@ export class CodeCache {
     let ordinal = 0;
     let first = 0;
     let shadow = false;
+    // A page offset beyond which the code segment ends.
+    const end = start + this.segmentRoom(cpu, mode);
     for (;;) {
       if (ordinal > 0 && this.u32[mapAt + offset] !== 0) {
         writer.at = page.at;
@@ -219,6 +230,17 @@ export class CodeCache {
         break;
       }
       const length = decoder.length;
+      if (offset + length > end) {
+        if (ordinal === 0) {
+          this.u32[mapAt + offset] = 0;
+          return this.raise(cpu, Vector.GP, 0);
+        }
+        // The next look-up, at the instruction itself, raises the exception.
+        this.u32[mapAt + offset] = 0;
+        writer.pseudo(Pseudo.RESYNC, offset, ordinal);
+        page.at = writer.at;
+        break;
+      }
       writer.instruction(decoder, mode, offset, ordinal);
       const definition = decoder.definition;
       this.decodedInstructions++;
@@ -249,6 +271,7 @@ export class CodeCache {
     split.set(this.u8.subarray(host + offset, host + PAGE), 0);
     split.set(this.u8.subarray(second.host, second.host + MAX_INSTRUCTION), head);
     const result = decoder.decode(split, 0, head + MAX_INSTRUCTION, 16 << (mode & Mode.CODE_MASK));
+    if (result === DecodeResult.OK && decoder.length > this.segmentRoom(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
     const record = page.at;
     writer.at = record;
     writer.crossing(second.host, offset, 0);
@@ -292,6 +315,7 @@ export class CodeCache {
       split.set(this.u8.subarray(second.host, second.host + MAX_INSTRUCTION), PAGE - offset);
       result = decoder.decode(split, 0, PAGE - offset + MAX_INSTRUCTION, bits);
     }
+    if (result === DecodeResult.OK && decoder.length > this.segmentRoom(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
     const record = cpu + Cpu.STEP_RECORDS;
     writer.at = record;
     this.steppedInterrupt = result === DecodeResult.OK && ENTERS_HANDLER.has(decoder.definition.name);
