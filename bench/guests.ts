@@ -4,7 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const root = join(import.meta.dirname, '..');
+/** The repository's folder, from bench/ as from build/bench. */
+export const root = (function find(folder: string): string {
+  return existsSync(join(folder, 'package.json')) ? folder : find(join(folder, '..'));
+})(import.meta.dirname);
 
 /** What a machine is given, whichever machine it is. */
 export interface Guest {
