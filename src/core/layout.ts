@@ -95,7 +95,7 @@ export const enum Cpu {
   EXIT_REQUEST = 0x0f4,
   /** 1 while the interrupt controllers hold an interrupt for this CPU (u32, atomic). */
   INTERRUPT_PENDING = 0x0f8,
-  /** 1 after MOV SS, POP SS or STI: no interrupt before the end of the next instruction (u32). */
+  /** 1 after STI, 2 after MOV SS and POP SS: no interrupt before the end of the next instruction, with 2 no single-step trap either (u32). */
   INTERRUPT_SHADOW = 0x0fc,
   /** Instructions that may still run; see Interpreter.run (i64). */
   BUDGET = 0x100,

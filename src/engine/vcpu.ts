@@ -317,8 +317,8 @@ export class Vcpu {
     const software = this.cache.steppedInterrupt;
     const reason = this.enter(record, 1);
     if (reason === Exit.SHUTDOWN || reason === Exit.FETCH_FAULT) return reason;
-    // An instruction that faulted or entered an interrupt handler leaves no trap behind.
-    if (trap && !software && this.get32(Cpu.STAT_EXCEPTIONS) === exceptions) {
+    // An instruction that faulted or entered an interrupt handler leaves no trap behind; nor does MOV SS.
+    if (trap && !software && this.get32(Cpu.INTERRUPT_SHADOW) !== 2 && this.get32(Cpu.STAT_EXCEPTIONS) === exceptions) {
       this.set64(Cpu.DR + 6 * 8, this.get64(Cpu.DR + 6 * 8) | BigInt(DR6_BS));
       this.set32(Cpu.FAULT, Vector.DB + 1);
       this.set32(Cpu.FAULT_HAS_ERROR, 0);

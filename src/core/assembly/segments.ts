@@ -229,7 +229,8 @@ export function load_segment(cpu: u32, index: u32, selector: u32): i32 {
   }
   const mode = load<u32>(cpu, Cpu.MODE);
   if (!loadData(cpu, seg, selector)) return Status.FAULT;
-  if (seg == Cpu.SS) store<u32>(cpu, 1, Cpu.INTERRUPT_SHADOW);
+  // 2: single-step traps wait as well.
+  if (seg == Cpu.SS) store<u32>(cpu, 2, Cpu.INTERRUPT_SHADOW);
   return afterModeChange(cpu, mode);
 }
 
