@@ -43,7 +43,13 @@ export function assemble(name, folder) {
 
 function run(name, folder, print) {
   const image = assemble(name, folder);
-  const { qemu } = readHeader(readFileSync(join(here, `${name}.asm`), 'utf8'));
+  const source = readFileSync(join(here, `${name}.asm`), 'utf8');
+  const skip = /^; not for qemu: (.*)$/m.exec(source);
+  if (skip && !print) {
+    console.log(`--   ${name}: not for QEMU, ${skip[1]}`);
+    return true;
+  }
+  const { qemu } = readHeader(source);
   const serial = join(folder, `${name}.txt`);
   const result = spawnSync(
     'qemu-system-x86_64',
