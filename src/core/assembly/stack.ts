@@ -3,7 +3,7 @@
 // Intel SDM volume 1, section 6.2; volume 2 for each instruction. Sizes in bytes, operand sizes of instructions in bits.
 
 import { Cpu, SegAttr, Status, Vector } from '../layout';
-import { readAs, probe_write, writeAs } from './memory';
+import { checkAlignment, readAs, probe_write, writeAs } from './memory';
 import { withinLimit } from './segments';
 import { attrOf, baseOf, canonical, code64, cpl, faulted, limitOf, maskOf, raiseSelector } from './state';
 
@@ -152,7 +152,7 @@ export function enter(cpu: u32, operandBits: u32, allocate: u32, nesting: u32): 
   cursorPointer = (cursorPointer - allocate) & mask;
   // ENTER ends with a check that the new top of the stack can be written.
   const top = cursorAddress(cpu, cursorPointer, opsize);
-  if (faulted(cpu) || !probe_write(cpu, top, opsize)) return Status.FAULT;
+  if (faulted(cpu) || !checkAlignment(cpu, top, opsize) || !probe_write(cpu, top, opsize)) return Status.FAULT;
   setSized(cpu, Cpu.RBP, pointer, opsize);
   cursorCommit(cpu);
   return Status.NEXT;
