@@ -329,7 +329,7 @@ describe('segment loads', () => {
     t.protect(0);
     expect(t.call('load_segment', 2, Sel.DATA)).toBe(Status.NEXT);
     expect(t.read8(GDT + Sel.DATA + 5)).toBe(0x93);
-    expect(t.get32(Cpu.INTERRUPT_SHADOW)).toBe(1);
+    expect(t.get32(Cpu.INTERRUPT_SHADOW)).toBe(2);
     expect(t.call('load_segment', 2, Sel.DATA16)).toBe(Status.JUMP);
     expect([t.get32(Cpu.MODE), t.rip]).toEqual([1, 0x5002]);
   });
