@@ -21,7 +21,12 @@ if (values.dev) {
   server = await preview({ root, preview: { host: HOST, port } });
 }
 const url = server.resolvedUrls?.local[0] ?? `http://${HOST}:${port}/`;
-console.log(`\nTabvisor is at  ${url}\n\nCtrl-C ends it.`);
+const guests = await fetch(new URL('guests/index.json', url)).then((response) => (response.ok ? response.json() : []));
+const link = (line) => `${url}#${encodeURI(line).replace(/[#'()]/g, (c) => `%${c.charCodeAt(0).toString(16)}`)}`;
+console.log(`\nTabvisor is at  ${url}\n`);
+for (const { title, line } of guests) console.log(`${title} boots at\n  ${link(line)}\n`);
+if (guests.length === 0) console.log('There are no bundled guests: drop a kernel and an initrd on the page, or make them with node guests/make.mjs.\n');
+console.log('Ctrl-C ends it.');
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => {
     // Open connections of a browser would hold close() up.

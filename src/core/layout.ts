@@ -91,13 +91,14 @@ export const enum Cpu {
   FAULT_HAS_ERROR = 0x0ec,
   /** 1 while an exception is being delivered, for double and triple faults (u32). */
   DELIVERING = 0x0f0,
-  /** Set by anybody who wants the interpreter to return at its next jump (u32, atomic). */
+  /** Set to make the interpreter return: looked at after every call out of the dispatch function (u32, atomic). A loop of inline
+   *  instructions goes on to the end of its budget, so a request from another thread may wait that long. */
   EXIT_REQUEST = 0x0f4,
   /** 1 while the interrupt controllers hold an interrupt for this CPU (u32, atomic). */
   INTERRUPT_PENDING = 0x0f8,
   /** 1 after STI, 2 after MOV SS and POP SS: no interrupt before the end of the next instruction, with 2 no single-step trap either (u32). */
   INTERRUPT_SHADOW = 0x0fc,
-  /** Instructions that may still run; see Interpreter.run (i64). */
+  /** Instructions that may still run; see Vcpu.run (i64). */
   BUDGET = 0x100,
   /** 1: HLT was executed and no interrupt has ended it (u32). */
   HALTED = 0x108,

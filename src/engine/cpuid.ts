@@ -102,7 +102,7 @@ export class Cpuid {
     return this.bits.get(`${leaf}/${register}`) ?? 0;
   }
 
-  /** EAX, EBX, ECX, EDX. @param osxsave CR4-dependent bits would go here; none exist yet */
+  /** EAX, EBX, ECX, EDX. */
   query(leaf: number, subleaf: number): [number, number, number, number] {
     const { options } = this;
     switch (leaf >>> 0) {

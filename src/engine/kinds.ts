@@ -240,6 +240,8 @@ export class Kinds {
       }
     }
     const all = [...found.values()];
+    const unknown = [...HOT_KINDS].filter((label) => !all.some((k) => k.kind.hot && k.kind.label === label));
+    if (unknown.length > 0) throw new Error(`hot-kinds.ts names kinds that do not exist or may not be inline: ${unknown.join('; ')}. Run scripts/profile-kinds.ts.`);
     const ordered = [...all.filter((k) => k.kind.hot), ...all.filter((k) => !k.kind.hot)];
     this.hotEnd = Pseudo.COUNT + all.filter((k) => k.kind.hot).length;
     ordered.forEach(({ kind, slots }, n) => {

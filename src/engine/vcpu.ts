@@ -123,7 +123,7 @@ export class Vcpu {
     });
     const exports = interpreter.exports as unknown as { run(cpu: number, record: number): number; fingerprint(): number };
     if (exports.fingerprint() !== kinds.fingerprint) {
-      throw new Error('interpreter.wasm does not belong to this program: build it again (npm run build:interpreter)');
+      throw new Error('interpreter.wasm and this program were not built from the same sources: run node scripts/setup.mjs --build');
     }
     this.interpreter = exports.run;
     this.cache = new CodeCache(buffer, this.core, [this.base]);
@@ -158,7 +158,7 @@ export class Vcpu {
     return Number(this.get64(Cpu.ICOUNT));
   }
 
-  /** The same, inside a call from the interpreter: up to the block being executed. */
+  /** The same, inside a call from the interpreter: up to the instruction being executed. */
   get currentIcount(): number {
     if (this.entered === 0) return this.icount;
     return this.icount + this.entered - Number(this.i64[(this.base + Cpu.BUDGET) >> 3]);

@@ -19,7 +19,7 @@ beforeEach(() => {
         rsdp = data;
       },
     },
-    { ramSize: RAM, cpus: 3, serialPorts: 2 },
+    { ramSize: RAM, cpus: 3, serialPorts: [true, true] },
   );
 });
 
@@ -73,7 +73,7 @@ describe('tables', () => {
   });
 
   it('DSDT names what it should, and the PkgLengths nest', () => {
-    const dsdt = buildDsdt({ ramSize: RAM, cpus: 3, serialPorts: 2 });
+    const dsdt = buildDsdt({ ramSize: RAM, cpus: 3, serialPorts: [true, true] });
     const text = String.fromCharCode(...dsdt);
     for (const name of ['PCI0', '_PRT', 'LNKA', 'LNKD', 'LNKS', 'COM1', 'COM2', 'KBD_', 'RTC_', 'C002', '\\_S5_']) expect(text).toContain(name);
     for (const name of ['COM3', 'C003', 'MOU_']) expect(text).not.toContain(name);

@@ -39,8 +39,8 @@ export interface E820Entry {
 export interface AcpiOptions {
   ramSize: number;
   cpus: number;
-  /** How many serial ports there are, COM1 first. */
-  serialPorts: number;
+  /** Which serial ports there are, COM1 first. */
+  serialPorts: readonly boolean[];
   /** There is a PS/2 mouse. */
   mouse?: boolean;
   /** There is a VGA card. */
@@ -100,8 +100,10 @@ export function buildDsdt(options: AcpiOptions): Uint8Array {
     }
   }
 
-  const serial = SERIAL_PORTS.slice(0, options.serialPorts).map(({ base, irq }, i) =>
-    device(`COM${i + 1}`, hid('PNP0501'), defName('_UID', integer(i + 1)), crs(aml.ioPorts(base, 8), aml.isaIrq(irq))),
+  const serial = SERIAL_PORTS.flatMap(({ base, irq }, i) =>
+    options.serialPorts[i]
+      ? [device(`COM${i + 1}`, hid('PNP0501'), defName('_UID', integer(i + 1)), crs(aml.ioPorts(base, 8), aml.isaIrq(irq)))]
+      : [],
   );
 
   const bridge = device(

@@ -102,8 +102,9 @@ export class Machine {
       memoryMapChanged: () => this.vcpu.memoryMapChanged(),
       invalidateCode: (page) => this.vcpu.cache.invalidate(page),
     };
-    const serial = config.serial.map((c, n): CharBackend => {
-      if (!c || c.kind === 'null') return new NullBackend();
+    const serial = config.serial.map((c, n): CharBackend | undefined => {
+      if (!c) return undefined;
+      if (c.kind === 'null') return new NullBackend();
       const ring = new RingBackend(buffer, n);
       this.rings.push({ ring, port: n });
       return ring;
@@ -245,7 +246,7 @@ export class Machine {
     const { clock, vcpu, pc } = this;
     const began = this.options.hostNow();
     clock.runExpired();
-    for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port].receiveBreak();
+    for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port]?.receiveBreak();
     pc.poll();
     const budget = this.budget();
     const before = vcpu.icount;

@@ -12,7 +12,7 @@ export const ROM_AREA = 0xc0000;
 export const ONE_MIB = 0x100000;
 /** Smallest and largest RAM: up to QEMU's limit for RAM below 4 GiB; none is put above. */
 export const MIN_RAM = 0x200000;
-export const MAX_RAM = 0xe0000000;
+export const MAX_RAM = 0xc0000000;
 /** Firmware images are kept behind the 256 KiB of the ROM area. */
 const FIRMWARE = Mem.ROM + 0x40000;
 const MAX_FIRMWARE = 0x200000;
@@ -44,7 +44,7 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     private readonly listener: MemoryMapListener,
   ) {
     if (ramSize % PAGE || ramSize < MIN_RAM || ramSize > MAX_RAM) {
-      throw new RangeError(`RAM of ${ramSize} bytes: must be from 2 MiB to 3584 MiB, in whole pages of 4 KiB`);
+      throw new RangeError(`RAM of ${ramSize} bytes: must be from 2 MiB to 3072 MiB, in whole pages of 4 KiB`);
     }
     const { buffer } = memory;
     if (buffer.byteLength < Mem.RAM + ramSize) {

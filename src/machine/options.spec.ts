@@ -37,12 +37,13 @@ describe('parse', () => {
   });
 
   it('knows sizes', () => {
-    for (const [text, size] of [['512', 512 * MIB], ['512M', 512 * MIB], ['size=1G', 1024 * MIB], ['1.5g', 1536 * MIB], ['2048K', 2 * MIB], ['3G', 3072 * MIB], ['0x80', 128 * MIB], ['1048577b', MIB + 4096]] as const) {
+    for (const [text, size] of [['512', 512 * MIB], ['512M', 512 * MIB], ['size=1G', 1024 * MIB], ['1.5g', 1536 * MIB], ['2048K', 2 * MIB], ['3G', 3072 * MIB], ['0x80', 128 * MIB], ['2097153b', 2 * MIB + 4096]] as const) {
       expect(withKernel(`-m ${text}`).ramSize).toBe(size);
     }
     expect(refusal('-m 4G').why).toContain('3 GiB');
     expect(refusal('-m 3073').why).toContain('3 GiB');
-    expect(refusal('-m 0').why).toContain('1 MiB');
+    expect(refusal('-m 1').why).toContain('2 MiB');
+    expect(refusal('-m 0').why).toContain('2 MiB');
     expect(refusal('-m abc').why).toContain('not a size');
     expect(refusal('-m 1,slots=2').why).toContain('not supported yet');
     expect(refusal('-m -5').why).toContain('not a size');

@@ -77,7 +77,8 @@ export class OptionError extends Error implements MachineFailure {
 const SEE_HELP = '-help lists the options that are supported.';
 const MIB = 1024 * 1024;
 const PAGE = 4096;
-const MIN_RAM = MIB;
+/** As the memory map needs it: all of the first MiB, and something above. */
+const MIN_RAM = 2 * MIB;
 /** All RAM lies below the PCI hole at 3 GiB, and with what comes before it in the shared memory below 4 GiB. */
 const MAX_RAM = Math.min(3 * 1024 * MIB, 2 ** 32 - Mem.RAM);
 export const VERSION = '0.1.0';
@@ -244,7 +245,7 @@ function applyMemory(draft: Draft, value: string, written: string): void {
   if (!match) throw new OptionError(written, `"${text}" is not a size`, 'Give a number of MiB, or one with a suffix: 512, 512M, 1G.');
   const unit = { '': MIB, b: 1, k: 1024, m: MIB, g: 1024 * MIB, t: 1024 * 1024 * MIB }[match[2].toLowerCase()]!;
   const size = Math.ceil((Number(match[1]) * unit) / PAGE) * PAGE;
-  if (size < MIN_RAM) throw new OptionError(written, 'it is less than 1 MiB, the least a PC can have', 'Give more memory, for example -m 128.');
+  if (size < MIN_RAM) throw new OptionError(written, 'it is less than 2 MiB, the least this PC can have', 'Give more memory, for example -m 128.');
   if (size > MAX_RAM) throw new OptionError(written, 'it is more than 3 GiB, the most that fits into WebAssembly\'s memory', 'Give at most -m 3G.');
   draft.ramSize = size;
 }

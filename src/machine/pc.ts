@@ -39,7 +39,7 @@ export interface PcOptions {
   /** One for each CPU; the first is the boot processor. */
   cpuPorts: CpuPort[];
   /** Backends of COM1 and following; up to four. */
-  serial: CharBackend[];
+  serial: (CharBackend | undefined)[];
   /** Time-stamp counter of the CPUs, Hz. */
   tscFrequency: number;
   /** Date at time 0 of the clock, milliseconds since 1970 UTC. */
@@ -78,7 +78,7 @@ export class Pc {
   readonly hostBridge: I440fx;
   readonly isaBridge: Piix3;
   readonly pm: Piix4Pm;
-  readonly serial: Serial16550[];
+  readonly serial: readonly (Serial16550 | undefined)[];
   readonly keyboard: Ps2Keyboard;
   readonly i8042: I8042;
   readonly port92: Port92;
@@ -153,6 +153,7 @@ export class Pc {
 
     // ISA
     this.serial = options.serial.map((backend, i) => {
+      if (!backend) return undefined;
       const { base, irq } = SERIAL_PORTS[i];
       const port = new Serial16550(`serial${i}`, clock, this.irqs.line(irq), backend);
       bus.mapPorts(`serial${i}`, port, base, 8);
@@ -188,7 +189,7 @@ export class Pc {
       ...this.localApics.map((apic, i): [string, Snapshotable] => [`local-apic-${i}`, apic]),
       ['i8254', this.pit],
       ['mc146818', this.rtc],
-      ...this.serial.map((port, i): [string, Snapshotable] => [`serial${i}`, port]),
+      ...this.serial.flatMap((port, i): [string, Snapshotable][] => (port ? [[`serial${i}`, port]] : [])),
       ['i8042', this.i8042],
       ['port92', this.port92],
       ['kvm-clock', this.kvmClock],
@@ -318,7 +319,7 @@ export class Pc {
 
   /** Take what serial backends have for the guest: to be called when there may be something. */
   poll(): void {
-    for (const port of this.serial) port.poll();
+    for (const port of this.serial) port?.poll();
   }
 
   /** The ACPI power button. */
@@ -340,7 +341,7 @@ export class Pc {
     this.pci.reset();
     this.pit.reset();
     this.rtc.reset();
-    for (const port of this.serial) port.reset();
+    for (const port of this.serial) port?.reset();
     this.i8042.reset();
     this.port92.reset();
     this.fpuError.writePort(COPROCESSOR_ERROR, 1, 0);
@@ -390,7 +391,7 @@ export class Pc {
     return installAcpiTables(this.memory, {
       ramSize: this.options.ramSize,
       cpus: this.cpuPorts.length,
-      serialPorts: this.serial.length,
+      serialPorts: this.serial.map((port) => port !== undefined),
     });
   }
 

@@ -29,8 +29,6 @@ export const CORE_FUNCTIONS = {
   probe_write: f('i64 i32', 'i32'),
   lock_address: f('i64 i32', 'i32'),
   segment_address: f('i32 i64 i32 i32', 'i64'),
-  push_general: f('i64 i32', null),
-  pop_general: f('i32', 'i64'),
   // exceptions
   deliver_fault: f('', 'i32'),
   int_n: f('i32 i32', 'i32'),
@@ -82,7 +80,6 @@ export const CORE_FUNCTIONS = {
   port_out: f('i32 i32 i64', 'i32'),
   // stack frames
   enter: f('i32 i32 i32', 'i32'),
-  leave_general: f('i32', 'i32'),
   pusha: f('i32', 'i32'),
   popa: f('i32', 'i32'),
   // strings: size in bytes, address size in bytes, segment, repeat prefix
