@@ -147,11 +147,6 @@ export function lmsw(cpu: u32, value: u32): i32 {
   return writeCr0(cpu, (old & ~0xe) | (value & 0xf));
 }
 
-/** SMSW: CR0, which the instruction cuts to its destination. */
-export function smsw(cpu: u32): u64 {
-  return load<u64>(cpu, Cpu.CR0);
-}
-
 /** DR4 and DR5 are DR6 and DR7 unless CR4.DE. False: #UD or #GP is pending. */
 function debugAccess(cpu: u32, n: u32): bool {
   if ((n == 4 || n == 5) && cr4(cpu) & Cr4.DE) {
@@ -218,16 +213,6 @@ export function hlt(cpu: u32): i32 {
   store<u32>(cpu, 1, Cpu.HALTED);
   store<u32>(cpu, Exit.HALT, Cpu.EXIT_REASON);
   return Status.EXIT;
-}
-
-/** MONITOR and MWAIT are not reported by CPUID. */
-export function monitor(cpu: u32): i32 {
-  raise(cpu, Vector.UD);
-  return Status.FAULT;
-}
-
-export function mwait(cpu: u32): i32 {
-  return monitor(cpu);
 }
 
 /** May IF be changed? CPL against IOPL; virtual-8086 mode has CPL 3. */

@@ -293,7 +293,3 @@ export function int1(cpu: u32): i32 {
   return deliver(cpu, Vector.DB, Source.PRIVILEGED_SOFTWARE, false, 0, load<u64>(cpu, Cpu.NEXT_RIP)) ? Status.JUMP : Status.FAULT;
 }
 
-/** INTO: #OF as a trap if OF is set. */
-export function into(cpu: u32): i32 {
-  return get_rflags(cpu) & Rflags.OF ? int_n(cpu, Vector.OF, 1) : Status.NEXT;
-}

@@ -441,11 +441,6 @@ export function forgetExecute(tlb: u32): void {
   for (let entry: u32 = tlb; entry < end; entry += Tlb.ENTRY_SIZE) store<u64>(entry, Tlb.INVALID, Tlb.TAG_EXECUTE);
 }
 
-/** Clear all execute tags of the current privilege's TLB. */
-export function tlb_forget_execute(cpu: u32): void {
-  forgetExecute(load<u32>(cpu, Cpu.TLB));
-}
-
 /** Clear the read and write tags of the user TLB, so that alignment checks see every access. */
 export function forgetUserData(cpu: u32): void {
   const start = cpu + Cpu.TLB_USER;

@@ -31,11 +31,6 @@ export function x87_fldcw(cpu: u32, value: u64): i32 {
   return Status.NEXT;
 }
 
-/** FNSTSW's value. */
-export function x87_fnstsw(cpu: u32): u64 {
-  return load<u32>(cpu, Cpu.FSW);
-}
-
 export function x87_fnclex(cpu: u32): i32 {
   store<u32>(cpu, load<u32>(cpu, Cpu.FSW) & ~(Flag.ALL | Fsw.SF | Fsw.ES | Fsw.B), Cpu.FSW);
   store<u32>(cpu, 0, Cpu.FERR);
