@@ -99,6 +99,7 @@ export class TestCpu {
           [leaf, subleaf, 3, 4].forEach((word, n) => t.view.setUint32(CPU + Cpu.SCRATCH + 4 * n, word, true));
         },
         tsc: () => t.view.setBigUint64(CPU + Cpu.SCRATCH, t.tsc, true),
+        trace_software_interrupt: () => {},
         invalidate_code: (_c: number, page: number) => {
           t.log.push(`invalidate ${hex(page)}`);
           t.onInvalidate(page);

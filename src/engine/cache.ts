@@ -32,6 +32,8 @@ export interface CacheCore {
 /** Told about every block decoded, for -d in_asm. */
 export interface DecodeListener {
   decoded(linear: bigint, bytes: Uint8Array, mode: number): void;
+  /** One instruction, decoded each time it is executed. */
+  stepped(linear: bigint, bytes: Uint8Array, mode: number): void;
 }
 
 interface CodePage {
@@ -308,7 +310,8 @@ export class CodeCache {
     const bits = 16 << (mode & Mode.CODE_MASK);
     const { decoder, writer, split } = this;
     let result = decoder.decode(this.u8, at.host + offset, at.host + PAGE, bits);
-    if (result === DecodeResult.TRUNCATED) {
+    const isSplit = result === DecodeResult.TRUNCATED;
+    if (isSplit) {
       const second = this.fetch(cpu, this.after(linear, mode));
       if (!second) return 0;
       split.set(this.u8.subarray(at.host + offset, at.host + PAGE), 0);
@@ -326,6 +329,7 @@ export class CodeCache {
       writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, 0);
     }
     this.u64[(cpu + Cpu.RIP_PAGE) >> 3] = rip - BigInt(offset);
+    this.listener?.stepped(linear, isSplit ? split.slice(0, decoder.length) : this.u8.slice(at.host + offset, at.host + offset + decoder.length), bits);
     return record;
   }
 

@@ -45,7 +45,7 @@ export interface VcpuModules {
 /** Observers for -d; null when not asked for. */
 export interface VcpuTrace {
   /** An exception or interrupt is about to be delivered. */
-  interrupt?(vcpu: Vcpu, vector: number, kind: 'exception' | 'interrupt' | 'nmi', error: number | null): void;
+  interrupt?(vcpu: Vcpu, vector: number, kind: 'exception' | 'interrupt' | 'nmi' | 'software', error: number | null): void;
   /** An instruction is about to be executed; makes the vCPU go instruction by instruction. */
   execute?(vcpu: Vcpu): void;
 }
@@ -112,6 +112,7 @@ export class Vcpu {
         tsc: () => {
           this.u64[scratch >> 3] = host.tsc();
         },
+        trace_software_interrupt: (_cpu: number, vector: number) => this.trace.interrupt?.(this, vector, 'software', null),
         invalidate_code: (_cpu: number, page: number) => this.cache.invalidate(page >>> 0),
       },
     });

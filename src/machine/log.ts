@@ -11,6 +11,8 @@ const hex = (value: bigint | number, digits = 8): string => value.toString(16).p
 
 export class MachineLog {
   private interrupts = 0;
+  /** Instructions that were logged when they were stepped, by linear address: their bytes. */
+  private readonly stepped = new Map<bigint, string>();
 
   /** @param write takes text with its line ends */
   constructor(private readonly write: (text: string) => void) {}
@@ -20,6 +22,14 @@ export class MachineLog {
     if (items.has('in_asm')) {
       vcpu.cache.listener = {
         decoded: (linear, bytes, mode) => this.code(linear, bytes, mode as 16 | 32 | 64),
+        // Without exec, what is stepped is also decoded as part of a block.
+        stepped: (linear, bytes, mode) => {
+          if (!items.has('exec')) return;
+          const text = `${mode} ${bytes.join()}`;
+          if (this.stepped.get(linear) === text) return;
+          this.stepped.set(linear, text);
+          this.code(linear, bytes, mode as 16 | 32 | 64);
+        },
       };
     }
     if (items.has('int')) {

@@ -122,12 +122,15 @@ class Session {
 
   private async start(machine: MachineClient): Promise<void> {
     let memory: SharedArrayBuffer;
+    // A guest may end before create() has answered; its output is not lost for that.
+    let onConnected!: () => void;
+    const connected = new Promise<void>((resolve) => { onConnected = resolve; });
     try {
       ({ memory } = await machine.create({ args: [...this.args], files: filesOf(this.config) }, {
         progress: () => {},
         state: () => {},
-        failed: (failure) => this.fail(failure, ExitStatus.FAILED),
-        exited: (status) => this.finish(status),
+        failed: (failure) => void connected.then(() => this.fail(failure, ExitStatus.FAILED)),
+        exited: (status) => void connected.then(() => this.finish(status)),
       }));
     } catch (error) {
       this.fail(asFailure(error), ExitStatus.NOT_STARTED);
@@ -135,6 +138,7 @@ class Session {
     }
     const pump = new OutputPump(memory, this.sinks);
     this.output = { pump, ended: pump.run() };
+    onConnected();
     if (this.status !== undefined) return;
     if (this.stdioPort >= 0) this.input.connect(memory, this.stdioPort);
     if (this.config.startPaused) this.complain('-S: the machine waits before its first instruction; there is no monitor yet to let it go on.');

@@ -6,15 +6,20 @@ import { describe, expect, it } from 'vitest';
 
 const CLI = fileURLToPath(new URL('./fake-cli.ts', import.meta.url));
 
-/** @param words the machine line  @param steps [text to wait for, text to type then]  @returns all that the terminal showed */
-function session(words: string, steps: [string, string][] = [], kill = ''): Promise<string> {
+/** @param words the machine line  @param steps [text to wait for, text to type then]  @param kill signal for the runner when the guest is there  @returns all that the terminal showed */
+function session(words: string, steps: [string, string][] = [], kill?: NodeJS.Signals): Promise<string> {
   const runner = `${process.execPath} --import tsx ${CLI} ${words}`;
-  const killer = kill ? `(sleep 2; kill -${kill} $(cat $PIDFILE)) & sh -c 'echo $$ > $PIDFILE; exec ${runner}'` : runner;
-  const command = `export PIDFILE=$(mktemp); before=$(stty -g); ${killer}; echo status=$?; rm $PIDFILE; test "$before" = "$(stty -g)" && echo same || echo changed`;
+  // The shell's process becomes the runner's.
+  const killable = kill ? `sh -c 'echo pid=$$; exec ${runner}'` : runner;
+  const command = `before=$(stty -g); ${killable}; echo status=$?; test "$before" = "$(stty -g)" && echo same || echo changed`;
   const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
   let out = '';
   child.stdout.on('data', (data: Buffer) => {
     out += data.toString();
+    if (kill && out.includes('hello')) {
+      process.kill(Number(/pid=(\d+)/.exec(out)![1]), kill);
+      kill = undefined;
+    }
     while (steps.length && out.includes(steps[0][0])) child.stdin.write(steps.shift()![1]);
   });
   return new Promise((resolve) => child.on('close', () => resolve(out)));
@@ -31,7 +36,7 @@ describe('the terminal', () => {
 
   it('is restored when the guest ends, the runner is killed, or breaks', async () => {
     const all = await Promise.all([
-      session('-nographic -kernel 35'), session('-nographic -kernel echo', [], 'TERM'), session('-nographic -kernel echo throw'), session('-nographic -kernel crash'),
+      session('-nographic -kernel 35'), session('-nographic -kernel echo', [], 'SIGTERM'), session('-nographic -kernel echo throw'), session('-nographic -kernel crash'),
     ]);
     expect(all[0]).toMatch(/status=35\s+same/);
     expect(all[1]).toMatch(/terminating on signal SIGTERM\s+status=0\s+same/);

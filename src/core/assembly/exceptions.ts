@@ -3,6 +3,7 @@
 
 import { Cpu, Exit, Rflags, Seg, SegAttr, Status, Vector } from '../layout';
 import { get_rflags, set_rflags } from './flags';
+import { hostTraceSoftwareInterrupt } from './host';
 import { sysRead } from './memory';
 import { update_mode } from './mode';
 import {
@@ -285,6 +286,7 @@ export function int_n(cpu: u32, vector: u32, isInt3OrIntO: i32): i32 {
     raiseGp0(cpu);
     return Status.FAULT;
   }
+  if (load<u32>(cpu, Cpu.TRACE)) hostTraceSoftwareInterrupt(cpu, vector);
   return deliver(cpu, vector, Source.SOFTWARE, false, 0, load<u64>(cpu, Cpu.NEXT_RIP)) ? Status.JUMP : Status.FAULT;
 }
 

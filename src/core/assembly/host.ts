@@ -29,6 +29,10 @@ export declare function hostCpuid(cpu: u32, leaf: u32, subleaf: u32): void;
 // @ts-ignore: decorator
 @external("host", "tsc")
 export declare function hostTsc(cpu: u32): void;
+/** A software interrupt is about to be delivered; called while Cpu.TRACE is set. */
+// @ts-ignore: decorator
+@external("host", "trace_software_interrupt")
+export declare function hostTraceSoftwareInterrupt(cpu: u32, vector: u32): void;
 /** Drop everything decoded from this physical page. */
 // @ts-ignore: decorator
 @external("host", "invalidate_code")

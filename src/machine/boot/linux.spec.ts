@@ -41,6 +41,9 @@ function bzImage(change: (view: DataView, bytes: Uint8Array) => void = () => {})
   return bytes;
 }
 
+/** A change to the bzImage: a 32-bit kernel. */
+const for32 = (view: DataView): void => view.setUint16(0x236, 0, true);
+
 let memory: PlainMemory;
 beforeEach(() => {
   memory = new PlainMemory(16 * MIB);
@@ -86,17 +89,18 @@ describe('bootLinux', () => {
     expect(gdt.limit).toBe(31);
     expect(memory.read64(gdt.base + 0x10)).toBe(0x00af_9b00_0000_ffffn);
     expect(memory.read64(gdt.base + 0x18)).toBe(0x00cf_9300_0000_ffffn);
-    expect(memory.read64(boot(bzImage(), { longMode: false }).gdt.base + 0x10)).toBe(0x00cf_9b00_0000_ffffn);
+    expect(memory.read64(boot(bzImage(for32), { longMode: false }).gdt.base + 0x10)).toBe(0x00cf_9b00_0000_ffffn);
   });
 
   it('enters by the 32-bit entry without long mode, or without a 64-bit entry', () => {
     const expected = { mode: 'protected32', rip: 4 * MIB, cr0: 0x11, cr3: 0, cr4: 0, efer: 0, registers: { rsi: ZERO_PAGE } };
-    expect(boot(bzImage(), { longMode: false })).toMatchObject(expected);
-    expect(boot(bzImage((view) => view.setUint16(0x236, 0, true)))).toMatchObject(expected);
+    expect(boot(bzImage(for32), { longMode: false })).toMatchObject(expected);
+    expect(boot(bzImage(for32))).toMatchObject(expected);
+    expect(refusal(bzImage(), { longMode: false }).why).toContain('64-bit kernel');
   });
 
   it('loads a kernel that cannot be moved at 1 MiB', () => {
-    expect(boot(bzImage((view) => view.setUint8(0x234, 0)), { longMode: false }).rip).toBe(MIB);
+    expect(boot(bzImage((view) => { for32(view); view.setUint8(0x234, 0); }), { longMode: false }).rip).toBe(MIB);
     expect(boot(bzImage((view) => view.setUint16(0x206, 0x0204, true))).rip).toBe(MIB);
   });
 

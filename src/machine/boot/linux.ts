@@ -213,7 +213,11 @@ function readImage(name: string, bytes: Uint8Array, longMode: boolean): Image {
   // A relocatable kernel loaded below its preferred address would move itself there; others need to be at 1 MiB.
   const loadAddress = relocatable ? preferred : HIGH_MEMORY;
   const runEnd = has210 ? preferred + u32(Header.INIT_SIZE) : 0;
-  const entry64 = longMode && version >= 0x020c && (header.getUint16(Header.XLOADFLAGS, true) & XLF_KERNEL_64) !== 0;
+  const entry64 = version >= 0x020c && (header.getUint16(Header.XLOADFLAGS, true) & XLF_KERNEL_64) !== 0;
+  if (entry64 && !longMode) {
+    // It would halt without a word.
+    throw new BootError(`${name} cannot be started`, 'It is a 64-bit kernel, and the CPU has no 64-bit mode', 'Give a 32-bit kernel, or a CPU with the feature lm (-cpu qemu64).');
+  }
   if (entry64 && payloadEnd - payload <= ENTRY64_OFFSET) throw truncated(name, bytes.length, payload + ENTRY64_OFFSET + 1);
   return {
     version,
