@@ -45,6 +45,8 @@ export default defineConfig(({ mode }) => {
     server: { headers },
     preview: { headers },
     test: {
+      // Specs that boot guests take a core each.
+      maxWorkers: 2,
       include: ['src/**/*.spec.ts', 'src/**/*.spec.tsx', 'tests/**/*.spec.ts', 'bin/**/*.spec.ts', 'workers/**/*.spec.ts', 'guests/**/*.spec.ts', 'bench/**/*.spec.ts'],
     },
   };
