@@ -48,6 +48,27 @@ describe('guest RAM', () => {
     expect(dropped).toEqual([3, 3]);
   });
 
+  it('has shadow RAM for devices while it can be read and written', () => {
+    expect(() => map.write8(0xf0000, 1)).toThrow(GuestMemoryError);
+    map.setShadow(0xf0000, 0x10000, true, true);
+    map.write(0xf0ffe, Uint8Array.of(1, 2, 3));
+    expect(map.read8(0xf1000)).toBe(3);
+    expect(map.bytes(0xff000, 0x2000).length).toBe(0x2000);
+    expect(() => map.bytes(0xeffff, 2)).toThrow(GuestMemoryError);
+    map.setShadow(0xf0000, 0x10000, true, false);
+    expect(() => map.write8(0xf0000, 1)).toThrow(GuestMemoryError);
+  });
+
+  it('drops decoded code of pages that become other memory', () => {
+    const chunks = new Uint32Array(memory.buffer, Mem.CODE_CHUNKS, Mem.CODE_CHUNKS_SIZE / 4);
+    chunks[2 * 0xf0] = 1;
+    map.setShadow(0xf0000, 0x10000, true, true);
+    map.setShadow(0xf0000, 0x10000, true, false);
+    map.setShadow(0xf0000, 0x10000, false, false);
+    chunks[2 * 0xf0] = 0;
+    expect(dropped).toEqual([0xf0, 0xf0]);
+  });
+
   it('must have a size that can be', () => {
     const listener = { memoryMapChanged() {}, invalidateCode() {} };
     for (const size of [0, 4096, RAM + 1, 8 << 20, 0xf0000000]) expect(() => new MemoryMap(memory, size, listener)).toThrow(RangeError);

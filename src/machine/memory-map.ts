@@ -71,12 +71,14 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   /** Let a range be memory, for video RAM and the like; `access` is made of Pmap bits. */
   mapMemory(start: number, length: number, address: number, access: number): void {
     this.map(start, length, address, access);
+    this.dropCode(start, length);
     this.listener.memoryMapChanged();
   }
 
   /** Let a range be MMIO again. */
   unmapMemory(start: number, length: number): void {
     this.pmap.fill(0, start / PAGE, (start + length) / PAGE);
+    this.dropCode(start, length);
     this.listener.memoryMapChanged();
   }
 
@@ -88,6 +90,8 @@ export class MemoryMap implements GuestMemory, ShadowMap {
         ? (Mem.RAM + address) | Pmap.READ | (write ? Pmap.WRITE : 0)
         : (Mem.ROM + address - ROM_AREA) | Pmap.READ;
       if (this.pmap[address / PAGE] !== entry) {
+        // Going from ROM to RAM or back, other bytes are seen; only writes may have become allowed or forbidden.
+        if ((this.pmap[address / PAGE] & ~(PAGE - 1)) !== (entry & ~(PAGE - 1))) this.dropCode(address, PAGE);
         this.pmap[address / PAGE] = entry;
         changed = true;
       }
@@ -101,6 +105,7 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     if (open === isOpen) return;
     if (open) this.map(VGA_WINDOW, ROM_AREA - VGA_WINDOW, Mem.RAM + VGA_WINDOW, Pmap.READ | Pmap.WRITE);
     else this.pmap.fill(0, VGA_WINDOW / PAGE, ROM_AREA / PAGE);
+    this.dropCode(VGA_WINDOW, ROM_AREA - VGA_WINDOW);
     this.listener.memoryMapChanged();
   }
 
@@ -118,13 +123,13 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     this.all.set(data, Mem.ROM + address - ROM_AREA);
   }
 
-  /** A firmware image, mapped below 4 GiB; its last 128 KiB also below 1 MiB. */
+  /** A firmware image, mapped below 4 GiB; its last 128 KiB also below 1 MiB. To be called before the CPUs start: the listener is not told. */
   loadFirmware(image: Uint8Array): void {
     if (image.length === 0 || image.length % PAGE || image.length > MAX_FIRMWARE) {
       throw new RangeError(`firmware of ${image.length} bytes: must be 1 to ${MAX_FIRMWARE / PAGE} pages of 4 KiB`);
     }
     this.all.set(image, FIRMWARE);
-    this.mapMemory(0x1_0000_0000 - image.length, image.length, FIRMWARE, Pmap.READ);
+    this.map(0x1_0000_0000 - image.length, image.length, FIRMWARE, Pmap.READ);
     const low = image.subarray(Math.max(0, image.length - 0x20000));
     this.writeRom(ONE_MIB - low.length, low);
   }
@@ -134,8 +139,17 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   /** Byte offset in the shared memory of a range that must be RAM. */
   private at(address: number, length: number): number {
     const end = address + length;
-    if (!(address >= 0 && end <= this.size) || (end > VGA_WINDOW && address < ONE_MIB)) throw new GuestMemoryError(address, length);
+    if (!(address >= 0 && end <= this.size)) throw new GuestMemoryError(address, length);
+    if (end > VGA_WINDOW && address < ONE_MIB && !this.isShadowRam(Math.max(address, VGA_WINDOW), Math.min(end, ONE_MIB))) throw new GuestMemoryError(address, length);
     return Mem.RAM + address;
+  }
+
+  /** Between 0xA0000 and 0xFFFFF devices reach only what is RAM for reads and writes now: open SMRAM, and shadow RAM. */
+  private isShadowRam(start: number, end: number): boolean {
+    for (let page = Math.floor(start / PAGE); page < Math.ceil(end / PAGE); page++) {
+      if (this.pmap[page] !== (Mem.RAM + page * PAGE | Pmap.READ | Pmap.WRITE)) return false;
+    }
+    return true;
   }
 
   read8(address: number): number {
@@ -185,6 +199,11 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   }
 
   written(address: number, length: number): void {
+    this.dropCode(address, length);
+  }
+
+  /** Have decoded code of a range dropped. */
+  private dropCode(address: number, length: number): void {
     if (length === 0) return;
     const last = Math.floor((address + length - 1) / PAGE);
     for (let page = Math.floor(address / PAGE); page <= last; page++) {
