@@ -77,13 +77,16 @@ class Host implements MachineApi {
     return { memory: buffer };
   }
 
-  /** Options that write files, where there are none. */
+  /** Options that write files or to the terminal, where there are none. */
   private refuseFiles(config: MachineConfig): void {
-    const option = config.log.items.size > 0 && !this.environment.openLog ? '-d' : config.serial.some((port) => port?.kind === 'file') && !this.environment.openLog ? '-serial file:' : null;
+    if (this.environment.openLog) return;
+    const option = config.log.items.size > 0 ? '-d'
+      : config.serial.some((port) => port?.kind === 'file') ? '-serial file:'
+      : config.debugcon && config.debugcon.to.kind !== 'null' ? '-debugcon' : null;
     if (option === null) return;
     throw new MachineError({
       what: `The option ${option} cannot be used`,
-      why: 'It writes a file, and a page has no files of its own',
+      why: 'It writes a file or to a terminal, and a page has neither',
       advice: 'Take it out of the machine line, or run the line with bin/tabvisor; the console of a serial port can be downloaded from the page.',
     });
   }
@@ -105,7 +108,7 @@ class Host implements MachineApi {
 
   private async loadFiles(config: MachineConfig, given: readonly MachineFile[]): Promise<Map<string, Uint8Array>> {
     const files = new Map<string, Uint8Array>();
-    const read = async (name: string, phase: 'kernel' | 'initrd'): Promise<Uint8Array> => {
+    const read = async (name: string, phase: 'firmware' | 'kernel' | 'initrd'): Promise<Uint8Array> => {
       const known = files.get(name);
       if (known) return known;
       const file = given.find((f) => f.name === name);
@@ -117,6 +120,7 @@ class Host implements MachineApi {
       files.set(name, bytes);
       return bytes;
     };
+    if (config.bios !== undefined) await read(config.bios, 'firmware');
     if (config.kernel === undefined) return files;
     const kernel = await read(config.kernel, 'kernel');
     for (const name of initrdFiles(kernelKind(config.kernel, kernel), config.initrd)) await read(name, 'initrd');

@@ -75,8 +75,37 @@ describe('parse', () => {
     expect(refusal('-append "x').why).toContain('never closed');
   });
 
-  it('needs a kernel', () => {
-    expect(() => parse([])).toThrow(/-kernel: it is missing/);
+  it('boots by firmware without a kernel', () => {
+    expect(parse([]).bios).toBe('bios-256k.bin');
+    expect(parse('-bios my.bin').bios).toBe('my.bin');
+    expect(withKernel('').bios).toBeUndefined();
+    expect(() => withKernel('-bios my.bin')).toThrow(/without firmware/);
+    expect(parse([]).boot).toEqual({ order: 'cad', menu: false, strict: false });
+    expect(parse('-boot dc').boot.order).toBe('dc');
+    expect(parse('-boot order=c,once=d,menu=on,strict=on,splash-time=3000,reboot-timeout=500').boot)
+      .toEqual({ order: 'c', once: 'd', menu: true, strict: true, splashTime: 3000, rebootTimeout: 500 });
+    expect(refusal('-boot z').why).toContain('order of drives');
+    expect(refusal('-boot cc').why).toContain('twice');
+    expect(refusal('-boot reboot-timeout=65536').why).toContain('too long');
+    expect(refusal('-boot bogus=1').why).toContain('bogus');
+  });
+
+  it('has isa-debugcon', () => {
+    expect(parse('-debugcon stdio').debugcon).toEqual({ iobase: 0xe9, to: { kind: 'stdio', mux: false } });
+    expect(parse('-debugcon file:log -global isa-debugcon.iobase=0x402').debugcon).toEqual({ iobase: 0x402, to: { kind: 'file', path: 'log' } });
+    expect(parse('-device isa-debugcon,iobase=0x402,chardev=c -chardev file,id=c,path=l,,og').debugcon).toEqual({ iobase: 0x402, to: { kind: 'file', path: 'l,og' } });
+    expect(refusal('-device isa-debugcon,chardev=c').why).toContain('"c"');
+    expect(refusal('-debugcon vc').why).toContain('"vc"');
+    expect(refusal('-debugcon null -debugcon null').why).toContain('already');
+    expect(refusal('-debugcon stdio -serial stdio').why).toContain('terminal');
+    expect(refusal('-chardev file,id=c').why).toContain('path');
+    expect(refusal('-chardev socket,id=c').why).toContain('socket');
+    expect(refusal('-chardev null').why).toContain('id');
+    expect(refusal('-global isa-fdc.x=1').advice).toContain('isa-debugcon');
+    expect(refusal('-global isa-debugcon.iobase=0x10000').why).toContain('port');
+  });
+
+  it('takes options of a kernel only with one', () => {
     expect(() => parse('-append x')).toThrow(/-append: it is only allowed with -kernel/);
     expect(() => parse('-initrd x')).toThrow(/-initrd: it is only allowed with -kernel/);
   });

@@ -34,7 +34,7 @@ export function wordsOf(line: string): string[] {
 }
 
 /** One file that a machine loads before it starts. */
-export interface NamedFile { role: 'kernel' | 'initrd'; name: string }
+export interface NamedFile { role: 'firmware' | 'kernel' | 'initrd'; name: string }
 
 /** The files that a machine names, each once. */
 export function filesOf(config: MachineConfig): NamedFile[] {
@@ -42,6 +42,7 @@ export function filesOf(config: MachineConfig): NamedFile[] {
   const add = (role: NamedFile['role'], name: string) => {
     if (!files.some((file) => file.name === name)) files.push({ role, name });
   };
+  if (config.bios) add('firmware', config.bios);
   if (config.kernel) add('kernel', config.kernel);
   for (const module of moduleNames(config.initrd ?? '')) add('initrd', module.file);
   return files;
