@@ -7,7 +7,7 @@ import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
-import { type MachineConfig, parse } from './options.ts';
+import { firmwareFiles, type MachineConfig, parse } from './options.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
 /** Longest time without letting messages and host timers in, ms. */
@@ -120,7 +120,7 @@ class Host implements MachineApi {
       files.set(name, bytes);
       return bytes;
     };
-    if (config.bios !== undefined) await read(config.bios, 'firmware');
+    for (const name of firmwareFiles(config)) await read(name, 'firmware');
     if (config.kernel === undefined) return files;
     const kernel = await read(config.kernel, 'kernel');
     for (const name of initrdFiles(kernelKind(config.kernel, kernel), config.initrd)) await read(name, 'initrd');

@@ -15,7 +15,7 @@ import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { RealClock, VirtualClock } from './clock.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { DEBUGCON_RING, type MachineConfig } from './options.ts';
+import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import type { MachineFailure } from './protocol.ts';
 
@@ -128,6 +128,7 @@ export class Machine {
       debugExit: config.debugExit,
       debugcon: config.debugcon && { iobase: config.debugcon.iobase, backend: debugconRing ?? new NullBackend() },
       firmware: config.kernel === undefined ? this.firmware() : undefined,
+      vga: config.vga === 'std' ? { rom: options.files.get(VGA_ROM)! } : undefined,
       onPowerOff: () => {
         this.powerOffRequested = true;
         this.vcpu.requestExit();

@@ -105,6 +105,31 @@ describe('page map', () => {
     expect(page(0xff000)).toBe(0);
   });
 
+  it('shows memory of PCI cards only where nothing else is', () => {
+    map.mapCard(RAM - 0x1000, 0x3000, Mem.VRAM, 3);
+    expect([page(RAM - 0x1000), page(RAM), page(RAM + 0x1000)]).toEqual([(Mem.RAM + RAM - 0x1000) | 3, (Mem.VRAM + 0x1000) | 3, (Mem.VRAM + 0x2000) | 3]);
+    map.unmapCard(RAM - 0x1000, 0x3000, Mem.VRAM, 3);
+    expect([page(RAM - 0x1000), page(RAM), page(RAM + 0x1000)]).toEqual([(Mem.RAM + RAM - 0x1000) | 3, 0, 0]);
+    map.mapCard(0xfebff000, 0x3000, Mem.VRAM, 3);
+    expect([page(0xfebff000), page(0xfec00000)]).toEqual([Mem.VRAM | 3, 0]);
+    map.mapCard(0x1000, 0x1000, Mem.VRAM, 3);
+    expect(page(0x1000)).toBe((Mem.RAM + 0x1000) | 3);
+  });
+
+  it('gives the VGA card its memory and ROM', () => {
+    const vga = map.vgaMemory(new Uint8Array(0x9c00).fill(0x55));
+    expect([vga.vram.length, vga.romSize]).toEqual([Mem.VRAM_SIZE, 0x10000]);
+    vga.mapVram(0xfd000000);
+    vga.mapRom(0xfebe0000);
+    expect(page(0xfdfff000)).toBe((Mem.VRAM + 0xfff000) | 3);
+    expect(page(0xfebe0000) & 3).toBe(Pmap.READ);
+    expect(new Uint8Array(memory.buffer)[page(0xfebe9000) & ~0xfff]).toBe(0x55);
+    vga.unmapVram(0xfd000000);
+    vga.unmapRom(0xfebe0000);
+    expect([page(0xfdfff000), page(0xfebe0000)]).toEqual([0, 0]);
+    expect(map.vgaMemory(new Uint8Array(0)).romSize).toBe(0);
+  });
+
   it('maps memory of devices', () => {
     map.mapMemory(0xfd000000, 0x2000, Mem.VRAM, Pmap.READ | Pmap.WRITE);
     expect(page(0xfd001000)).toBe((Mem.VRAM + 0x1000) | 3);

@@ -5,6 +5,7 @@
 import { Mem, Pmap } from '../core/layout.ts';
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
 import type { ShadowMap } from '../devices/i440fx.ts';
+import type { VgaMemory } from '../devices/vga.ts';
 
 const PAGE = 4096;
 export const VGA_WINDOW = 0xa0000;
@@ -16,6 +17,11 @@ export const MAX_RAM = 0xe0000000;
 /** Firmware images are kept behind the 256 KiB of the ROM area. */
 const FIRMWARE = Mem.ROM + 0x40000;
 const MAX_FIRMWARE = 0x200000;
+/** And the option ROM of the VGA card behind them. */
+const VGA_ROM = Mem.ROM + 0x300000;
+const MAX_VGA_ROM = 0x40000;
+/** Memory of PCI cards can appear below the I/O APIC, the local APICs and the firmware. */
+const PCI_END = 0xfec00000;
 
 /** Who must know of changes. */
 export interface MemoryMapListener {
@@ -80,6 +86,45 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     this.pmap.fill(0, start / PAGE, (start + length) / PAGE);
     this.dropCode(start, length);
     this.listener.memoryMapChanged();
+  }
+
+  /**
+   * Let memory of a PCI card appear where the guest has put it: between RAM and the I/O APIC, and not over what is mapped there.
+   * What lies elsewhere cannot be seen, as behind QEMU's PCI hole.
+   */
+  mapCard(start: number, length: number, address: number, access: number): void {
+    for (let offset = 0; offset < length; offset += PAGE) {
+      const at = start + offset;
+      if (at >= this.size && at < PCI_END && this.pmap[at / PAGE] === 0) this.pmap[at / PAGE] = (address + offset) | access;
+    }
+    this.dropCode(start, length);
+    this.listener.memoryMapChanged();
+  }
+
+  /** Take back what mapCard() gave. */
+  unmapCard(start: number, length: number, address: number, access: number): void {
+    for (let offset = 0; offset < length; offset += PAGE) {
+      const page = (start + offset) / PAGE;
+      if (this.pmap[page] === ((address + offset) | access)) this.pmap[page] = 0;
+    }
+    this.dropCode(start, length);
+    this.listener.memoryMapChanged();
+  }
+
+  /** Video memory and the VGA card's option ROM, which may be empty, as the card sees them. */
+  vgaMemory(rom: Uint8Array): VgaMemory {
+    if (rom.length > MAX_VGA_ROM) throw new RangeError(`option ROM of ${rom.length} bytes: at most ${MAX_VGA_ROM}`);
+    const romSize = rom.length === 0 ? 0 : Math.max(PAGE, 2 ** Math.ceil(Math.log2(rom.length)));
+    this.all.fill(0, VGA_ROM, VGA_ROM + romSize);
+    this.all.set(rom, VGA_ROM);
+    return {
+      vram: this.all.subarray(Mem.VRAM, Mem.VRAM + Mem.VRAM_SIZE),
+      romSize,
+      mapVram: (at) => this.mapCard(at, Mem.VRAM_SIZE, Mem.VRAM, Pmap.READ | Pmap.WRITE),
+      unmapVram: (at) => this.unmapCard(at, Mem.VRAM_SIZE, Mem.VRAM, Pmap.READ | Pmap.WRITE),
+      mapRom: (at) => this.mapCard(at, romSize, VGA_ROM, Pmap.READ),
+      unmapRom: (at) => this.unmapCard(at, romSize, VGA_ROM, Pmap.READ),
+    };
   }
 
   setShadow(start: number, length: number, read: boolean, write: boolean): void {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { joinLine, OptionError, parse, type MachineConfig } from './options.ts';
+import { firmwareFiles, joinLine, OptionError, parse, type MachineConfig } from './options.ts';
 
 const MIB = 1024 * 1024;
 const withKernel = (line: string) => parse(`-kernel vmlinuz ${line}`);
@@ -88,6 +88,17 @@ describe('parse', () => {
     expect(refusal('-boot cc').why).toContain('twice');
     expect(refusal('-boot reboot-timeout=65536').why).toContain('too long');
     expect(refusal('-boot bogus=1').why).toContain('bogus');
+  });
+
+  it('has a VGA card where firmware sets it up', () => {
+    expect(parse([]).vga).toBe('std');
+    expect(firmwareFiles(parse([]))).toEqual(['bios-256k.bin', 'vgabios-stdvga.bin']);
+    for (const line of ['-vga none', '-nodefaults']) expect(firmwareFiles(parse(line))).toEqual(['bios-256k.bin']);
+    expect(parse('-nodefaults -vga std').vga).toBe('std');
+    expect(firmwareFiles(withKernel(''))).toEqual([]);
+    expect(withKernel('-vga none').vga).toBe('none');
+    expect(() => withKernel('-vga std')).toThrow(/firmware/);
+    expect(refusal('-vga cirrus').why).toContain('cirrus');
   });
 
   it('has isa-debugcon', () => {

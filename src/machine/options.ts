@@ -43,6 +43,8 @@ export interface MachineConfig {
   /** Without a kernel, what the machine boots by: a file as the line names it, or one of BUNDLED_FIRMWARE. */
   bios?: string;
   boot: BootConfig;
+  /** The VGA card, whose option ROM is VGA_ROM. */
+  vga: 'std' | 'none';
   /** One entry a serial port, at most 4; undefined: the port is not there. */
   serial: (SerialConfig | undefined)[];
   /** -nographic: no display, serial port and escapes on the terminal. */
@@ -89,13 +91,15 @@ const MIN_RAM = MIB;
 const MAX_RAM = Math.min(3 * 1024 * MIB, 2 ** 32 - Mem.RAM);
 export const VERSION = '0.1.0';
 const DEFAULT_BIOS = 'bios-256k.bin';
+export const VGA_ROM = 'vgabios-stdvga.bin';
 /** Firmware that comes with Tabvisor, by QEMU's names. */
-export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin'];
+export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VGA_ROM];
 /** Number of the ring that carries isa-debugcon's log: behind those of the serial ports. */
 export const DEBUGCON_RING = 4;
 
 /** Options being collected. */
-interface Draft extends Omit<MachineConfig, 'serial' | 'log' | 'debugcon'> {
+interface Draft extends Omit<MachineConfig, 'serial' | 'log' | 'debugcon' | 'vga'> {
+  vga?: MachineConfig['vga'];
   debugconTo?: SerialConfig;
   serial: ({ config: SerialConfig | undefined } | undefined)[];
   serialGiven: boolean;
@@ -135,7 +139,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   boot: { argument: '[order=]DRIVES[,once=DRIVES][,menu=on|off][,splash-time=MS][,reboot-timeout=MS][,strict=on|off]', help: 'what the firmware boots: a floppy, c disk, d CD-ROM, n network', apply: applyBoot },
   nographic: { help: 'no display: serial port on the terminal, with Ctrl-A escapes', apply: (draft) => { draft.nographic = true; draft.displayNone = true; } },
   display: { argument: 'none', help: 'no display', apply: applyDisplay },
-  vga: { argument: 'none', help: 'no VGA', apply: onlyNone },
+  vga: { argument: 'std|none', help: 'VGA card: std (default without -kernel), or none', apply: applyVga },
   serial: { argument: 'stdio|mon:stdio|vc|file:PATH|null|none', help: 'where the next serial port goes', apply: applySerial },
   monitor: { argument: 'none', help: 'no monitor', apply: (draft, value, written) => { onlyNone(draft, value, written); draft.monitorNone = true; } },
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
@@ -203,6 +207,11 @@ export function parse(line: readonly string[] | string): MachineConfig {
   return finish(draft);
 }
 
+/** Files of firmware that a machine needs. */
+export function firmwareFiles(config: MachineConfig): string[] {
+  return [...(config.bios === undefined ? [] : [config.bios]), ...(config.vga === 'std' ? [VGA_ROM] : [])];
+}
+
 function newDraft(): Draft {
   return {
     name: '',
@@ -237,6 +246,7 @@ function finish(draft: Draft): MachineConfig {
   } = draft;
   const config: MachineConfig = {
     ...rest,
+    vga: rest.vga ?? (rest.kernel === undefined && !noDefaults ? 'std' : 'none'),
     serial: given.map((port) => port?.config),
     log: { items: logItems, ...(logFile === undefined ? {} : { file: logFile }) },
   };
@@ -247,6 +257,8 @@ function finish(draft: Draft): MachineConfig {
       if (isGiven) throw new OptionError(option, 'it is only allowed with -kernel', 'Name a kernel with -kernel FILE.');
     }
     config.bios ??= DEFAULT_BIOS;
+  } else if (config.vga !== 'none') {
+    throw new OptionError(`-vga ${config.vga}`, 'it needs firmware to set it up, and a kernel that -kernel names is loaded directly', 'Leave out -vga, or -kernel.');
   } else if (config.bios !== undefined) {
     throw new OptionError(`-bios ${config.bios}`, 'a kernel that -kernel names is loaded directly, without firmware', 'Leave out -bios, or -kernel.');
   }
@@ -362,6 +374,12 @@ function applyDisplay(draft: Draft, value: string, written: string): void {
 /** Options of which only the value that takes a thing away is supported. */
 function onlyNone(_draft: Draft, value: string, written: string): void {
   if (value !== 'none') throw notYet(written, `"${value}"`, `The only value is none.`);
+}
+
+function applyVga(draft: Draft, value: string, written: string): void {
+  if (value === 'help' || value === '?') draft.information ??= 'none                 no graphic card\nstd                  standard VGA\n';
+  else if (value !== 'std' && value !== 'none') throw notYet(written, `"${value}"`, 'Use std or none.');
+  else draft.vga = value;
 }
 
 function applySerial(draft: Draft, value: string, written: string): void {

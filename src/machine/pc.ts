@@ -10,6 +10,7 @@ import { I8254 } from '../devices/i8254.ts';
 import { I8259 } from '../devices/i8259.ts';
 import { IoApic, IOAPIC_ADDRESS } from '../devices/io-apic.ts';
 import { DEBUG_EXIT_IOBASE, DEBUG_EXIT_IOSIZE, IsaDebugExit } from '../devices/isa-debug-exit.ts';
+import { VBE_DISPI_LENGTH, VBE_DISPI_PORTS, Vga, VGA_PORTS, VGA_WINDOW_LENGTH, VGA_WINDOW_START } from '../devices/vga.ts';
 import { IsaDebugcon } from '../devices/isa-debugcon.ts';
 import { KvmClock } from '../devices/kvm-clock.ts';
 import { ApicBus, LocalApic } from '../devices/local-apic.ts';
@@ -55,6 +56,8 @@ export interface PcOptions {
   debugcon?: { iobase: number; backend: CharBackend };
   /** Firmware, for a machine that boots by it; without, setUpForDirectBoot() does its work. */
   firmware?: FirmwareConfig;
+  /** The VGA card, if there is one, and its option ROM. */
+  vga?: { rom: Uint8Array };
   /** The guest switched the machine off (ACPI S5). Called in the middle of an access: stop the CPUs, then leave. */
   onPowerOff(): void;
   /** The guest asked for a reset. Called in the middle of an access: stop the CPUs, then call reset() and start anew. */
@@ -101,6 +104,7 @@ export class Pc {
   readonly fpuError: FpuError;
   readonly kvmClock: KvmClock;
   readonly fwCfg: FwCfg;
+  readonly vga: Vga | undefined;
   /** Accesses to local APICs, which the bus does not see. */
   private localApicReads = 0;
   private localApicWrites = 0;
@@ -166,6 +170,14 @@ export class Pc {
     this.pci.add(0, 0, this.hostBridge);
     this.pci.add(1, 0, this.isaBridge);
     this.pci.add(1, 3, this.pm);
+    if (options.vga) {
+      const vga = new Vga(clock, this.memory.vgaMemory(options.vga.rom));
+      this.vga = vga;
+      this.pci.add(2, 0, vga);
+      for (const [base, length] of VGA_PORTS) bus.mapPorts('vga', vga, base, length);
+      bus.mapPorts('vbe', vga, VBE_DISPI_PORTS, VBE_DISPI_LENGTH, 2);
+      bus.mapMmio('vga', vga, VGA_WINDOW_START, VGA_WINDOW_LENGTH);
+    }
 
     // ISA
     this.serial = options.serial.map((backend, i) => {
@@ -340,7 +352,7 @@ export class Pc {
 
   /** What the ACPI tables are to say. */
   private acpiOptions(): AcpiOptions {
-    return { ramSize: this.options.ramSize, cpus: this.cpuPorts.length, serialPorts: this.serial.length };
+    return { ramSize: this.options.ramSize, cpus: this.cpuPorts.length, serialPorts: this.serial.length, vga: this.vga !== undefined };
   }
 
   /** The first boot is over: from now on -boot once= does not count. */

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { moduleNames } from '../machine/boot/multiboot.ts';
 import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } from '../machine/client.ts';
-import { BUNDLED_FIRMWARE, DEBUGCON_RING, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options.ts';
+import { BUNDLED_FIRMWARE, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options.ts';
 import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
 import { Escapes, Timestamps } from './escapes.ts';
 import { discard, fileSink, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
@@ -207,8 +207,7 @@ function filesOf(config: MachineConfig, firmware: URL): MachineFile[] {
     for (const module of moduleNames(config.initrd)) names.add(module.file);
   }
   const files = [...names].map((name): MachineFile => ({ name, source: { url: locationOf(name) } }));
-  const { bios } = config;
-  if (bios !== undefined) files.push({ name: bios, source: { url: BUNDLED_FIRMWARE.includes(bios) ? new URL(bios, firmware).href : locationOf(bios) } });
+  for (const name of firmwareFiles(config)) files.push({ name, source: { url: BUNDLED_FIRMWARE.includes(name) ? new URL(name, firmware).href : locationOf(name) } });
   return files;
 }
 

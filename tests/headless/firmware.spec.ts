@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
+import { screenText } from '../../src/devices/vga.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import { parse } from '../../src/machine/options.ts';
+import { firmwareFiles, parse } from '../../src/machine/options.ts';
 import { loadModules } from '../oracle/emulator.ts';
 
 const FOLDER = join(import.meta.dirname, '../../guests/out/firmware');
@@ -25,7 +26,7 @@ beforeAll(async () => {
 /** A machine that boots by firmware, run until its log holds `until`. */
 function boot(line: string, until: string) {
   const config = parse(`-m 64 -icount shift=2,sleep=off -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
-  const files = new Map([config.bios!].map((name) => [name, new Uint8Array(readFileSync(join(FOLDER, name)))]));
+  const files = new Map(firmwareFiles(config).map((name) => [name, new Uint8Array(readFileSync(join(FOLDER, name)))]));
   const machine = new Machine({ config, modules, files, hostNow: () => performance.now() * 1e6, date: { epochMs: 0, offsetMs: 0 }, log: null });
   const out = { log: '', serial: '' };
   const write = machine.pc.ioWrite.bind(machine.pc);
@@ -63,6 +64,19 @@ describe('SeaBIOS', () => {
     expect(out.log).not.toMatch(/Unable to|internal error|WARNING/i);
   });
 
+  it('shows its banner on the screen', () => {
+    const { machine, out } = boot('', 'No bootable device');
+    expect(out.log).toContain('PCI: map device bdf=00:02.0  bar 0, addr fd000000, size 01000000 [prefmem]');
+    expect(out.log).toContain('VBE DISPI: lfb_addr=fd000000, size 16 MB');
+    const screen = machine.pc.vga!.textScreen()!;
+    expect([screen.columns, screen.rows]).toEqual([80, 25]);
+    const lines = screenText(screen).split('\n');
+    expect(lines[0]).toMatch(/^SeaBIOS \(version 1\./);
+    expect(lines).toContain('Booting from Hard Disk...');
+    // The log runs ahead of the screen by the line that is being written.
+    expect(screen.cursor).toBeGreaterThan(80);
+  });
+
   it('runs from 128 KiB as from 256', () => {
     expect(boot('-bios bios.bin', 'No bootable device').out.log).toContain('Running on QEMU');
   });
@@ -93,6 +107,6 @@ describe('SeaBIOS', () => {
 
 it('what is no firmware is refused', () => {
   const config = parse('-display none -bios x.bin');
-  const machine = () => new Machine({ config, modules, files: new Map([['x.bin', new Uint8Array(100)]]), hostNow: () => 0, date: { epochMs: 0, offsetMs: 0 }, log: null });
+  const machine = () => new Machine({ config, modules, files: new Map([['x.bin', new Uint8Array(100)], ['vgabios-stdvga.bin', new Uint8Array(512)]]), hostNow: () => 0, date: { epochMs: 0, offsetMs: 0 }, log: null });
   expect(machine).toThrow(expect.objectContaining({ what: 'x.bin cannot be used as firmware' }));
 });
