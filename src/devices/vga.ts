@@ -5,6 +5,7 @@
 // Video memory holds the four planes side by side: byte 4 * a + p is address a of plane p. Chain-4 and VBE modes see it as it lies.
 
 import type { AccessSize, Clock, MmioDevice, PortDevice } from './interfaces.ts';
+import type { VgaView } from './vga-picture.ts';
 import { COMMAND_MEMORY, PCI_COMMAND, PCI_ROM_ADDRESS, PciFunction } from './pci.ts';
 
 export const VGA_WINDOW_START = 0xa0000;
@@ -71,6 +72,7 @@ const CRTC_H_DISPLAY = 0x01;
 const CRTC_V_TOTAL = 0x06;
 const CRTC_OVERFLOW = 0x07;
 const CRTC_MAX_SCAN = 0x09;
+const CRTC_DOUBLED = 0x80;
 const CRTC_CURSOR_START = 0x0a;
 const CRTC_START_HIGH = 0x0c;
 const CRTC_START_LOW = 0x0d;
@@ -624,7 +626,7 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
     const { crtc, graphics } = this.s;
     if (this.vbe(VBE_ENABLE) & VBE_ENABLED || graphics[GFX_MISC] & GFX_MISC_GRAPHICS) return null;
     const columns = crtc[CRTC_H_DISPLAY] + 1;
-    const height = (crtc[CRTC_MAX_SCAN] & 0x1f) + 1;
+    const height = ((crtc[CRTC_MAX_SCAN] & 0x1f) + 1) * (crtc[CRTC_MAX_SCAN] & CRTC_DOUBLED ? 2 : 1);
     const rows = Math.floor((this.vertical(CRTC_V_DISPLAY, 1, 6) + 1) / height);
     const start = (crtc[CRTC_START_HIGH] << 8) | crtc[CRTC_START_LOW];
     const pitch = 2 * crtc[CRTC_OFFSET];
@@ -643,6 +645,24 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
       }
     }
     return { columns, rows, characters, attributes, cursor };
+  }
+
+  /** What the picture on the screen is made of. */
+  get view(): VgaView {
+    const { s } = this;
+    const [width, height, bpp] = [VBE_XRES, VBE_YRES, VBE_BPP].map((index) => s.vbe[index]);
+    const start = (s.vbe[VBE_X_OFFSET] * this.bits) / 8 + s.vbe[VBE_Y_OFFSET] * this.pitch;
+    return {
+      vram: this.vram,
+      sequencer: s.sequencer,
+      graphics: s.graphics,
+      crtc: s.crtc,
+      attributes: s.attributes,
+      palette: s.palette,
+      pelMask: s.pelMask,
+      dac8: (s.vbe[VBE_ENABLE] & VBE_8BIT_DAC) !== 0,
+      vbe: s.vbe[VBE_ENABLE] & VBE_ENABLED ? { width, height, bpp, start, pitch: this.pitch } : null,
+    };
   }
 
   override save(): unknown {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
+import { drawScreen } from '../../src/devices/vga-picture.ts';
 import { screenText } from '../../src/devices/vga.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { firmwareFiles, parse } from '../../src/machine/options.ts';
@@ -75,6 +76,10 @@ describe('SeaBIOS', () => {
     expect(lines).toContain('Booting from Hard Disk...');
     // The log runs ahead of the screen by the line that is being written.
     expect(screen.cursor).toBeGreaterThan(80);
+    const picture = drawScreen(machine.pc.vga!.view, { cursor: false, text: true });
+    expect([picture.width, picture.height]).toEqual([720, 400]);
+    // Grey on black, as the BIOS sets it up; the banner's first line has both.
+    expect(new Set(new Uint32Array(picture.rgba.buffer, 0, 720 * 16))).toEqual(new Set([0xff000000, 0xffa8a8a8]));
   });
 
   it('runs from 128 KiB as from 256', () => {
