@@ -7,7 +7,12 @@ import type { AccessSize, CharBackend, PortDevice } from './interfaces.ts';
 export const DEBUGCON_IOBASE = 0xe9;
 const DEBUGCON_READBACK = 0xe9;
 
+/** Characters kept while the host's end is full. */
+const QUEUE_LIMIT = 1 << 16;
+
 export class IsaDebugcon implements PortDevice {
+  private queue: number[] = [];
+
   constructor(private readonly backend: CharBackend) {}
 
   readPort(_port: number, _size: AccessSize): number {
@@ -15,7 +20,17 @@ export class IsaDebugcon implements PortDevice {
   }
 
   writePort(_port: number, _size: AccessSize, value: number): void {
-    // The port cannot make the CPU wait: while the host's end is full, characters are lost.
-    this.backend.write(value & 0xff);
+    this.poll();
+    if (this.queue.length === 0 && this.backend.write(value & 0xff)) return;
+    // The port cannot make the CPU wait: what is too much is lost.
+    if (this.queue.length < QUEUE_LIMIT) this.queue.push(value & 0xff);
+  }
+
+  /** Send what had to wait: to be called now and then. */
+  poll(): void {
+    if (this.queue.length === 0) return;
+    let sent = 0;
+    while (sent < this.queue.length && this.backend.write(this.queue[sent])) sent++;
+    if (sent > 0) this.queue = this.queue.slice(sent);
   }
 }

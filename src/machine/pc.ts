@@ -103,6 +103,7 @@ export class Pc {
   readonly post = new PostPort();
   readonly fpuError: FpuError;
   readonly kvmClock: KvmClock;
+  readonly debugcon: IsaDebugcon | undefined;
   readonly fwCfg: FwCfg;
   readonly vga: Vga | undefined;
   /** Accesses to local APICs, which the bus does not see. */
@@ -209,7 +210,10 @@ export class Pc {
       bus.mapPorts('isa-debug-exit', new IsaDebugExit((status) => options.onExit(status)), iobase, iosize, 4);
     }
 
-    if (options.debugcon) bus.mapPorts('isa-debugcon', new IsaDebugcon(options.debugcon.backend), options.debugcon.iobase, 1);
+    if (options.debugcon) {
+      this.debugcon = new IsaDebugcon(options.debugcon.backend);
+      bus.mapPorts('isa-debugcon', this.debugcon, options.debugcon.iobase, 1);
+    }
 
     // Firmware
     this.fwCfg = new FwCfg(this.memory);
@@ -374,9 +378,10 @@ export class Pc {
 
   // What the machine's owner calls
 
-  /** Take what serial backends have for the guest: to be called when there may be something. */
+  /** Take what serial backends have for the guest, and give them what had to wait: to be called when there may be something. */
   poll(): void {
     for (const port of this.serial) port.poll();
+    this.debugcon?.poll();
   }
 
   /** The ACPI power button. */
