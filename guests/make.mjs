@@ -1,9 +1,10 @@
-// Makes the bundled guests: for each a kernel and an initramfs from Debian packages, in guests/out/NAME:
+// Makes the bundled guests and fetches the firmware. For each guest a kernel and an initramfs from Debian packages, in guests/out/NAME:
 //   vmlinuz          Debian's kernel, as the package has it
 //   initrd.cpio      the initramfs, not compressed: unpacking is done once by the host, not by the guest's CPU
 //   initrd.cpio.gz   the same for the way over the network
 //   guest.json       what it is and the machine line that boots it
-// Usage: node guests/make.mjs [--force] [NAME…]
+// and in guests/out/firmware SeaBIOS and its VGA BIOS, for machines that boot without -kernel.
+// Usage: node guests/make.mjs [--force] [NAME…]     (the firmware's name is firmware)
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,21 +14,63 @@ import { gzipSync } from 'node:zlib';
 import { GuestError, needProgram, PackageSource, unpack } from './apt.mjs';
 import { CpioArchive } from './cpio.mjs';
 import { dependencies, findModules } from './modules.mjs';
-import { guests, prompt, readyLine, release } from './recipes.mjs';
+import { firmware, guests, prompt, readyLine, release } from './recipes.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const log = (text) => console.log(`guests: ${text}`);
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 /** Make the named guests (all by default); those that are up to date are left alone. */
-export async function makeGuests(names = Object.keys(guests), { force = false } = {}) {
+export async function makeGuests(names = ['firmware', ...Object.keys(guests)], { force = false } = {}) {
   for (const name of names) {
+    if (name === 'firmware') {
+      await fetchFirmware(force);
+      continue;
+    }
     const recipe = guests[name];
-    if (!recipe) throw new GuestError(`There is no guest "${name}"; there are ${Object.keys(guests).join(', ')}.`);
+    if (!recipe) throw new GuestError(`There is no guest "${name}"; there are firmware, ${Object.keys(guests).join(', ')}.`);
     const fingerprint = recipeFingerprint(recipe);
     if (!force && isUpToDate(name, fingerprint)) log(`${name}: up to date`);
     else await makeGuest(name, recipe, fingerprint);
   }
+}
+
+/** guests/out/firmware: images and what they are (firmware.json). */
+async function fetchFirmware(force) {
+  const out = join(here, 'out/firmware');
+  const fingerprint = sha256(JSON.stringify([firmware, release]));
+  try {
+    const known = JSON.parse(readFileSync(join(out, 'firmware.json'), 'utf8'));
+    if (!force && known.fingerprint === fingerprint && known.files.every(({ file, bytes }) => readFileSync(join(out, file)).length === bytes)) {
+      return log('firmware: up to date');
+    }
+  } catch {
+    // Not there yet, or not whole.
+  }
+  await needProgram('apt-get', 'apt');
+  await needProgram('dpkg-deb', 'dpkg');
+  const cache = join(here, 'cache', firmware.arch);
+  const source = new PackageSource({ dir: cache, arch: firmware.arch, release, log });
+  await source.update();
+  const deb = await source.download(firmware.package);
+  const tree = join(cache, 'firmware');
+  await unpack(deb.file, tree);
+  const fresh = `${out}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true });
+  const files = firmware.files.map((file) => {
+    const path = join(tree, firmware.folder, file);
+    if (!existsSync(path)) throw new GuestError(`The package ${firmware.package} holds no ${firmware.folder}/${file}.`);
+    const bytes = readFileSync(path);
+    writeFileSync(join(fresh, file), bytes);
+    return { file, bytes: bytes.length, sha256: sha256(bytes) };
+  });
+  const description = { package: firmware.package, version: deb.version, files, fingerprint };
+  writeFileSync(join(fresh, 'firmware.json'), JSON.stringify(description, null, 2) + '\n');
+  rmSync(out, { recursive: true, force: true });
+  renameSync(fresh, out);
+  rmSync(tree, { recursive: true, force: true });
+  log(`firmware: ready in ${relative(process.cwd(), out) || out}: ${firmware.package} ${deb.version}`);
 }
 
 async function makeGuest(name, recipe, fingerprint) {

@@ -3,6 +3,14 @@
 /** Release whose packages are used, whatever release the host runs. */
 export const release = 'bookworm';
 
+/** The firmware: Debian's SeaBIOS, which knows the PC by QEMU's fw_cfg. */
+export const firmware = {
+  package: 'seabios',
+  arch: 'amd64',
+  folder: 'usr/share/seabios',
+  files: ['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin'],
+};
+
 /** Printed by the guest's start-up script when the shell is about to come. */
 export const readyLine = 'Tabvisor guest ready';
 

@@ -129,7 +129,7 @@ export class Mc146818 implements PortDevice, Snapshotable {
     cmos[0x5f] = cpus - 1;
     // Equipment: x87 and a PS/2 mouse, no floppy drives.
     cmos[0x14] = 0x06;
-    // Boot order: disk, then floppy, then CD-ROM (QEMU's "cad", drive letters as in DOS).
+    // Boot order: disk, then floppy, then CD-ROM (QEMU's "cad", drive letters as in DOS), unless the machine says otherwise.
     cmos[0x3d] = 0x12;
     cmos[0x38] = 0x30;
   }

@@ -44,7 +44,9 @@ export interface PciAddressSpaces {
 export type PciBar =
   /** Sizes are powers of two: at least 4 for ports, 16 for memory. Port numbers that the device sees start at 0. */
   | { kind: 'io'; size: number; device: PortDevice; width?: AccessSize }
-  | { kind: 'memory'; size: number; device: MmioDevice; prefetchable?: boolean; wide?: boolean };
+  | { kind: 'memory'; size: number; device: MmioDevice; prefetchable?: boolean; wide?: boolean }
+  /** Memory behind the device, which it lets appear in the guest's address space and vanish from it. */
+  | { kind: 'mapped'; size: number; prefetchable?: boolean; wide?: boolean; map(at: number): void; unmap(at: number): void };
 
 interface Placed {
   bar: PciBar;
@@ -136,7 +138,7 @@ export class PciFunction implements Snapshotable {
     this.set32(register, flags);
     const mask = ~(bar.size - 1) >>> 0;
     for (let i = 0; i < 4; i++) this.writable[register + i] = (mask >>> (8 * i)) & 0xff;
-    if (bar.kind === 'memory' && bar.wide) this.writable.fill(0xff, register + 4, register + 8);
+    if (bar.kind !== 'io' && bar.wide) this.writable.fill(0xff, register + 4, register + 8);
     this.bars.push({ bar, register, at: -1 });
   }
 
@@ -177,7 +179,7 @@ export class PciFunction implements Snapshotable {
       const enabled = this.command & (bar.kind === 'io' ? COMMAND_IO : COMMAND_MEMORY);
       if (enabled) {
         const base = (this.get32(register) & ~(bar.size - 1)) >>> 0;
-        const high = bar.kind === 'memory' && bar.wide ? this.get32(register + 4) : 0;
+        const high = bar.kind !== 'io' && bar.wide ? this.get32(register + 4) : 0;
         const end = base + bar.size;
         // Address 0, and the all-ones that sizing leaves, are not mapped; as in QEMU.
         if (base !== 0 && high === 0 && end <= (bar.kind === 'io' ? 0x10000 : 0xffffffff)) at = base;
@@ -185,6 +187,7 @@ export class PciFunction implements Snapshotable {
       if (at === placed.at) continue;
       if (placed.at >= 0) {
         if (bar.kind === 'io') spaces.unmapPorts(placed.at, bar.size);
+        else if (bar.kind === 'mapped') bar.unmap(placed.at);
         else spaces.unmapMmio(placed.at, bar.size);
       }
       placed.at = at;
@@ -201,6 +204,8 @@ export class PciFunction implements Snapshotable {
           bar.size,
           bar.width ?? 4,
         );
+      } else if (bar.kind === 'mapped') {
+        bar.map(at);
       } else {
         spaces.mapMmio(this.name, bar.device, at, bar.size);
       }
@@ -231,7 +236,7 @@ export class PciFunction implements Snapshotable {
     this.config[PCI_INTERRUPT_LINE] = 0;
     for (const { register, bar } of this.bars) {
       this.set32(register, this.get32(register) & (bar.kind === 'io' ? 3 : 15));
-      if (bar.kind === 'memory' && bar.wide) this.set32(register + 4, 0);
+      if (bar.kind !== 'io' && bar.wide) this.set32(register + 4, 0);
     }
     this.intxLevel = false;
     this.mapBars();

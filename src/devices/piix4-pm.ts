@@ -7,6 +7,9 @@ import { type PciAddressSpaces, PciFunction } from './pci.ts';
 
 export const PMBASE = 0x40;
 export const PMREGMISC = 0x80;
+/** Device activity B: SMI enables. */
+const DEVACTB = 0x58;
+const DEVACTB_APMC_EN = 1 << 25;
 const PMREGMISC_PMIOSE = 0x01;
 
 /** Offsets from PMBASE. */
@@ -91,6 +94,8 @@ export class Piix4Pm extends PciFunction implements PortDevice {
     this.set16(0x06, 0x0280);
     this.config.fill(0, 0x40);
     this.config[PMBASE] = 0x01;
+    // APMC_EN, as QEMU has it without system management mode: tells firmware that SMIs are taken care of.
+    this.config[DEVACTB + 3] = DEVACTB_APMC_EN >>> 24;
     // The interrupt pin is fixed to IRQ 9, as QEMU's configuration space shows it.
     this.map();
     this.update();

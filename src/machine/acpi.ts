@@ -1,5 +1,5 @@
-// ACPI tables for a machine that boots without firmware: RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT.
-// ACPI specification 6.x, chapter 5 (tables); what they describe is the board of QEMU's pc.
+// ACPI tables: RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT, put into memory for a machine that boots without firmware, or as files
+// that firmware puts into memory. ACPI specification 6.x, chapter 5 (tables); what they describe is the board of QEMU's pc.
 
 import { IOAPIC_ADDRESS } from '../devices/io-apic.ts';
 import { APIC_DEFAULT_BASE } from '../devices/local-apic.ts';
@@ -9,6 +9,7 @@ import { RESET_CONTROL } from '../devices/piix3.ts';
 import { ACPI_DISABLE, ACPI_ENABLE, GPE0_BASE, GPE0_LENGTH, PM1_CNT, PM1_STS, PM_TMR, SLP_TYP_S5, SMI_COMMAND } from '../devices/piix4-pm.ts';
 import { SERIAL_PORTS } from '../devices/serial16550.ts';
 import * as aml from './aml.ts';
+import { TableLoader, Zone } from './table-loader.ts';
 
 /** Where firmware puts the PIIX4's power management ports. */
 export const ACPI_PM_BASE = 0x600;
@@ -322,5 +323,60 @@ export function installAcpiTables(memory: AcpiMemory, options: AcpiOptions): E82
     { address: 0x100000, length: start - 0x100000, type: E820.RAM },
     { address: start, length: facsAddress - start, type: E820.ACPI },
     { address: facsAddress, length: PAGE, type: E820.NVS },
+  ];
+}
+
+/** Files of fw_cfg from which the firmware makes the tables. */
+export const ACPI_TABLES_FILE = 'etc/acpi/tables';
+export const ACPI_RSDP_FILE = 'etc/acpi/rsdp';
+export const ACPI_LOADER_FILE = 'etc/table-loader';
+
+/** The tables as files, with the script that tells the firmware where to put them and which addresses in them to correct. */
+export function buildAcpiFiles(options: AcpiOptions): [name: string, bytes: Uint8Array][] {
+  const ALIGN = 64;
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const place = (bytes: Uint8Array): number => {
+    const at = length;
+    parts.push(bytes);
+    length = Math.ceil((at + bytes.length) / ALIGN) * ALIGN;
+    return at;
+  };
+  // Addresses are offsets in the file for now.
+  const facs = place(buildFacs());
+  const dsdt = place(buildDsdt(options));
+  const fadt = place(buildFadt(facs, dsdt, options.vga ?? false));
+  const pointers = [fadt, place(buildMadt(options.cpus))];
+  const rsdtBody = new Uint8Array(4 * pointers.length);
+  const xsdtBody = new Uint8Array(8 * pointers.length);
+  pointers.forEach((pointer, i) => {
+    new DataView(rsdtBody.buffer).setUint32(4 * i, pointer, true);
+    new DataView(xsdtBody.buffer).setUint32(8 * i, pointer, true);
+  });
+  const rsdt = place(table('RSDT', 1, rsdtBody));
+  const xsdt = place(table('XSDT', 1, xsdtBody));
+  const tables = new Uint8Array(length);
+  for (let i = 0, at = 0; i < parts.length; at = Math.ceil((at + parts[i].length) / ALIGN) * ALIGN, i++) tables.set(parts[i], at);
+
+  const loader = new TableLoader();
+  loader.allocate(ACPI_RSDP_FILE, 16, Zone.FSEG);
+  loader.allocate(ACPI_TABLES_FILE, ALIGN, Zone.HIGH);
+  const inTables = (at: number, size: 4 | 8) => loader.addPointer(ACPI_TABLES_FILE, ACPI_TABLES_FILE, at, size);
+  inTables(fadt + 36, 4);
+  inTables(fadt + 40, 4);
+  inTables(fadt + 140, 8);
+  pointers.forEach((_, i) => {
+    inTables(rsdt + HEADER + 4 * i, 4);
+    inTables(xsdt + HEADER + 8 * i, 8);
+  });
+  for (const at of [fadt, rsdt, xsdt]) loader.addChecksum(ACPI_TABLES_FILE, at + 9, at, new DataView(tables.buffer).getUint32(at + 4, true));
+  loader.addPointer(ACPI_RSDP_FILE, ACPI_TABLES_FILE, 16, 4);
+  loader.addPointer(ACPI_RSDP_FILE, ACPI_TABLES_FILE, 24, 8);
+  loader.addChecksum(ACPI_RSDP_FILE, 8, 0, 20);
+  loader.addChecksum(ACPI_RSDP_FILE, 32, 0, 36);
+  return [
+    [ACPI_TABLES_FILE, tables],
+    [ACPI_RSDP_FILE, buildRsdp(rsdt, xsdt)],
+    [ACPI_LOADER_FILE, loader.bytes()],
   ];
 }

@@ -7,7 +7,7 @@ import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
-import { type MachineConfig, parse } from './options.ts';
+import { firmwareFiles, type MachineConfig, parse } from './options.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
 /** Longest time without letting messages and host timers in, ms. */
@@ -52,7 +52,7 @@ class Host implements MachineApi {
     this.events = events;
     this.setState(RunState.LOADING);
     const config = parse(spec.args);
-    this.refuseFiles(config);
+    this.refuseInPage(config);
     const [core, interpreter] = await this.loadEngine();
     const files = await this.loadFiles(config, spec.files);
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
@@ -77,13 +77,23 @@ class Host implements MachineApi {
     return { memory: buffer };
   }
 
-  /** Options that write files, where there are none. */
-  private refuseFiles(config: MachineConfig): void {
-    const option = config.log.items.size > 0 && !this.environment.openLog ? '-d' : config.serial.some((port) => port?.kind === 'file') && !this.environment.openLog ? '-serial file:' : null;
+  /** What the page cannot do: options that write files or to a terminal, and firmware, whose screen it does not draw yet. */
+  private refuseInPage(config: MachineConfig): void {
+    if (this.environment.openLog) return;
+    if (config.kernel === undefined) {
+      throw new MachineError({
+        what: 'There is nothing to boot',
+        why: 'The machine line names no kernel; the page has no disks and no screen yet, so firmware would find nothing and show nothing',
+        advice: 'Add -kernel FILE, and -initrd FILE if the kernel needs one. bin/tabvisor boots firmware without them.',
+      });
+    }
+    const option = config.log.items.size > 0 ? '-d'
+      : config.serial.some((port) => port?.kind === 'file') ? '-serial file:'
+      : config.debugcon && config.debugcon.to.kind !== 'null' ? '-debugcon' : null;
     if (option === null) return;
     throw new MachineError({
       what: `The option ${option} cannot be used`,
-      why: 'It writes a file, and a page has no files of its own',
+      why: 'It writes a file or to a terminal, and a page has neither',
       advice: 'Take it out of the machine line, or run the line with bin/tabvisor; the console of a serial port can be downloaded from the page.',
     });
   }
@@ -105,7 +115,7 @@ class Host implements MachineApi {
 
   private async loadFiles(config: MachineConfig, given: readonly MachineFile[]): Promise<Map<string, Uint8Array>> {
     const files = new Map<string, Uint8Array>();
-    const read = async (name: string, phase: 'kernel' | 'initrd'): Promise<Uint8Array> => {
+    const read = async (name: string, phase: 'firmware' | 'kernel' | 'initrd'): Promise<Uint8Array> => {
       const known = files.get(name);
       if (known) return known;
       const file = given.find((f) => f.name === name);
@@ -117,6 +127,7 @@ class Host implements MachineApi {
       files.set(name, bytes);
       return bytes;
     };
+    for (const name of firmwareFiles(config)) await read(name, 'firmware');
     if (config.kernel === undefined) return files;
     const kernel = await read(config.kernel, 'kernel');
     for (const name of initrdFiles(kernelKind(config.kernel, kernel), config.initrd)) await read(name, 'initrd');

@@ -13,9 +13,10 @@ import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { RealClock, VirtualClock } from './clock.ts';
+import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import type { MachineConfig } from './options.ts';
-import { Pc } from './pc.ts';
+import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options.ts';
+import { type FirmwareConfig, Pc } from './pc.ts';
 import type { MachineFailure } from './protocol.ts';
 
 /** The guest's time-stamp counter: 1 GHz, so that it counts nanoseconds. */
@@ -73,7 +74,9 @@ export class Machine {
   get config(): MachineConfig {
     return this.options.config;
   }
+  /** Those of serial ports, and all. */
   private readonly rings: { ring: RingBackend; port: number }[] = [];
+  private readonly outputs: RingBackend[] = [];
   private resetRequested = false;
   private powerOffRequested = false;
   private exitStatus: number | null = null;
@@ -107,8 +110,11 @@ export class Machine {
       if (c.kind === 'null') return new NullBackend();
       const ring = new RingBackend(buffer, n);
       this.rings.push({ ring, port: n });
+      this.outputs.push(ring);
       return ring;
     });
+    const debugconRing = config.debugcon && config.debugcon.to.kind !== 'null' ? new RingBackend(buffer, DEBUGCON_RING) : null;
+    if (debugconRing) this.outputs.push(debugconRing);
     const rtc = config.rtc;
     const today = clock.kind === 'virtual' ? FIXED_DATE_MS : options.date.epochMs;
     this.pc = new Pc({
@@ -121,6 +127,9 @@ export class Machine {
       wallClockMs: rtc.base === 'date' ? rtc.epochMs : today,
       rtcOffsetMs: rtc.base === 'localtime' ? options.date.offsetMs : 0,
       debugExit: config.debugExit,
+      debugcon: config.debugcon && { iobase: config.debugcon.iobase, backend: debugconRing ?? new NullBackend() },
+      firmware: config.kernel === undefined ? this.firmware() : undefined,
+      vga: config.vga === 'std' ? { rom: options.files.get(VGA_ROM)! } : undefined,
       onPowerOff: () => {
         this.powerOffRequested = true;
         this.vcpu.requestExit();
@@ -169,18 +178,13 @@ export class Machine {
     return BigInt(Math.floor(this.clock.now()));
   }
 
-  /** Power-on: reset state, then the kernel loaded and the CPU at its entry. */
+  /** Power-on: reset state; then the firmware begins, or the kernel is loaded and the CPU is at its entry. */
   private start(): void {
     const { config, files } = this.options;
     this.vcpu.reset();
     this.pc.reset();
-    if (config.kernel === undefined) {
-      throw {
-        what: 'There is nothing to boot',
-        why: 'The machine line names no kernel, and booting from disks is not supported yet',
-        advice: 'Add -kernel FILE, and -initrd FILE if the kernel needs one.',
-      } satisfies MachineFailure;
-    }
+    // The CPU is at the reset vector.
+    if (config.kernel === undefined) return;
     const memoryMap = this.pc.setUpForDirectBoot().map((e) => ({ address: e.address, size: e.length, type: e.type as number }));
     const bytes = (name: string): Uint8Array => files.get(name)!;
     const kernel = { name: config.kernel, bytes: bytes(config.kernel) };
@@ -195,6 +199,20 @@ export class Machine {
       longMode: this.vcpu.cpuid.has('lm'),
     });
     this.enter(entry);
+  }
+
+  /** The firmware that the line names, if it can be one. */
+  private firmware(): FirmwareConfig {
+    const { config, files } = this.options;
+    const image = files.get(config.bios!)!;
+    if (!isFirmware(image)) {
+      throw {
+        what: `${config.bios} cannot be used as firmware`,
+        why: `It has ${image.length} bytes, and firmware has whole pages of 4 KiB, at most 2 MiB, with code at its end`,
+        advice: 'Leave out -bios to boot by SeaBIOS.',
+      } satisfies MachineFailure;
+    }
+    return { image, boot: config.boot, noGraphic: config.nographic };
   }
 
   private enter(entry: EntryState): void {
@@ -230,6 +248,7 @@ export class Machine {
     this.resetRequested = false;
     this.powerOffRequested = false;
     this.exitStatus = null;
+    this.pc.endBootOnce();
     this.start();
   }
 
@@ -260,7 +279,7 @@ export class Machine {
     this.guestNs += ns;
     const executed = vcpu.icount - before;
     if (executed > 20_000 && ns > 0) this.rate = 0.8 * this.rate + 0.2 * (executed / ns);
-    for (const { ring } of this.rings) ring.flush();
+    for (const ring of this.outputs) ring.flush();
     if (this.exitStatus !== null) return { kind: 'exit', status: this.exitStatus };
     if (this.powerOffRequested) return { kind: 'off' };
     if (this.resetRequested) {

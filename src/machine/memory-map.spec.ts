@@ -48,6 +48,27 @@ describe('guest RAM', () => {
     expect(dropped).toEqual([3, 3]);
   });
 
+  it('has shadow RAM for devices while it can be read and written', () => {
+    expect(() => map.write8(0xf0000, 1)).toThrow(GuestMemoryError);
+    map.setShadow(0xf0000, 0x10000, true, true);
+    map.write(0xf0ffe, Uint8Array.of(1, 2, 3));
+    expect(map.read8(0xf1000)).toBe(3);
+    expect(map.bytes(0xff000, 0x2000).length).toBe(0x2000);
+    expect(() => map.bytes(0xeffff, 2)).toThrow(GuestMemoryError);
+    map.setShadow(0xf0000, 0x10000, true, false);
+    expect(() => map.write8(0xf0000, 1)).toThrow(GuestMemoryError);
+  });
+
+  it('drops decoded code of pages that become other memory', () => {
+    const chunks = new Uint32Array(memory.buffer, Mem.CODE_CHUNKS, Mem.CODE_CHUNKS_SIZE / 4);
+    chunks[2 * 0xf0] = 1;
+    map.setShadow(0xf0000, 0x10000, true, true);
+    map.setShadow(0xf0000, 0x10000, true, false);
+    map.setShadow(0xf0000, 0x10000, false, false);
+    chunks[2 * 0xf0] = 0;
+    expect(dropped).toEqual([0xf0, 0xf0]);
+  });
+
   it('must have a size that can be', () => {
     const listener = { memoryMapChanged() {}, invalidateCode() {} };
     for (const size of [0, 4096, RAM + 1, 8 << 20, 0xf0000000]) expect(() => new MemoryMap(memory, size, listener)).toThrow(RangeError);
@@ -82,6 +103,31 @@ describe('page map', () => {
     expect(() => map.loadFirmware(new Uint8Array(100))).toThrow(RangeError);
     map.unmapMemory(0xe0000, 0x20000);
     expect(page(0xff000)).toBe(0);
+  });
+
+  it('shows memory of PCI cards only where nothing else is', () => {
+    map.mapCard(RAM - 0x1000, 0x3000, Mem.VRAM, 3);
+    expect([page(RAM - 0x1000), page(RAM), page(RAM + 0x1000)]).toEqual([(Mem.RAM + RAM - 0x1000) | 3, (Mem.VRAM + 0x1000) | 3, (Mem.VRAM + 0x2000) | 3]);
+    map.unmapCard(RAM - 0x1000, 0x3000, Mem.VRAM, 3);
+    expect([page(RAM - 0x1000), page(RAM), page(RAM + 0x1000)]).toEqual([(Mem.RAM + RAM - 0x1000) | 3, 0, 0]);
+    map.mapCard(0xfebff000, 0x3000, Mem.VRAM, 3);
+    expect([page(0xfebff000), page(0xfec00000)]).toEqual([Mem.VRAM | 3, 0]);
+    map.mapCard(0x1000, 0x1000, Mem.VRAM, 3);
+    expect(page(0x1000)).toBe((Mem.RAM + 0x1000) | 3);
+  });
+
+  it('gives the VGA card its memory and ROM', () => {
+    const vga = map.vgaMemory(new Uint8Array(0x9c00).fill(0x55));
+    expect([vga.vram.length, vga.romSize]).toEqual([Mem.VRAM_SIZE, 0x10000]);
+    vga.mapVram(0xfd000000);
+    vga.mapRom(0xfebe0000);
+    expect(page(0xfdfff000)).toBe((Mem.VRAM + 0xfff000) | 3);
+    expect(page(0xfebe0000) & 3).toBe(Pmap.READ);
+    expect(new Uint8Array(memory.buffer)[page(0xfebe9000) & ~0xfff]).toBe(0x55);
+    vga.unmapVram(0xfd000000);
+    vga.unmapRom(0xfebe0000);
+    expect([page(0xfdfff000), page(0xfebe0000)]).toEqual([0, 0]);
+    expect(map.vgaMemory(new Uint8Array(0)).romSize).toBe(0);
   });
 
   it('maps memory of devices', () => {

@@ -5,6 +5,7 @@
 import { Mem, Pmap } from '../core/layout.ts';
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
 import type { ShadowMap } from '../devices/i440fx.ts';
+import type { VgaMemory } from '../devices/vga.ts';
 
 const PAGE = 4096;
 export const VGA_WINDOW = 0xa0000;
@@ -16,6 +17,11 @@ export const MAX_RAM = 0xc0000000;
 /** Firmware images are kept behind the 256 KiB of the ROM area. */
 const FIRMWARE = Mem.ROM + 0x40000;
 const MAX_FIRMWARE = 0x200000;
+/** And the option ROM of the VGA card behind them. */
+const VGA_ROM = Mem.ROM + 0x300000;
+const MAX_VGA_ROM = 0x40000;
+/** Memory of PCI cards can appear below the I/O APIC, the local APICs and the firmware. */
+const PCI_END = 0xfec00000;
 
 /** Who must know of changes. */
 export interface MemoryMapListener {
@@ -71,13 +77,54 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   /** Let a range be memory, for video RAM and the like; `access` is made of Pmap bits. */
   mapMemory(start: number, length: number, address: number, access: number): void {
     this.map(start, length, address, access);
+    this.dropCode(start, length);
     this.listener.memoryMapChanged();
   }
 
   /** Let a range be MMIO again. */
   unmapMemory(start: number, length: number): void {
     this.pmap.fill(0, start / PAGE, (start + length) / PAGE);
+    this.dropCode(start, length);
     this.listener.memoryMapChanged();
+  }
+
+  /**
+   * Let memory of a PCI card appear where the guest has put it: between RAM and the I/O APIC, and not over what is mapped there.
+   * What lies elsewhere cannot be seen, as behind QEMU's PCI hole.
+   */
+  mapCard(start: number, length: number, address: number, access: number): void {
+    for (let offset = 0; offset < length; offset += PAGE) {
+      const at = start + offset;
+      if (at >= this.size && at < PCI_END && this.pmap[at / PAGE] === 0) this.pmap[at / PAGE] = (address + offset) | access;
+    }
+    this.dropCode(start, length);
+    this.listener.memoryMapChanged();
+  }
+
+  /** Take back what mapCard() gave. */
+  unmapCard(start: number, length: number, address: number, access: number): void {
+    for (let offset = 0; offset < length; offset += PAGE) {
+      const page = (start + offset) / PAGE;
+      if (this.pmap[page] === ((address + offset) | access)) this.pmap[page] = 0;
+    }
+    this.dropCode(start, length);
+    this.listener.memoryMapChanged();
+  }
+
+  /** Video memory and the VGA card's option ROM, which may be empty, as the card sees them. */
+  vgaMemory(rom: Uint8Array): VgaMemory {
+    if (rom.length > MAX_VGA_ROM) throw new RangeError(`option ROM of ${rom.length} bytes: at most ${MAX_VGA_ROM}`);
+    const romSize = rom.length === 0 ? 0 : Math.max(PAGE, 2 ** Math.ceil(Math.log2(rom.length)));
+    this.all.fill(0, VGA_ROM, VGA_ROM + romSize);
+    this.all.set(rom, VGA_ROM);
+    return {
+      vram: this.all.subarray(Mem.VRAM, Mem.VRAM + Mem.VRAM_SIZE),
+      romSize,
+      mapVram: (at) => this.mapCard(at, Mem.VRAM_SIZE, Mem.VRAM, Pmap.READ | Pmap.WRITE),
+      unmapVram: (at) => this.unmapCard(at, Mem.VRAM_SIZE, Mem.VRAM, Pmap.READ | Pmap.WRITE),
+      mapRom: (at) => this.mapCard(at, romSize, VGA_ROM, Pmap.READ),
+      unmapRom: (at) => this.unmapCard(at, romSize, VGA_ROM, Pmap.READ),
+    };
   }
 
   setShadow(start: number, length: number, read: boolean, write: boolean): void {
@@ -88,6 +135,8 @@ export class MemoryMap implements GuestMemory, ShadowMap {
         ? (Mem.RAM + address) | Pmap.READ | (write ? Pmap.WRITE : 0)
         : (Mem.ROM + address - ROM_AREA) | Pmap.READ;
       if (this.pmap[address / PAGE] !== entry) {
+        // Going from ROM to RAM or back, other bytes are seen; only writes may have become allowed or forbidden.
+        if ((this.pmap[address / PAGE] & ~(PAGE - 1)) !== (entry & ~(PAGE - 1))) this.dropCode(address, PAGE);
         this.pmap[address / PAGE] = entry;
         changed = true;
       }
@@ -101,6 +150,7 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     if (open === isOpen) return;
     if (open) this.map(VGA_WINDOW, ROM_AREA - VGA_WINDOW, Mem.RAM + VGA_WINDOW, Pmap.READ | Pmap.WRITE);
     else this.pmap.fill(0, VGA_WINDOW / PAGE, ROM_AREA / PAGE);
+    this.dropCode(VGA_WINDOW, ROM_AREA - VGA_WINDOW);
     this.listener.memoryMapChanged();
   }
 
@@ -118,13 +168,13 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     this.all.set(data, Mem.ROM + address - ROM_AREA);
   }
 
-  /** A firmware image, mapped below 4 GiB; its last 128 KiB also below 1 MiB. */
+  /** A firmware image, mapped below 4 GiB; its last 128 KiB also below 1 MiB. To be called before the CPUs start: the listener is not told. */
   loadFirmware(image: Uint8Array): void {
     if (image.length === 0 || image.length % PAGE || image.length > MAX_FIRMWARE) {
       throw new RangeError(`firmware of ${image.length} bytes: must be 1 to ${MAX_FIRMWARE / PAGE} pages of 4 KiB`);
     }
     this.all.set(image, FIRMWARE);
-    this.mapMemory(0x1_0000_0000 - image.length, image.length, FIRMWARE, Pmap.READ);
+    this.map(0x1_0000_0000 - image.length, image.length, FIRMWARE, Pmap.READ);
     const low = image.subarray(Math.max(0, image.length - 0x20000));
     this.writeRom(ONE_MIB - low.length, low);
   }
@@ -134,8 +184,17 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   /** Byte offset in the shared memory of a range that must be RAM. */
   private at(address: number, length: number): number {
     const end = address + length;
-    if (!(address >= 0 && end <= this.size) || (end > VGA_WINDOW && address < ONE_MIB)) throw new GuestMemoryError(address, length);
+    if (!(address >= 0 && end <= this.size)) throw new GuestMemoryError(address, length);
+    if (end > VGA_WINDOW && address < ONE_MIB && !this.isShadowRam(Math.max(address, VGA_WINDOW), Math.min(end, ONE_MIB))) throw new GuestMemoryError(address, length);
     return Mem.RAM + address;
+  }
+
+  /** Between 0xA0000 and 0xFFFFF devices reach only what is RAM for reads and writes now: open SMRAM, and shadow RAM. */
+  private isShadowRam(start: number, end: number): boolean {
+    for (let page = Math.floor(start / PAGE); page < Math.ceil(end / PAGE); page++) {
+      if (this.pmap[page] !== (Mem.RAM + page * PAGE | Pmap.READ | Pmap.WRITE)) return false;
+    }
+    return true;
   }
 
   read8(address: number): number {
@@ -185,6 +244,11 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   }
 
   written(address: number, length: number): void {
+    this.dropCode(address, length);
+  }
+
+  /** Have decoded code of a range dropped. */
+  private dropCode(address: number, length: number): void {
     if (length === 0) return;
     const last = Math.floor((address + length - 1) / PAGE);
     for (let page = Math.floor(address / PAGE); page <= last; page++) {

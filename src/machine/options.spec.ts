@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { joinLine, OptionError, parse, type MachineConfig } from './options.ts';
+import { firmwareFiles, joinLine, OptionError, parse, type MachineConfig } from './options.ts';
 
 const MIB = 1024 * 1024;
 const withKernel = (line: string) => parse(`-kernel vmlinuz ${line}`);
@@ -76,8 +76,48 @@ describe('parse', () => {
     expect(refusal('-append "x').why).toContain('never closed');
   });
 
-  it('needs a kernel', () => {
-    expect(() => parse([])).toThrow(/-kernel: it is missing/);
+  it('boots by firmware without a kernel', () => {
+    expect(parse([]).bios).toBe('bios-256k.bin');
+    expect(parse('-bios my.bin').bios).toBe('my.bin');
+    expect(withKernel('').bios).toBeUndefined();
+    expect(() => withKernel('-bios my.bin')).toThrow(/without firmware/);
+    expect(parse([]).boot).toEqual({ order: 'cad', menu: false, strict: false });
+    expect(parse('-boot dc').boot.order).toBe('dc');
+    expect(parse('-boot order=c,once=d,menu=on,strict=on,splash-time=3000,reboot-timeout=500').boot)
+      .toEqual({ order: 'c', once: 'd', menu: true, strict: true, splashTime: 3000, rebootTimeout: 500 });
+    expect(refusal('-boot z').why).toContain('order of drives');
+    expect(refusal('-boot cc').why).toContain('twice');
+    expect(refusal('-boot reboot-timeout=65536').why).toContain('too long');
+    expect(refusal('-boot bogus=1').why).toContain('bogus');
+  });
+
+  it('has a VGA card where firmware sets it up', () => {
+    expect(parse([]).vga).toBe('std');
+    expect(firmwareFiles(parse([]))).toEqual(['bios-256k.bin', 'vgabios-stdvga.bin']);
+    for (const line of ['-vga none', '-nodefaults']) expect(firmwareFiles(parse(line))).toEqual(['bios-256k.bin']);
+    expect(parse('-nodefaults -vga std').vga).toBe('std');
+    expect(firmwareFiles(withKernel(''))).toEqual([]);
+    expect(withKernel('-vga none').vga).toBe('none');
+    expect(() => withKernel('-vga std')).toThrow(/firmware/);
+    expect(refusal('-vga cirrus').why).toContain('cirrus');
+  });
+
+  it('has isa-debugcon', () => {
+    expect(parse('-debugcon stdio').debugcon).toEqual({ iobase: 0xe9, to: { kind: 'stdio', mux: false } });
+    expect(parse('-debugcon file:log -global isa-debugcon.iobase=0x402').debugcon).toEqual({ iobase: 0x402, to: { kind: 'file', path: 'log' } });
+    expect(parse('-device isa-debugcon,iobase=0x402,chardev=c -chardev file,id=c,path=l,,og').debugcon).toEqual({ iobase: 0x402, to: { kind: 'file', path: 'l,og' } });
+    expect(refusal('-device isa-debugcon,chardev=c').why).toContain('"c"');
+    expect(refusal('-debugcon vc').why).toContain('"vc"');
+    expect(refusal('-debugcon null -debugcon null').why).toContain('already');
+    expect(refusal('-debugcon stdio -serial stdio').why).toContain('terminal');
+    expect(refusal('-chardev file,id=c').why).toContain('path');
+    expect(refusal('-chardev socket,id=c').why).toContain('socket');
+    expect(refusal('-chardev null').why).toContain('id');
+    expect(refusal('-global isa-fdc.x=1').advice).toContain('isa-debugcon');
+    expect(refusal('-global isa-debugcon.iobase=0x10000').why).toContain('port');
+  });
+
+  it('takes options of a kernel only with one', () => {
     expect(() => parse('-append x')).toThrow(/-append: it is only allowed with -kernel/);
     expect(() => parse('-initrd x')).toThrow(/-initrd: it is only allowed with -kernel/);
   });

@@ -2,6 +2,8 @@
 // An option that is not supported is refused by name, never ignored. To add one: a line in OPTIONS, a field in MachineConfig.
 
 import { Mem } from '../core/layout.ts';
+import { DEBUGCON_IOBASE } from '../devices/isa-debugcon.ts';
+import type { BootConfig } from './firmware.ts';
 import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, type CpuFeature } from './cpu-models.ts';
 import type { MachineFailure } from './protocol.ts';
 import { QuotingError, splitLine } from './words.ts';
@@ -38,6 +40,11 @@ export interface MachineConfig {
   kernel?: string;
   initrd?: string;
   append: string;
+  /** Without a kernel, what the machine boots by: a file as the line names it, or one of BUNDLED_FIRMWARE. */
+  bios?: string;
+  boot: BootConfig;
+  /** The VGA card, whose option ROM is VGA_ROM. */
+  vga: 'std' | 'none';
   /** One entry a serial port, at most 4; undefined: the port is not there. */
   serial: (SerialConfig | undefined)[];
   /** -nographic: no display, serial port and escapes on the terminal. */
@@ -53,6 +60,8 @@ export interface MachineConfig {
   /** -S: wait for resume() before the first instruction. */
   startPaused: boolean;
   debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
+  /** isa-debugcon: its port, and where its log goes. */
+  debugcon?: { iobase: number; to: SerialConfig };
   log: { items: ReadonlySet<LogItem>; file?: string };
   /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
   information?: string;
@@ -82,11 +91,24 @@ const MIN_RAM = 2 * MIB;
 /** All RAM lies below the PCI hole at 3 GiB, and with what comes before it in the shared memory below 4 GiB. */
 const MAX_RAM = Math.min(3 * 1024 * MIB, 2 ** 32 - Mem.RAM);
 export const VERSION = '0.1.0';
+const DEFAULT_BIOS = 'bios-256k.bin';
+export const VGA_ROM = 'vgabios-stdvga.bin';
+/** Firmware that comes with Tabvisor, by QEMU's names. */
+export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VGA_ROM];
+/** Number of the ring that carries isa-debugcon's log: behind those of the serial ports. */
+export const DEBUGCON_RING = 4;
 
 /** Options being collected. */
-interface Draft extends Omit<MachineConfig, 'serial' | 'log'> {
+interface Draft extends Omit<MachineConfig, 'serial' | 'log' | 'debugcon' | 'vga'> {
+  vga?: MachineConfig['vga'];
+  debugconTo?: SerialConfig;
   serial: ({ config: SerialConfig | undefined } | undefined)[];
   serialGiven: boolean;
+  debugconGiven: boolean;
+  debugconIobase?: number;
+  chardevs: Map<string, SerialConfig>;
+  /** What -device isa-debugcon names, for when all chardevs are known. */
+  debugconChardev?: { id: string; written: string };
   appendGiven: boolean;
   noDefaults: boolean;
   monitorNone: boolean;
@@ -114,15 +136,20 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     argument: 'TEXT', help: 'kernel command line',
     apply: (draft, value) => { draft.append = value; draft.appendGiven = true; },
   },
+  bios: { argument: 'FILE', help: `firmware to boot by, without -kernel (default ${DEFAULT_BIOS}, SeaBIOS)`, apply: (draft, value) => void (draft.bios = value) },
+  boot: { argument: '[order=]DRIVES[,once=DRIVES][,menu=on|off][,splash-time=MS][,reboot-timeout=MS][,strict=on|off]', help: 'what the firmware boots: a floppy, c disk, d CD-ROM, n network', apply: applyBoot },
   nographic: { help: 'no display: serial port on the terminal, with Ctrl-A escapes', apply: (draft) => { draft.nographic = true; draft.displayNone = true; } },
   display: { argument: 'none', help: 'no display', apply: applyDisplay },
-  vga: { argument: 'none', help: 'no VGA', apply: onlyNone },
+  vga: { argument: 'std|none', help: 'VGA card: std (default without -kernel), or none', apply: applyVga },
   serial: { argument: 'stdio|mon:stdio|vc|file:PATH|null|none', help: 'where the next serial port goes', apply: applySerial },
   monitor: { argument: 'none', help: 'no monitor', apply: (draft, value, written) => { onlyNone(draft, value, written); draft.monitorNone = true; } },
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
   net: { argument: 'none', help: 'no network', apply: onlyNone },
   nic: { argument: 'none', help: 'no network', apply: onlyNone },
-  device: { argument: 'isa-debug-exit[,iobase=PORT][,iosize=N]', help: 'a port that ends the machine with exit status (value << 1) | 1', apply: applyDevice },
+  device: { argument: 'isa-debug-exit[,iobase=PORT][,iosize=N]', help: 'a port that ends the machine with exit status (value << 1) | 1; or isa-debugcon[,iobase=PORT],chardev=ID', apply: applyDevice },
+  chardev: { argument: 'stdio|file|null,id=ID[,path=FILE]', help: 'where a device\'s characters go', apply: applyChardev },
+  debugcon: { argument: 'stdio|file:PATH|null', help: 'where what is written to the debug port goes', apply: applyDebugcon },
+  global: { argument: 'isa-debugcon.iobase=PORT', help: 'the debug port (default 0xe9; SeaBIOS writes to 0x402)', apply: applyGlobal },
   rtc: { argument: 'base=utc|localtime|DATE', help: 'date at which the guest\'s clock starts', apply: applyRtc },
   icount: { argument: 'shift=N[,sleep=on|off]', help: 'virtual time: an instruction takes 2^N ns (0 to 10), so that a run repeats exactly', apply: applyIcount },
   d: { argument: 'ITEM[,ITEM…]', help: 'log in_asm, int, exec; -d help explains them', apply: applyLog },
@@ -141,9 +168,9 @@ const ALIASES: Readonly<Record<string, string>> = { M: 'machine', h: 'help' };
 
 /** QEMU's other options: they exist, and are not supported (yet). */
 const QEMU_OPTIONS: ReadonlySet<string> = new Set((
-  'L acpitable action add-fd async-teardown audio audio-help audiodev bios blockdev boot cdrom chardev chroot compat '
-  + 'daemonize debugcon dfilter drive dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
-  + 'g gdb global hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock netdev no-acpi '
+  'L acpitable action add-fd async-teardown audio audio-help audiodev blockdev cdrom chroot compat '
+  + 'daemonize dfilter drive dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
+  + 'g gdb hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock netdev no-acpi '
   + 'no-fd-bootchk no-hpet numa object only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
   + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios snapshot spice tpmdev trace '
   + 'usb usbdevice uuid virtfs vnc watchdog watchdog-action win2k-hack xen-attach xen-domid xen-domid-restrict'
@@ -181,6 +208,11 @@ export function parse(line: readonly string[] | string): MachineConfig {
   return finish(draft);
 }
 
+/** Files of firmware that a machine needs. */
+export function firmwareFiles(config: MachineConfig): string[] {
+  return [...(config.bios === undefined ? [] : [config.bios]), ...(config.vga === 'std' ? [VGA_ROM] : [])];
+}
+
 function newDraft(): Draft {
   return {
     name: '',
@@ -189,6 +221,9 @@ function newDraft(): Draft {
     cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
     append: '',
     appendGiven: false,
+    boot: { order: 'cad', menu: false, strict: false },
+    debugconGiven: false,
+    chardevs: new Map(),
     serial: [],
     serialGiven: false,
     nographic: false,
@@ -206,9 +241,13 @@ function newDraft(): Draft {
 
 /** What only the whole line can tell. */
 function finish(draft: Draft): MachineConfig {
-  const { serial: given, serialGiven, appendGiven, noDefaults, monitorNone, logItems, logFile, ...rest } = draft;
+  const {
+    serial: given, serialGiven, appendGiven, noDefaults, monitorNone, logItems, logFile, debugconGiven, debugconIobase, debugconTo, chardevs,
+    debugconChardev, ...rest
+  } = draft;
   const config: MachineConfig = {
     ...rest,
+    vga: rest.vga ?? (rest.kernel === undefined && !noDefaults ? 'std' : 'none'),
     serial: given.map((port) => port?.config),
     log: { items: logItems, ...(logFile === undefined ? {} : { file: logFile }) },
   };
@@ -218,13 +257,28 @@ function finish(draft: Draft): MachineConfig {
     for (const [option, isGiven] of [['-append', appendGiven], ['-initrd', config.initrd !== undefined]] as const) {
       if (isGiven) throw new OptionError(option, 'it is only allowed with -kernel', 'Name a kernel with -kernel FILE.');
     }
-    throw new OptionError('-kernel', 'it is missing, and booting from disks and firmware is not supported yet', 'Name a kernel with -kernel FILE.');
+    config.bios ??= DEFAULT_BIOS;
+  } else if (config.vga !== 'none') {
+    throw new OptionError(`-vga ${config.vga}`, 'it needs firmware to set it up, and a kernel that -kernel names is loaded directly', 'Leave out -vga, or -kernel.');
+  } else if (config.bios !== undefined) {
+    throw new OptionError(`-bios ${config.bios}`, 'a kernel that -kernel names is loaded directly, without firmware', 'Leave out -bios, or -kernel.');
+  }
+  if (debugconGiven) {
+    let to = debugconTo;
+    if (debugconChardev) {
+      to = chardevs.get(debugconChardev.id);
+      if (!to) throw new OptionError(debugconChardev.written, `there is no chardev "${debugconChardev.id}"`, `Add -chardev file,id=${debugconChardev.id || 'ID'},path=FILE.`);
+    }
+    config.debugcon = { iobase: debugconIobase ?? DEBUGCON_IOBASE, to: to! };
   }
   // QEMU's default without -serial; with -nographic on the terminal, with escapes unless the monitor was moved elsewhere.
   if (!serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: !monitorNone }];
   else if (!serialGiven && !noDefaults) config.serial = [{ kind: 'vc' }];
   const terminals = config.serial.filter((port) => port?.kind === 'stdio').length;
   if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
+  if (terminals > 0 && config.debugcon?.to.kind === 'stdio') {
+    throw new OptionError('-debugcon stdio', 'a serial port uses the terminal', 'Send one of them to file:PATH or null.');
+  }
   return config;
 }
 
@@ -323,6 +377,12 @@ function onlyNone(_draft: Draft, value: string, written: string): void {
   if (value !== 'none') throw notYet(written, `"${value}"`, `The only value is none.`);
 }
 
+function applyVga(draft: Draft, value: string, written: string): void {
+  if (value === 'help' || value === '?') draft.information ??= 'none                 no graphic card\nstd                  standard VGA\n';
+  else if (value !== 'std' && value !== 'none') throw notYet(written, `"${value}"`, 'Use std or none.');
+  else draft.vga = value;
+}
+
 function applySerial(draft: Draft, value: string, written: string): void {
   draft.serialGiven = true;
   if (draft.serial.length === 4) throw new OptionError(written, 'a PC has four serial ports');
@@ -345,12 +405,13 @@ function serialConfig(value: string, written: string): SerialConfig | undefined 
 
 function applyDevice(draft: Draft, value: string, written: string): void {
   if (value === 'help' || value === '?') {
-    draft.information ??= 'name "isa-debug-exit", bus ISA\n';
+    draft.information ??= 'name "isa-debug-exit", bus ISA\nname "isa-debugcon", bus ISA\n';
     return;
   }
   const fields = keyValues(value, 'driver', written);
   const driver = fields.get('driver') ?? '';
-  if (driver !== 'isa-debug-exit') throw new OptionError(written, `the device "${driver}" is not supported`, 'The only device is isa-debug-exit.');
+  if (driver === 'isa-debugcon') return applyDebugconDevice(draft, fields, written);
+  if (driver !== 'isa-debug-exit') throw new OptionError(written, `the device "${driver}" is not supported`, 'Devices are isa-debug-exit and isa-debugcon.');
   if (draft.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
   let iobase = 0x501;
   let iosize = 2;
@@ -363,6 +424,72 @@ function applyDevice(draft: Draft, value: string, written: string): void {
   if (iosize !== 1 && iosize !== 2 && iosize !== 4) throw new OptionError(written, 'iosize must be 1, 2 or 4');
   if (iobase + iosize > 0x10000) throw new OptionError(written, 'iobase must be a port, 0 to 0xffff');
   draft.debugExit = { iobase, iosize };
+}
+
+function claimDebugcon(draft: Draft, written: string): void {
+  if (draft.debugconGiven) throw new OptionError(written, 'there is one isa-debugcon already');
+  draft.debugconGiven = true;
+}
+
+function applyDebugconDevice(draft: Draft, fields: Map<string, string>, written: string): void {
+  claimDebugcon(draft, written);
+  for (const [key, text] of fields) {
+    if (key === 'iobase') draft.debugconIobase = port(text, written);
+    else if (key !== 'driver' && key !== 'id' && key !== 'chardev') throw unknownKey(written, key);
+  }
+  draft.debugconChardev = { id: fields.get('chardev') ?? '', written };
+}
+
+function applyDebugcon(draft: Draft, value: string, written: string): void {
+  claimDebugcon(draft, written);
+  const to = value === 'vc' || value.startsWith('mon:') ? undefined : serialConfig(value, written);
+  if (!to) throw new OptionError(written, `the debug port cannot go to "${value}"`, 'Use stdio, file:PATH or null.');
+  draft.debugconTo = to;
+}
+
+function applyGlobal(draft: Draft, value: string, written: string): void {
+  const match = /^isa-debugcon\.iobase=(.*)$/.exec(value);
+  if (!match) throw notYet(written, 'a default of this device', 'The only one is isa-debugcon.iobase=PORT.');
+  draft.debugconIobase ??= port(match[1], written);
+}
+
+function applyChardev(draft: Draft, value: string, written: string): void {
+  const fields = keyValues(value, 'backend', written);
+  const backend = fields.get('backend') ?? '';
+  const id = fields.get('id');
+  if (!id) throw new OptionError(written, 'it has no id', 'Write -chardev file,id=NAME,path=FILE.');
+  if (draft.chardevs.has(id)) throw new OptionError(written, `there is a chardev "${id}" already`);
+  const path = fields.get('path');
+  for (const key of fields.keys()) if (key !== 'backend' && key !== 'id' && !(key === 'path' && backend === 'file')) throw unknownKey(written, key);
+  if (backend === 'stdio') draft.chardevs.set(id, { kind: 'stdio', mux: false });
+  else if (backend === 'null') draft.chardevs.set(id, { kind: 'null' });
+  else if (backend !== 'file') throw notYet(written, `the backend "${backend}"`, 'Backends are file, stdio and null.');
+  else if (!path) throw new OptionError(written, 'the path is missing', 'Write -chardev file,id=NAME,path=FILE.');
+  else draft.chardevs.set(id, { kind: 'file', path });
+}
+
+function applyBoot(draft: Draft, value: string, written: string): void {
+  const { boot } = draft;
+  const drives = (text: string): string => {
+    if (!/^[acdn]{0,3}$/.test(text)) throw new OptionError(written, `"${text}" is no order of drives`, 'Give up to three of a (floppy), c (disk), d (CD-ROM) and n (network), each once.');
+    if (new Set(text).size !== text.length) throw new OptionError(written, `"${text}" names a drive twice`);
+    return text;
+  };
+  const time = (text: string, most: number): number => {
+    const ms = number(text, written);
+    if (ms > most) throw new OptionError(written, `${text} ms is too long: ${most} at most`);
+    return ms;
+  };
+  for (const [key, text] of keyValues(value, 'order', written)) {
+    if (key === 'order') boot.order = drives(text);
+    else if (key === 'once') boot.once = drives(text);
+    else if (key === 'menu') boot.menu = onOff(text, written, key);
+    else if (key === 'strict') boot.strict = onOff(text, written, key);
+    else if (key === 'splash-time') boot.splashTime = time(text, 0xffff);
+    else if (key === 'reboot-timeout') boot.rebootTimeout = text === '-1' ? undefined : time(text, 0xffff);
+    else if (key === 'splash') throw notYet(written, 'splash= (a picture)');
+    else throw unknownKey(written, key);
+  }
 }
 
 function applyRtc(draft: Draft, value: string, written: string): void {
@@ -459,6 +586,12 @@ function keyValues(text: string, firstKey: string, written: string): Map<string,
 function number(text: string, written: string): number {
   if (!/^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text)) throw new OptionError(written, `"${text}" is not a number`);
   return Number(text);
+}
+
+function port(text: string, written: string): number {
+  const value = number(text, written);
+  if (value > 0xffff) throw new OptionError(written, `"${text}" is not a port, 0 to 0xffff`);
+  return value;
 }
 
 function onOff(text: string, written: string, key: string): boolean {

@@ -441,7 +441,7 @@ it('goes on from a saved state in another machine', () => {
 });
 
 it('no access of a guest, however odd, harms the machine', () => {
-  pc = build(2);
+  pc = build(2, { vga: { rom: new Uint8Array(0x8000) }, debugcon: { iobase: 0x402, backend: { write: () => true, read: () => -1 } } });
   pc.setUpForDirectBoot();
   let seed = 12345;
   const random = (n: number) => {

@@ -2,6 +2,7 @@
 // It knows no CPU: whoever runs the CPUs hands in a CpuPort for each and calls in for ports, MMIO, MSRs and interrupt vectors.
 
 import type { AccessSize, CharBackend, CpuPort, Snapshotable } from '../devices/interfaces.ts';
+import { FW_CFG_DMA, FW_CFG_DMA_LENGTH, FW_CFG_LENGTH, FW_CFG_SELECTOR, FwCfg } from '../devices/fw-cfg.ts';
 import { FpuError, COPROCESSOR_ERROR } from '../devices/fpu-error.ts';
 import { I440fx } from '../devices/i440fx.ts';
 import { I8042 } from '../devices/i8042.ts';
@@ -9,6 +10,8 @@ import { I8254 } from '../devices/i8254.ts';
 import { I8259 } from '../devices/i8259.ts';
 import { IoApic, IOAPIC_ADDRESS } from '../devices/io-apic.ts';
 import { DEBUG_EXIT_IOBASE, DEBUG_EXIT_IOSIZE, IsaDebugExit } from '../devices/isa-debug-exit.ts';
+import { VBE_DISPI_LENGTH, VBE_DISPI_PORTS, Vga, VGA_PORTS, VGA_WINDOW_LENGTH, VGA_WINDOW_START } from '../devices/vga.ts';
+import { IsaDebugcon } from '../devices/isa-debugcon.ts';
 import { KvmClock } from '../devices/kvm-clock.ts';
 import { ApicBus, LocalApic } from '../devices/local-apic.ts';
 import { Mc146818 } from '../devices/mc146818.ts';
@@ -19,9 +22,10 @@ import { Port92, PORT92 } from '../devices/port92.ts';
 import { PostPort, POST_PORT } from '../devices/post-port.ts';
 import { Ps2Keyboard } from '../devices/ps2-keyboard.ts';
 import { Serial16550, SERIAL_PORTS } from '../devices/serial16550.ts';
-import { ACPI_PM_BASE, type E820Entry, installAcpiTables, PIRQ_DEFAULTS, SCI_IRQ } from './acpi.ts';
+import { ACPI_PM_BASE, type AcpiOptions, type E820Entry, installAcpiTables, PIRQ_DEFAULTS, SCI_IRQ } from './acpi.ts';
 import { type AccessCount, Bus } from './bus.ts';
 import type { ClockBase } from './clock.ts';
+import { type BootConfig, bootOrderCmos, fillFwCfg } from './firmware.ts';
 import { IrqRouting } from './irq.ts';
 import { MemoryMap } from './memory-map.ts';
 
@@ -48,6 +52,12 @@ export interface PcOptions {
   rtcOffsetMs?: number;
   /** The isa-debug-exit device, if there is one. */
   debugExit?: { iobase?: number; iosize?: number };
+  /** The isa-debugcon device, if there is one. */
+  debugcon?: { iobase: number; backend: CharBackend };
+  /** Firmware, for a machine that boots by it; without, setUpForDirectBoot() does its work. */
+  firmware?: FirmwareConfig;
+  /** The VGA card, if there is one, and its option ROM. */
+  vga?: { rom: Uint8Array };
   /** The guest switched the machine off (ACPI S5). Called in the middle of an access: stop the CPUs, then leave. */
   onPowerOff(): void;
   /** The guest asked for a reset. Called in the middle of an access: stop the CPUs, then call reset() and start anew. */
@@ -57,6 +67,14 @@ export interface PcOptions {
   /** The speaker: whether it sounds, and at which frequency (Hz). */
   onSpeaker?(on: boolean, frequency: number): void;
   onKeyboardLeds?(leds: number): void;
+}
+
+export interface FirmwareConfig {
+  /** The image, 4 KiB to 2 MiB in whole pages. */
+  image: Uint8Array;
+  boot: BootConfig;
+  /** Screen output goes to the first serial port. */
+  noGraphic: boolean;
 }
 
 /** Saved state of all devices, by name. */
@@ -85,6 +103,9 @@ export class Pc {
   readonly post = new PostPort();
   readonly fpuError: FpuError;
   readonly kvmClock: KvmClock;
+  readonly debugcon: IsaDebugcon | undefined;
+  readonly fwCfg: FwCfg;
+  readonly vga: Vga | undefined;
   /** Accesses to local APICs, which the bus does not see. */
   private localApicReads = 0;
   private localApicWrites = 0;
@@ -150,6 +171,14 @@ export class Pc {
     this.pci.add(0, 0, this.hostBridge);
     this.pci.add(1, 0, this.isaBridge);
     this.pci.add(1, 3, this.pm);
+    if (options.vga) {
+      const vga = new Vga(clock, this.memory.vgaMemory(options.vga.rom));
+      this.vga = vga;
+      this.pci.add(2, 0, vga);
+      for (const [base, length] of VGA_PORTS) bus.mapPorts('vga', vga, base, length);
+      bus.mapPorts('vbe', vga, VBE_DISPI_PORTS, VBE_DISPI_LENGTH, 2);
+      bus.mapMmio('vga', vga, VGA_WINDOW_START, VGA_WINDOW_LENGTH);
+    }
 
     // ISA
     this.serial = options.serial.map((backend, i) => {
@@ -182,6 +211,22 @@ export class Pc {
       bus.mapPorts('isa-debug-exit', new IsaDebugExit((status) => options.onExit(status)), iobase, iosize, 4);
     }
 
+    if (options.debugcon) {
+      this.debugcon = new IsaDebugcon(options.debugcon.backend);
+      bus.mapPorts('isa-debugcon', this.debugcon, options.debugcon.iobase, 1);
+    }
+
+    // Firmware
+    this.fwCfg = new FwCfg(this.memory);
+    bus.mapPorts('fw_cfg', this.fwCfg, FW_CFG_SELECTOR, FW_CFG_LENGTH, 2);
+    bus.mapPorts('fw_cfg dma', this.fwCfg, FW_CFG_DMA, FW_CFG_DMA_LENGTH, 4);
+    const { firmware } = options;
+    if (firmware) {
+      this.memory.loadFirmware(firmware.image);
+      fillFwCfg(this.fwCfg, { ...firmware, ...this.acpiOptions() });
+      this.setBootOrder(firmware.boot.once ?? firmware.boot.order);
+    }
+
     this.snapshotables = [
       ['pci', this.pci],
       ['i8259', this.pic],
@@ -193,6 +238,7 @@ export class Pc {
       ['i8042', this.i8042],
       ['port92', this.port92],
       ['kvm-clock', this.kvmClock],
+      ['fw_cfg', this.fwCfg],
     ];
     for (const cpu of cpuPorts) cpu.setA20(true);
   }
@@ -309,6 +355,22 @@ export class Pc {
     if (level) this.cpuPorts[cpu].wake();
   }
 
+  /** What the ACPI tables are to say. */
+  private acpiOptions(): AcpiOptions {
+    return { ramSize: this.options.ramSize, cpus: this.cpuPorts.length, serialPorts: this.serial.map((port) => port !== undefined), vga: this.vga !== undefined };
+  }
+
+  /** The first boot is over: from now on -boot once= does not count. */
+  endBootOnce(): void {
+    if (this.options.firmware) this.setBootOrder(this.options.firmware.boot.order);
+  }
+
+  private setBootOrder(order: string): void {
+    const { x3d, x38 } = bootOrderCmos(order);
+    this.rtc.setCmos(0x3d, x3d);
+    this.rtc.setCmos(0x38, x38);
+  }
+
   private setA20(enabled: boolean): void {
     if (enabled === this.a20) return;
     this.a20 = enabled;
@@ -317,9 +379,10 @@ export class Pc {
 
   // What the machine's owner calls
 
-  /** Take what serial backends have for the guest: to be called when there may be something. */
+  /** Take what serial backends have for the guest, and give them what had to wait: to be called when there may be something. */
   poll(): void {
     for (const port of this.serial) port?.poll();
+    this.debugcon?.poll();
   }
 
   /** The ACPI power button. */
@@ -349,6 +412,7 @@ export class Pc {
     this.ioApic.reset();
     for (const apic of this.localApics) apic.reset();
     this.kvmClock.reset();
+    this.fwCfg.reset();
     this.setA20(true);
     this.poll();
   }
@@ -388,11 +452,7 @@ export class Pc {
       [0x40, 0x00],
     ];
     for (const [port, value] of ports) this.bus.ioWrite(port, 1, value);
-    return installAcpiTables(this.memory, {
-      ramSize: this.options.ramSize,
-      cpus: this.cpuPorts.length,
-      serialPorts: this.serial.map((port) => port !== undefined),
-    });
+    return installAcpiTables(this.memory, this.acpiOptions());
   }
 
   /** Accesses of each device so far. */

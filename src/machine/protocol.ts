@@ -36,7 +36,7 @@ export const enum Control {
   /** Exits to devices: port and MMIO accesses (u64). */
   DEVICE_EXITS = Mem.CONTROL + 0x30,
 
-  /** Rings of serial port n (n < 4): RING_SIZE bytes each at SERIAL_RINGS + n * 2 * RING_SIZE: first guest-to-host, then host-to-guest. */
+  /** Rings of serial port n (n < 4), and of the debug port (n = 4): RING_SIZE bytes each at SERIAL_RINGS + n * 2 * RING_SIZE: first guest-to-host, then host-to-guest. */
   SERIAL_RINGS = Mem.CONTROL + 0x1000,
   /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, lost bytes u32, breaks sent u32) included. */
   RING_SIZE = 0x2000,
@@ -58,7 +58,7 @@ export interface MachineSpec {
 
 /** Progress of a boot: phase, and bytes of the phase's file. total is 0 where it is not known. */
 export interface BootProgress {
-  phase: 'engine' | 'kernel' | 'initrd' | 'loading' | 'started';
+  phase: 'engine' | 'firmware' | 'kernel' | 'initrd' | 'loading' | 'started';
   /** What is being loaded, as the user would name it. */
   name: string;
   loaded: number;

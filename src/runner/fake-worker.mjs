@@ -1,5 +1,5 @@
 // A machine worker without a machine, for the runner's spec: port 0 gives back what it gets, in capitals.
-// The kernel's name says how it ends.
+// The kernel's name says how it ends; without one, or with the name files, it tells which files it was given.
 
 import { parentPort } from 'node:worker_threads';
 import { expose } from 'comlink';
@@ -54,7 +54,7 @@ expose({
     const kernel = spec.args[spec.args.indexOf('-kernel') + 1];
     if (kernel === 'bad') throw { what: 'bad is not a kernel', why: 'it is bad', advice: 'Give a good one.' };
     if (kernel === 'slow') return new Promise(() => {});
-    if (kernel === 'files') send(0, spec.files.map((file) => file.name).join('|') + '\n');
+    if (kernel === 'files' || !spec.args.includes('-kernel')) send(0, spec.files.map((file) => file.name).join('|') + '\n');
     if (kernel === 'long') send(0, 'x'.repeat(7000));
     if (kernel === 'two') send(1, 'second port');
     send(0, 'hello\n');
@@ -63,7 +63,7 @@ expose({
       if (kernel === 'crash') throw new Error('worker broke');
       if (kernel === 'triple') await events.failed({ what: 'The guest crashed', why: 'triple fault', advice: 'Look at it.', details: 'RAX=1' });
       if (/^\d+$/.test(kernel)) await events.exited(Number(kernel));
-      if (['long', 'two', 'files'].includes(kernel)) await events.exited(0);
+      if (['long', 'two', 'files'].includes(kernel) || !spec.args.includes('-kernel')) await events.exited(0);
     }, 50);
     if (kernel === 'echo') {
       clearTimeout(end);

@@ -19,7 +19,7 @@ function start(line: string) {
   let err = '';
   stdout.on('data', (data: Buffer) => { out += data.toString('latin1'); });
   stderr.on('data', (data: Buffer) => { err += data.toString(); });
-  const status = run(line.split(' '), { worker: new URL('./fake-worker.mjs', import.meta.url), stdin, stdout, stderr });
+  const status = run(line.split(' '), { worker: new URL('./fake-worker.mjs', import.meta.url), firmware: new URL('file:///firmware/'), stdin, stdout, stderr });
   return {
     stdin,
     status: status.then((value) => ({ status: value, out, err })),
@@ -94,6 +94,10 @@ describe('run', () => {
     expect(await start(`-display none -serial none -serial file:${file} -kernel two`).status).toMatchObject({ status: 0, out: '' });
     expect(readFileSync(file, 'utf8')).toBe('second port');
     expect(await start(`-nographic -serial file:${folder}/no/log -kernel two`).status).toMatchObject({ status: 1, err: expect.stringContaining('cannot be written') });
+  });
+
+  it('offers the firmware when there is no kernel', async () => {
+    expect((await start('-nographic -bios my.bin').status).out).toContain('my.bin');
   });
 
   it('offers the files a line may mean', async () => {

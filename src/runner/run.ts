@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { moduleNames } from '../machine/boot/multiboot.ts';
 import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } from '../machine/client.ts';
-import { type MachineConfig, OptionError, parse } from '../machine/options.ts';
+import { BUNDLED_FIRMWARE, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options.ts';
 import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
 import { Escapes, Timestamps } from './escapes.ts';
 import { discard, fileSink, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
@@ -25,6 +25,8 @@ export const enum ExitStatus {
 export interface RunnerHost {
   /** Script of the machine worker. */
   worker: URL;
+  /** Folder of the firmware that comes with Tabvisor. */
+  firmware: URL;
   stdin: Readable;
   stdout: NodeJS.WritableStream;
   stderr: NodeJS.WritableStream;
@@ -52,7 +54,9 @@ export async function run(args: readonly string[], host: RunnerHost): Promise<nu
     if (!config.displayNone) {
       throw new OptionError('-display', 'it is missing, and the runner has no window', 'Give -nographic, or -display none.');
     }
-    sinks = config.serial.map((port) => (port?.kind === 'stdio' ? show : port?.kind === 'file' ? openFile(port.path) : port && discard));
+    const sink = (port: SerialConfig | undefined) => (port?.kind === 'stdio' ? show : port?.kind === 'file' ? openFile(port.path) : port && discard);
+    sinks = config.serial.map(sink);
+    if (config.debugcon) sinks[DEBUGCON_RING] = sink(config.debugcon.to);
   } catch (error) {
     if (error instanceof OptionError) complain(`${error.message}\n${error.advice}`);
     else if (isFailure(error)) complain(describe(error));
@@ -126,7 +130,7 @@ class Session {
     let onConnected!: () => void;
     const connected = new Promise<void>((resolve) => { onConnected = resolve; });
     try {
-      ({ memory } = await machine.create({ args: [...this.args], files: filesOf(this.config) }, {
+      ({ memory } = await machine.create({ args: [...this.args], files: filesOf(this.config, this.host.firmware) }, {
         progress: () => {},
         state: () => {},
         failed: (failure) => void connected.then(() => this.fail(failure, ExitStatus.FAILED)),
@@ -199,21 +203,27 @@ class Session {
 }
 
 /** The files a line may need. Which of them -initrd means is known when the kernel has been looked at. */
-function filesOf(config: MachineConfig): MachineFile[] {
+function filesOf(config: MachineConfig, firmware: URL): MachineFile[] {
   const names = new Set<string>();
   if (config.kernel !== undefined) names.add(config.kernel);
   if (config.initrd !== undefined) {
     names.add(config.initrd);
     for (const module of moduleNames(config.initrd)) names.add(module.file);
   }
-  return [...names].map((name) => ({ name, source: { url: /^https?:\/\//.test(name) ? name : pathToFileURL(resolve(name)).href } }));
+  const files = [...names].map((name): MachineFile => ({ name, source: { url: locationOf(name) } }));
+  for (const name of firmwareFiles(config)) files.push({ name, source: { url: BUNDLED_FIRMWARE.includes(name) ? new URL(name, firmware).href : locationOf(name) } });
+  return files;
+}
+
+function locationOf(name: string): string {
+  return /^https?:\/\//.test(name) ? name : pathToFileURL(resolve(name)).href;
 }
 
 function openFile(path: string): Sink {
   try {
     return fileSink(path);
   } catch (error) {
-    throw new MachineError({ what: `${path} cannot be written`, why: (error as Error).message, advice: 'Give another path to -serial file:PATH.' });
+    throw new MachineError({ what: `${path} cannot be written`, why: (error as Error).message, advice: 'Give another path.' });
   }
 }
 

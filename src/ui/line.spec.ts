@@ -27,6 +27,7 @@ describe('a machine line', () => {
     const config = parse(wordsOf('-initrd "m1 with words,m2" -kernel k -serial stdio -serial none -serial null -serial file:x'));
     expect(filesOf(config)).toEqual([{ role: 'kernel', name: 'k' }, { role: 'initrd', name: 'm1' }, { role: 'initrd', name: 'm2' }]);
     expect(consolesOf(config)).toEqual([0, 3]);
+    expect(filesOf(parse([]))).toEqual([{ role: 'firmware', name: 'bios-256k.bin' }, { role: 'firmware', name: 'vgabios-stdvga.bin' }]);
     expect(consolesOf(parse(['-kernel', 'k']))).toEqual([0]);
   });
 });

@@ -1,7 +1,7 @@
 // The machine line as it stands after the # of a link. What its options mean is in src/machine/options.ts.
 
 import { moduleNames } from '../machine/boot/multiboot.ts';
-import { splitLine, type MachineConfig } from '../machine/options.ts';
+import { firmwareFiles, splitLine, type MachineConfig } from '../machine/options.ts';
 
 /** What stands after the #: a room of the page. */
 export type Room = { kind: 'home' } | { kind: 'help' } | { kind: 'machine'; line: string };
@@ -34,7 +34,7 @@ export function wordsOf(line: string): string[] {
 }
 
 /** One file that a machine loads before it starts. */
-export interface NamedFile { role: 'kernel' | 'initrd'; name: string }
+export interface NamedFile { role: 'firmware' | 'kernel' | 'initrd'; name: string }
 
 /** The files that a machine names, each once. */
 export function filesOf(config: MachineConfig): NamedFile[] {
@@ -42,6 +42,7 @@ export function filesOf(config: MachineConfig): NamedFile[] {
   const add = (role: NamedFile['role'], name: string) => {
     if (!files.some((file) => file.name === name)) files.push({ role, name });
   };
+  for (const name of firmwareFiles(config)) add('firmware', name);
   if (config.kernel) add('kernel', config.kernel);
   for (const module of moduleNames(config.initrd ?? '')) add('initrd', module.file);
   return files;

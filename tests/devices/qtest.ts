@@ -199,6 +199,7 @@ const KNOWN: [pattern: RegExp, reason: string][] = [
   [/^\d+ pci [01]\.0 \[4\]/, 'command and status after reset as in the datasheets; QEMU leaves them to the firmware'],
   [/^\d+ pci 0\.0 \[54\]/, 'where coreboot looks for the RAM size'],
   [/^\d+ pci 1\.3 \[(5c|60|64)\]/, 'decoding of serial and parallel ports, which is fixed here'],
+  [/^\d+ pci 1\.3 \[58\]/, 'no system management mode here: as in QEMU with smm=off'],
   [/^\d+ pci 1\.3 \[(90|d0)\]/, 'no SMBus controller here'],
   [/CF8 as a word/, 'PCI 2.2: CONFIG_ADDRESS answers double words only'],
   [/ioapic .* after ones/, 'reserved bits read as 0, as in the datasheet'],

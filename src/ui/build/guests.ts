@@ -81,6 +81,13 @@ export function guestsPlugin(root: string): Plugin {
       for (const file of guests.flatMap((guest) => guest.files)) {
         this.emitFile({ type: 'asset', fileName: file.url, source: readFileSync(join(root, file.url.slice(FOLDER.length + 1))) });
       }
+      const firmware = join(root, 'firmware');
+      if (!existsSync(firmware)) this.warn('guests/out/firmware is missing: the page is built without firmware');
+      else {
+        for (const file of readdirSync(firmware).filter((name) => name.endsWith('.bin'))) {
+          this.emitFile({ type: 'asset', fileName: `${FOLDER}/firmware/${file}`, source: readFileSync(join(firmware, file)) });
+        }
+      }
       this.emitFile({ type: 'asset', fileName: `${FOLDER}/index.json`, source: index() });
     },
   };

@@ -4,7 +4,7 @@ import { bytes } from '../format.ts';
 import type { BootPart, SessionView } from './session.ts';
 import styles from './panel.module.css';
 
-const LABELS: Record<BootPart['phase'], string> = { engine: 'Engine', kernel: 'Kernel', initrd: 'Initial RAM disk' };
+const LABELS: Record<BootPart['phase'], string> = { engine: 'Engine', firmware: 'Firmware', kernel: 'Kernel', initrd: 'Initial RAM disk' };
 
 export function BootPanel({ view, line }: { view: SessionView; line: string }) {
   const known = view.parts.filter((part) => part.phase !== 'engine').every((part) => part.total > 0);

@@ -6,7 +6,7 @@ import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../
 import { RunState, type BootProgress, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
-import { OptionError, parse, type MachineConfig } from '../../machine/options.ts';
+import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../machine/options.ts';
 import { QuotingError } from '../../machine/words.ts';
 import { consolesOf, filesOf, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
@@ -15,7 +15,7 @@ import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
 
 /** One thing that is loaded before the machine starts. */
 export interface BootPart {
-  phase: 'engine' | 'kernel' | 'initrd';
+  phase: 'engine' | 'firmware' | 'kernel' | 'initrd';
   /** As the machine line names it; of the engine, nothing. */
   name: string;
   loaded: number;
@@ -215,7 +215,7 @@ export class MachineSession {
       }
     }
     const bundled = guests.flatMap((guest) => guest.files).find((file) => file.name === name);
-    const url = bundled ? new URL(bundled.url, document.baseURI) : URL.canParse(name, document.baseURI) ? new URL(name, document.baseURI) : undefined;
+    const url = BUNDLED_FIRMWARE.includes(name) ? new URL(`guests/firmware/${name}`, document.baseURI) : bundled ? new URL(bundled.url, document.baseURI) : URL.canParse(name, document.baseURI) ? new URL(name, document.baseURI) : undefined;
     if (!url || !/^https?:$/.test(url.protocol)) {
       throw new MachineError({
         what: `${name} cannot be loaded`,
