@@ -75,6 +75,12 @@ export interface Snapshotable {
   load(state: unknown): void;
 }
 
+/** Random bytes. Where a run must repeat exactly they are a sequence that goes on from its saved state. */
+export interface EntropySource extends Snapshotable {
+  /** At most 65536 bytes, not in shared memory. */
+  fill(bytes: Uint8Array<ArrayBuffer>): void;
+}
+
 /** A device that the machine's reset line reaches. */
 export interface Resettable {
   reset(): void;

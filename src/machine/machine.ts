@@ -13,6 +13,8 @@ import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { RealClock, VirtualClock } from './clock.ts';
+import { makeDevice } from './devices.ts';
+import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { MachineLog } from './log.ts';
 import type { MachineConfig } from './options.ts';
 import { Pc } from './pc.ts';
@@ -134,6 +136,11 @@ export class Machine {
       },
     });
     const { pc } = this;
+    const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
+    // Those with a place first: the others take what is left.
+    for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
+      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy }), device.addr);
+    }
     this.vcpu = new Vcpu(
       this.memory,
       options.modules,

@@ -75,6 +75,27 @@ describe('parse', () => {
     expect(refusal('-append "x').why).toContain('never closed');
   });
 
+  it('takes virtio devices with QEMU\'s properties', () => {
+    expect(withKernel('').devices).toEqual([]);
+    expect(withKernel('-device virtio-rng-pci -device virtio-rng-pci,id=r,addr=0x1f,disable-legacy=on,vectors=0').devices).toEqual([
+      { driver: 'virtio-rng-pci', legacy: true, modern: true },
+      { driver: 'virtio-rng-pci', legacy: false, modern: true, id: 'r', addr: { slot: 31, fn: 0 }, vectors: 0 },
+    ]);
+    expect(withKernel('-device virtio-rng-pci,addr=a.0,disable-modern=on').devices[0]).toMatchObject({ addr: { slot: 10, fn: 0 }, modern: false });
+    expect(withKernel('-device help').information).toContain('virtio-rng-pci');
+    expect(withKernel('-device virtio-rng-pci,help').information).toContain('disable-modern');
+    expect(refusal('-device virtio-rng-pci,disable-legacy=on,disable-modern=on').why).toContain('one of its interfaces');
+    expect(refusal('-device virtio-rng-pci,rng=rng0').why).toContain('"rng"');
+    expect(refusal('-device virtio-rng-pci,addr=1').why).toContain('belongs to the board');
+    expect(refusal('-device virtio-rng-pci,addr=20').why).toContain('not a place');
+    expect(refusal('-device virtio-rng-pci,addr=4.1').why).toContain('function');
+    expect(refusal('-device virtio-rng-pci,addr=4 -device virtio-rng-pci,addr=4').why).toContain('taken');
+    expect(refusal('-device virtio-rng-pci,id=a -device virtio-rng-pci,id=a').why).toContain('id "a"');
+    expect(refusal('-device virtio-rng-pci,vectors=129').why).toContain('128');
+    expect(refusal('-device virtio-rng-pci,disable-legacy=maybe').why).toContain('on or off');
+    expect(refusal(Array(31).fill('-device virtio-rng-pci').join(' ')).why).toContain('30');
+  });
+
   it('needs a kernel', () => {
     expect(() => parse([])).toThrow(/-kernel: it is missing/);
     expect(() => parse('-append x')).toThrow(/-append: it is only allowed with -kernel/);

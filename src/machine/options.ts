@@ -2,6 +2,7 @@
 // An option that is not supported is refused by name, never ignored. To add one: a line in OPTIONS, a field in MachineConfig.
 
 import { Mem } from '../core/layout.ts';
+import { MSIX_MAX_VECTORS } from '../devices/msix.ts';
 import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, type CpuFeature } from './cpu-models.ts';
 import type { MachineFailure } from './protocol.ts';
 import { QuotingError, splitLine } from './words.ts';
@@ -28,6 +29,19 @@ export type ClockConfig =
 /** Base of the guest's date; `epochMs` is the date to start at, in ms since 1970 as the guest's clock shows it. */
 export type RtcConfig = { base: 'utc' } | { base: 'localtime' } | { base: 'date'; epochMs: number };
 
+/** A device on the PCI bus, in the order of the line. */
+export interface PciDeviceConfig {
+  driver: 'virtio-rng-pci';
+  id?: string;
+  /** Slot and function; without it, the first free slot. */
+  addr?: { slot: number; fn: number };
+  /** The interfaces of a virtio device: both make it transitional. */
+  legacy: boolean;
+  modern: boolean;
+  /** MSI-X vectors, 0 for none; without it as many as the device can use. */
+  vectors?: number;
+}
+
 export interface MachineConfig {
   name: string;
   /** Bytes, a multiple of 4096. */
@@ -53,6 +67,7 @@ export interface MachineConfig {
   /** -S: wait for resume() before the first instruction. */
   startPaused: boolean;
   debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
+  devices: PciDeviceConfig[];
   log: { items: ReadonlySet<LogItem>; file?: string };
   /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
   information?: string;
@@ -80,6 +95,8 @@ const PAGE = 4096;
 const MIN_RAM = MIB;
 /** All RAM lies below the PCI hole at 3 GiB, and with what comes before it in the shared memory below 4 GiB. */
 const MAX_RAM = Math.min(3 * 1024 * MIB, 2 ** 32 - Mem.RAM);
+/** PCI slots that the board leaves. */
+const FREE_SLOTS = 30;
 export const VERSION = '0.1.0';
 
 /** Options being collected. */
@@ -121,7 +138,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
   net: { argument: 'none', help: 'no network', apply: onlyNone },
   nic: { argument: 'none', help: 'no network', apply: onlyNone },
-  device: { argument: 'isa-debug-exit[,iobase=PORT][,iosize=N]', help: 'a port that ends the machine with exit status (value << 1) | 1', apply: applyDevice },
+  device: { argument: 'DRIVER[,PROPERTY=VALUE…]', help: 'a device; -device help lists them, -device DRIVER,help its properties', apply: applyDevice },
   rtc: { argument: 'base=utc|localtime|DATE', help: 'date at which the guest\'s clock starts', apply: applyRtc },
   icount: { argument: 'shift=N[,sleep=on|off]', help: 'virtual time: an instruction takes 2^N ns (0 to 10), so that a run repeats exactly', apply: applyIcount },
   d: { argument: 'ITEM[,ITEM…]', help: 'log in_asm, int, exec; -d help explains them', apply: applyLog },
@@ -199,6 +216,7 @@ function newDraft(): Draft {
     onReset: 'reset',
     onPowerOff: 'exit',
     startPaused: false,
+    devices: [],
     logItems: new Set(),
   };
 }
@@ -222,6 +240,7 @@ function finish(draft: Draft): MachineConfig {
   // QEMU's default without -serial; with -nographic on the terminal, with escapes unless the monitor was moved elsewhere.
   if (!serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: !monitorNone }];
   else if (!serialGiven && !noDefaults) config.serial = [{ kind: 'vc' }];
+  if (config.devices.length > FREE_SLOTS) throw new OptionError('-device', `there are ${config.devices.length} devices for ${FREE_SLOTS} free PCI slots`);
   const terminals = config.serial.filter((port) => port?.kind === 'stdio').length;
   if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
   return config;
@@ -342,26 +361,97 @@ function serialConfig(value: string, written: string): SerialConfig | undefined 
   throw new OptionError(written, `serial ports to "${value}" are not supported`, 'Use stdio, mon:stdio, file:PATH, null or none.');
 }
 
+/** Properties by name, each with what it takes. */
+type Properties = Readonly<Record<string, string>>;
+
+interface DeviceDriver {
+  bus: 'ISA' | 'PCI';
+  help: string;
+  properties: Properties;
+  apply(draft: Draft, fields: Map<string, string>, written: string): void;
+}
+
+const PCI_PROPERTIES: Properties = { addr: 'slot[.function], hexadecimal; default: the first free slot' };
+const VIRTIO_PROPERTIES: Properties = {
+  ...PCI_PROPERTIES,
+  'disable-legacy': 'on|off: leave the interface of before virtio 1.0 out (default off)',
+  'disable-modern': 'on|off: leave the interface of virtio 1.0 out (default off)',
+  vectors: 'MSI-X vectors; 0: the INTx line only',
+};
+
+/** To add a device: a line here, and one in devices.ts. */
+const DEVICES: Readonly<Record<string, DeviceDriver>> = {
+  'isa-debug-exit': {
+    bus: 'ISA', help: 'a port that ends the machine with exit status (value << 1) | 1',
+    properties: { iobase: 'port (default 0x501)', iosize: '1, 2 or 4 ports (default 2)' },
+    apply: applyDebugExit,
+  },
+  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: VIRTIO_PROPERTIES, apply: applyVirtio },
+};
+
 function applyDevice(draft: Draft, value: string, written: string): void {
   if (value === 'help' || value === '?') {
-    draft.information ??= 'name "isa-debug-exit", bus ISA\n';
+    draft.information ??= Object.entries(DEVICES).map(([name, { bus, help }]) => `name "${name}", bus ${bus}, desc "${help}"\n`).join('');
     return;
   }
   const fields = keyValues(value, 'driver', written);
-  const driver = fields.get('driver') ?? '';
-  if (driver !== 'isa-debug-exit') throw new OptionError(written, `the device "${driver}" is not supported`, 'The only device is isa-debug-exit.');
-  if (draft.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
-  let iobase = 0x501;
-  let iosize = 2;
-  for (const [key, text] of fields) {
-    if (key === 'driver' || key === 'id') continue;
-    if (key === 'iobase') iobase = number(text, written);
-    else if (key === 'iosize') iosize = number(text, written);
-    else throw unknownKey(written, key);
+  const name = fields.get('driver') ?? '';
+  const driver = own(DEVICES, name);
+  if (!driver) throw new OptionError(written, `the device "${name}" is not supported`, '-device help lists the devices.');
+  if (fields.has('help') || fields.has('?')) {
+    draft.information ??= `${name} options:\n${Object.entries(driver.properties).map(([key, help]) => `  ${key.padEnd(20)} ${help}\n`).join('')}`;
+    return;
   }
+  for (const key of fields.keys()) {
+    if (key === 'driver' || key === 'id' || own(driver.properties, key) !== undefined) continue;
+    throw new OptionError(written, `it has no property "${key}" here`, `-device ${name},help lists the properties.`);
+  }
+  driver.apply(draft, fields, written);
+}
+
+function applyDebugExit(draft: Draft, fields: Map<string, string>, written: string): void {
+  if (draft.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
+  const iobase = number(fields.get('iobase') ?? '0x501', written);
+  const iosize = number(fields.get('iosize') ?? '2', written);
   if (iosize !== 1 && iosize !== 2 && iosize !== 4) throw new OptionError(written, 'iosize must be 1, 2 or 4');
   if (iobase + iosize > 0x10000) throw new OptionError(written, 'iobase must be a port, 0 to 0xffff');
   draft.debugExit = { iobase, iosize };
+}
+
+function applyVirtio(draft: Draft, fields: Map<string, string>, written: string): void {
+  draft.devices.push({ driver: 'virtio-rng-pci', ...virtioProperties(draft, fields, written) });
+}
+
+/** What all virtio devices have. */
+function virtioProperties(draft: Draft, fields: Map<string, string>, written: string): Omit<PciDeviceConfig, 'driver'> {
+  const id = fields.get('id');
+  if (id !== undefined && draft.devices.some((device) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
+  const legacy = !onOff(fields.get('disable-legacy') ?? 'off', written, 'disable-legacy');
+  const modern = !onOff(fields.get('disable-modern') ?? 'off', written, 'disable-modern');
+  if (!legacy && !modern) throw new OptionError(written, 'a device needs one of its interfaces', 'Leave out disable-legacy=on or disable-modern=on.');
+  const addr = fields.get('addr');
+  const vectors = fields.get('vectors');
+  if (vectors !== undefined && number(vectors, written) > MSIX_MAX_VECTORS) throw new OptionError(written, `there can be ${MSIX_MAX_VECTORS} vectors at most`);
+  return {
+    legacy,
+    modern,
+    ...(id === undefined ? {} : { id }),
+    ...(addr === undefined ? {} : { addr: pciAddress(draft, addr, written) }),
+    ...(vectors === undefined ? {} : { vectors: number(vectors, written) }),
+  };
+}
+
+/** QEMU's notation of a place on the PCI bus, "5" or "5.0" in hexadecimal. */
+function pciAddress(draft: Draft, text: string, written: string): { slot: number; fn: number } {
+  const match = /^(?:0x)?([0-9a-f]{1,2})(?:\.([0-7]))?$/i.exec(text);
+  const slot = parseInt(match?.[1] ?? '', 16);
+  const fn = Number(match?.[2] ?? 0);
+  if (!match || slot > 31) throw new OptionError(written, `"${text}" is not a place on the PCI bus`, 'Write slot or slot.function, for example addr=5.');
+  // Functions beside the first are found only behind a first one that says so, and none here does.
+  if (fn !== 0) throw notYet(written, 'a function other than 0');
+  if (slot < 2) throw new OptionError(written, `PCI slot ${slot} belongs to the board`, 'Slots from 2 to 1f are free.');
+  if (draft.devices.some((device) => device.addr?.slot === slot)) throw new OptionError(written, `PCI slot ${slot.toString(16)} is taken already`);
+  return { slot, fn };
 }
 
 function applyRtc(draft: Draft, value: string, written: string): void {
