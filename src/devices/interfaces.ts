@@ -94,6 +94,30 @@ export interface CharBackend {
   read(): number;
 }
 
+/** The host could not do what a disk was asked for. The guest sees an I/O error. */
+export class BlockError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'BlockError';
+  }
+}
+
+/** The contents of a disk. Offsets and lengths are bytes within its size. Every method throws BlockError when the host fails. */
+export interface BlockBackend {
+  /** Bytes. */
+  readonly size: number;
+  readonly readOnly: boolean;
+  /** Fill `into`, which is not in shared memory. */
+  read(offset: number, into: Uint8Array): void;
+  write(offset: number, data: Uint8Array): void;
+  /** When it returns, all that was written before is safe. */
+  flush(): void;
+  /** The contents of a range are not needed any more: what is read there afterwards is not defined. */
+  discard(offset: number, length: number): void;
+  /** @param mayUnmap the place on the host may be given back */
+  writeZeroes(offset: number, length: number, mayUnmap: boolean): void;
+}
+
 /** What the interrupt system and the chipset do to one CPU. */
 export interface CpuPort {
   /** Level of the CPU's interrupt request: an interrupt is deliverable (INTR, or the local APIC's choice). */

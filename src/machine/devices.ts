@@ -1,7 +1,8 @@
 // The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options.ts.
 
-import type { Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
+import type { BlockBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
 import type { PciFunction } from '../devices/pci.ts';
+import { VirtioBlk } from '../virtio/blk.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { VirtioRng } from '../virtio/rng.ts';
@@ -13,13 +14,20 @@ export interface DeviceParts {
   clock: Clock;
   /** A new source of random bytes. */
   entropy(): EntropySource;
+  /** One for each of MachineConfig.drives. */
+  disks: readonly BlockBackend[];
 }
 
-const VIRTIO: Record<PciDeviceConfig['driver'], (config: PciDeviceConfig, parts: DeviceParts) => VirtioDevice> = {
-  'virtio-rng-pci': (_config, { entropy }) => new VirtioRng(entropy()),
-};
+function makeVirtio(config: PciDeviceConfig, { entropy, disks }: DeviceParts): VirtioDevice {
+  switch (config.driver) {
+    case 'virtio-rng-pci':
+      return new VirtioRng(entropy());
+    case 'virtio-blk-pci':
+      return new VirtioBlk(disks[config.drive], { serial: config.serial });
+  }
+}
 
 export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
   const { legacy, modern, vectors } = config;
-  return new VirtioPci(VIRTIO[config.driver](config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors });
+  return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors });
 }

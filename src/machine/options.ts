@@ -29,9 +29,17 @@ export type ClockConfig =
 /** Base of the guest's date; `epochMs` is the date to start at, in ms since 1970 as the guest's clock shows it. */
 export type RtcConfig = { base: 'utc' } | { base: 'localtime' } | { base: 'date'; epochMs: number };
 
-/** A device on the PCI bus, in the order of the line. */
-export interface PciDeviceConfig {
-  driver: 'virtio-rng-pci';
+/** A disk's contents. */
+export interface DriveConfig {
+  id?: string;
+  /** As the line names it. */
+  file: string;
+  format: 'raw';
+  readOnly: boolean;
+}
+
+/** What the devices on the PCI bus have in common. */
+interface PciDevice {
   id?: string;
   /** Slot and function; without it, the first free slot. */
   addr?: { slot: number; fn: number };
@@ -41,6 +49,13 @@ export interface PciDeviceConfig {
   /** MSI-X vectors, 0 for none; without it as many as the device can use. */
   vectors?: number;
 }
+
+/** A device on the PCI bus, in the order of the line. */
+export type PciDeviceConfig = PciDevice & (
+  | { driver: 'virtio-rng-pci' }
+  /** drive: index in MachineConfig.drives. */
+  | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
+);
 
 export interface MachineConfig {
   name: string;
@@ -67,6 +82,7 @@ export interface MachineConfig {
   /** -S: wait for resume() before the first instruction. */
   startPaused: boolean;
   debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
+  drives: DriveConfig[];
   devices: PciDeviceConfig[];
   log: { items: ReadonlySet<LogItem>; file?: string };
   /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
@@ -100,7 +116,10 @@ const FREE_SLOTS = 30;
 export const VERSION = '0.1.0';
 
 /** Options being collected. */
-interface Draft extends Omit<MachineConfig, 'serial' | 'log'> {
+interface Draft extends Omit<MachineConfig, 'serial' | 'log' | 'drives' | 'devices'> {
+  drives: (DriveConfig & { interface: 'virtio' | 'none'; written: string })[];
+  /** Devices, some of which need what stands elsewhere in the line. */
+  devices: { device: PciDevice; resolve(config: MachineConfig): PciDeviceConfig }[];
   serial: ({ config: SerialConfig | undefined } | undefined)[];
   serialGiven: boolean;
   appendGiven: boolean;
@@ -138,6 +157,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
   net: { argument: 'none', help: 'no network', apply: onlyNone },
   nic: { argument: 'none', help: 'no network', apply: onlyNone },
+  drive: { argument: 'file=FILE,format=raw,if=virtio|none[,id=ID][,readonly=on]', help: 'a disk; if=none: for a -device with drive=ID', apply: applyDrive },
   device: { argument: 'DRIVER[,PROPERTY=VALUE…]', help: 'a device; -device help lists them, -device DRIVER,help its properties', apply: applyDevice },
   rtc: { argument: 'base=utc|localtime|DATE', help: 'date at which the guest\'s clock starts', apply: applyRtc },
   icount: { argument: 'shift=N[,sleep=on|off]', help: 'virtual time: an instruction takes 2^N ns (0 to 10), so that a run repeats exactly', apply: applyIcount },
@@ -158,7 +178,7 @@ const ALIASES: Readonly<Record<string, string>> = { M: 'machine', h: 'help' };
 /** QEMU's other options: they exist, and are not supported (yet). */
 const QEMU_OPTIONS: ReadonlySet<string> = new Set((
   'L acpitable action add-fd async-teardown audio audio-help audiodev bios blockdev boot cdrom chardev chroot compat '
-  + 'daemonize debugcon dfilter drive dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
+  + 'daemonize debugcon dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
   + 'g gdb global hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock netdev no-acpi '
   + 'no-fd-bootchk no-hpet numa object only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
   + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios snapshot spice tpmdev trace '
@@ -216,6 +236,7 @@ function newDraft(): Draft {
     onReset: 'reset',
     onPowerOff: 'exit',
     startPaused: false,
+    drives: [],
     devices: [],
     logItems: new Set(),
   };
@@ -223,9 +244,11 @@ function newDraft(): Draft {
 
 /** What only the whole line can tell. */
 function finish(draft: Draft): MachineConfig {
-  const { serial: given, serialGiven, appendGiven, noDefaults, monitorNone, logItems, logFile, ...rest } = draft;
+  const { serial: given, serialGiven, appendGiven, noDefaults, monitorNone, logItems, logFile, drives, devices, ...rest } = draft;
   const config: MachineConfig = {
     ...rest,
+    drives: drives.map(({ interface: _interface, written: _written, ...drive }) => drive),
+    devices: [],
     serial: given.map((port) => port?.config),
     log: { items: logItems, ...(logFile === undefined ? {} : { file: logFile }) },
   };
@@ -240,10 +263,28 @@ function finish(draft: Draft): MachineConfig {
   // QEMU's default without -serial; with -nographic on the terminal, with escapes unless the monitor was moved elsewhere.
   if (!serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: !monitorNone }];
   else if (!serialGiven && !noDefaults) config.serial = [{ kind: 'vc' }];
+  config.devices = resolveDevices(draft, config);
   if (config.devices.length > FREE_SLOTS) throw new OptionError('-device', `there are ${config.devices.length} devices for ${FREE_SLOTS} free PCI slots`);
   const terminals = config.serial.filter((port) => port?.kind === 'stdio').length;
   if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
   return config;
+}
+
+/** The devices of -device, and behind them one for each -drive that asks for its own, as QEMU orders them. */
+function resolveDevices({ devices, drives }: Draft, config: MachineConfig): PciDeviceConfig[] {
+  const all = devices.map((device) => device.resolve(config));
+  drives.forEach((drive, index) => {
+    const same = drives.find((other, at) => at < index && other.file === drive.file && !(other.readOnly && drive.readOnly));
+    if (same) throw new OptionError(drive.written, `${drive.file} is open already`, 'Only drives that are all readonly=on can share a file.');
+    if (drive.interface === 'virtio') all.push({ driver: 'virtio-blk-pci', legacy: true, modern: true, drive: index });
+  });
+  const used = new Set<number>();
+  for (const device of all) {
+    if (device.driver !== 'virtio-blk-pci') continue;
+    if (used.has(device.drive)) throw new OptionError(`-device virtio-blk-pci,drive=${config.drives[device.drive].id}`, 'the drive has a device already');
+    used.add(device.drive);
+  }
+  return all;
 }
 
 function unknownOption(word: string, name: string): OptionError {
@@ -386,7 +427,12 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
     properties: { iobase: 'port (default 0x501)', iosize: '1, 2 or 4 ports (default 2)' },
     apply: applyDebugExit,
   },
-  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: VIRTIO_PROPERTIES, apply: applyVirtio },
+  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: VIRTIO_PROPERTIES, apply: applyRng },
+  'virtio-blk-pci': {
+    bus: 'PCI', help: 'a disk',
+    properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...VIRTIO_PROPERTIES },
+    apply: applyBlk,
+  },
 };
 
 function applyDevice(draft: Draft, value: string, written: string): void {
@@ -418,14 +464,56 @@ function applyDebugExit(draft: Draft, fields: Map<string, string>, written: stri
   draft.debugExit = { iobase, iosize };
 }
 
-function applyVirtio(draft: Draft, fields: Map<string, string>, written: string): void {
-  draft.devices.push({ driver: 'virtio-rng-pci', ...virtioProperties(draft, fields, written) });
+function applyRng(draft: Draft, fields: Map<string, string>, written: string): void {
+  const device = virtioProperties(draft, fields, written);
+  draft.devices.push({ device, resolve: () => ({ driver: 'virtio-rng-pci', ...device }) });
+}
+
+function applyBlk(draft: Draft, fields: Map<string, string>, written: string): void {
+  const device = virtioProperties(draft, fields, written);
+  const id = fields.get('drive');
+  const serial = fields.get('serial');
+  if (id === undefined) throw new OptionError(written, 'drive=ID is missing', 'Add -drive if=none,id=ID,file=FILE,format=raw and name its ID.');
+  if (serial !== undefined && new TextEncoder().encode(serial).length > 20) throw new OptionError(written, 'a serial number has 20 bytes at most');
+  draft.devices.push({
+    device,
+    // The -drive may come later in the line.
+    resolve: ({ drives }) => {
+      const drive = drives.findIndex((candidate) => candidate.id === id);
+      if (drive < 0) throw new OptionError(written, `there is no drive with id "${id}"`, `Add -drive if=none,id=${id},file=FILE,format=raw.`);
+      return { driver: 'virtio-blk-pci', ...device, drive, ...(serial === undefined ? {} : { serial }) };
+    },
+  });
+}
+
+/** Properties of QEMU's -drive beside those that applyDrive() reads. */
+const QEMU_DRIVE_KEYS = 'bus unit index snapshot cache aio discard detect-zeroes copy-on-read rerror werror driver node-name cyls heads secs trans addr'.split(' ');
+
+function applyDrive(draft: Draft, value: string, written: string): void {
+  const fields = keyValues(value, 'file', written);
+  for (const key of fields.keys()) {
+    if (['file', 'id', 'if', 'format', 'media', 'readonly', 'read-only'].includes(key)) continue;
+    throw QEMU_DRIVE_KEYS.includes(key) || /^(throttling|iops|bps)/.test(key) ? notYet(written, `${key}=`) : unknownKey(written, key);
+  }
+  const file = fields.get('file');
+  if (!file) throw new OptionError(written, 'file=FILE is missing', 'Drives without a medium are not supported.');
+  const kind = fields.get('if') ?? 'ide';
+  if (kind !== 'virtio' && kind !== 'none') throw notYet(written, `if=${kind}${fields.has('if') ? '' : ', the default,'}`, 'Write if=virtio.');
+  const format = fields.get('format');
+  // Without a format QEMU looks at the contents, which the guest may have written: it warns about that, too.
+  if (format === undefined) throw new OptionError(written, 'the format is missing', 'Write format=raw.');
+  if (format !== 'raw') throw notYet(written, `format=${format}`, 'The only format is raw.');
+  if ((fields.get('media') ?? 'disk') !== 'disk') throw notYet(written, `media=${fields.get('media')}`);
+  const id = fields.get('id');
+  if (id !== undefined && draft.drives.some((drive) => drive.id === id)) throw new OptionError(written, `there is a drive with id "${id}" already`);
+  const readOnly = onOff(fields.get('readonly') ?? fields.get('read-only') ?? 'off', written, 'readonly');
+  draft.drives.push({ file, format: 'raw', readOnly, interface: kind, written, ...(id === undefined ? {} : { id }) });
 }
 
 /** What all virtio devices have. */
-function virtioProperties(draft: Draft, fields: Map<string, string>, written: string): Omit<PciDeviceConfig, 'driver'> {
+function virtioProperties(draft: Draft, fields: Map<string, string>, written: string): PciDevice {
   const id = fields.get('id');
-  if (id !== undefined && draft.devices.some((device) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
+  if (id !== undefined && draft.devices.some(({ device }) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
   const legacy = !onOff(fields.get('disable-legacy') ?? 'off', written, 'disable-legacy');
   const modern = !onOff(fields.get('disable-modern') ?? 'off', written, 'disable-modern');
   if (!legacy && !modern) throw new OptionError(written, 'a device needs one of its interfaces', 'Leave out disable-legacy=on or disable-modern=on.');
@@ -450,7 +538,7 @@ function pciAddress(draft: Draft, text: string, written: string): { slot: number
   // Functions beside the first are found only behind a first one that says so, and none here does.
   if (fn !== 0) throw notYet(written, 'a function other than 0');
   if (slot < 2) throw new OptionError(written, `PCI slot ${slot} belongs to the board`, 'Slots from 2 to 1f are free.');
-  if (draft.devices.some((device) => device.addr?.slot === slot)) throw new OptionError(written, `PCI slot ${slot.toString(16)} is taken already`);
+  if (draft.devices.some(({ device }) => device.addr?.slot === slot)) throw new OptionError(written, `PCI slot ${slot.toString(16)} is taken already`);
   return { slot, fn };
 }
 

@@ -61,6 +61,9 @@ interface State {
   device: unknown;
 }
 
+/** Bytes that may move for one notification, about: more would hold the machine up. */
+const BATCH = 16 << 20;
+
 export abstract class VirtioDevice implements Snapshotable {
   /** Configuration space, little endian. Change it through changeConfig() once the driver may look. */
   readonly config: Uint8Array;
@@ -69,6 +72,8 @@ export abstract class VirtioDevice implements Snapshotable {
   queues: readonly Virtqueue[] = [];
   private transport: VirtioTransport | undefined;
   private later: Timer | undefined;
+  /** Bytes that the batch being served has moved. */
+  private moved = 0;
   private s = { status: 0, features: 0n, broken: false };
   /** Why the device stopped, for whoever looks for the reason. */
   failure: string | undefined;
@@ -146,21 +151,30 @@ export abstract class VirtioDevice implements Snapshotable {
   }
 
   /**
-   * Answer the buffers of a queue, at most as many as it has entries: what a buffer's answer writes may be the ring itself, so
-   * the rest waits until the guest has run again.
+   * Answer the buffers of a queue, at most as many as it has entries, because what an answer writes may be the ring itself, and
+   * no more once BATCH is reached. The rest waits until the guest has run again.
    * @param answer gives the number of bytes that it wrote
    */
   protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number): void {
     const queue = this.queues[index];
     queue.setNotification(false);
-    for (let left = queue.size; left > 0; left--) {
+    this.moved = 0;
+    for (let left = queue.size; left > 0 && this.moved < BATCH; left--) {
       const chain = queue.pop();
       if (!chain) break;
-      queue.push(chain, answer(chain, queue));
+      this.charge(chain.readableLength);
+      const written = answer(chain, queue);
+      this.charge(written);
+      queue.push(chain, written);
     }
     queue.setNotification(true);
     if (queue.available > 0) this.later?.arm(this.clock.now() + 1);
     this.interrupt(index);
+  }
+
+  /** Count work that shows in no buffer's length, in bytes. */
+  protected charge(bytes: number): void {
+    this.moved += bytes;
   }
 
   /** Interrupt for what was pushed to a queue, if the driver wants it. */
