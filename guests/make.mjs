@@ -4,7 +4,7 @@
 //   initrd.cpio.gz   the same for the way over the network
 //   guest.json       what it is and the machine line that boots it
 // and in guests/out/firmware SeaBIOS and its VGA BIOS, for machines that boot without -kernel.
-// Usage: node guests/make.mjs [--force] [NAME…]     (the firmware's name is firmware)
+// Usage: node guests/make.mjs [--force] [--out FOLDER] [NAME…]     (the firmware's name is firmware)
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,23 +21,22 @@ const log = (text) => console.log(`guests: ${text}`);
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 /** Make the named guests (all by default); those that are up to date are left alone. */
-export async function makeGuests(names = ['firmware', ...Object.keys(guests)], { force = false } = {}) {
+export async function makeGuests(names = ['firmware', ...Object.keys(guests)], { force = false, out = join(here, 'out') } = {}) {
   for (const name of names) {
     if (name === 'firmware') {
-      await fetchFirmware(force);
+      await fetchFirmware(force, join(out, 'firmware'));
       continue;
     }
     const recipe = guests[name];
     if (!recipe) throw new GuestError(`There is no guest "${name}"; there are firmware, ${Object.keys(guests).join(', ')}.`);
     const fingerprint = recipeFingerprint(recipe);
-    if (!force && isUpToDate(name, fingerprint)) log(`${name}: up to date`);
-    else await makeGuest(name, recipe, fingerprint);
+    if (!force && isUpToDate(join(out, name), fingerprint)) log(`${name}: up to date`);
+    else await makeGuest(name, recipe, fingerprint, join(out, name));
   }
 }
 
-/** guests/out/firmware: images and what they are (firmware.json). */
-async function fetchFirmware(force) {
-  const out = join(here, 'out/firmware');
+/** firmware/: images and what they are (firmware.json). */
+async function fetchFirmware(force, out) {
   const fingerprint = sha256(JSON.stringify([firmware, release]));
   try {
     const known = JSON.parse(readFileSync(join(out, 'firmware.json'), 'utf8'));
@@ -73,7 +72,7 @@ async function fetchFirmware(force) {
   log(`firmware: ready in ${relative(process.cwd(), out) || out}: ${firmware.package} ${deb.version}`);
 }
 
-async function makeGuest(name, recipe, fingerprint) {
+async function makeGuest(name, recipe, fingerprint, out) {
   await needProgram('apt-get', 'apt');
   await needProgram('dpkg-deb', 'dpkg');
   const cache = join(here, 'cache', recipe.arch);
@@ -99,10 +98,9 @@ async function makeGuest(name, recipe, fingerprint) {
   if (!busyboxPath) throw new GuestError('The package busybox-static holds no /bin/busybox.');
 
   log(`${name}: writing the initramfs`);
-  const initrd = makeInitramfs(readFileSync(busyboxPath), kernelTree, kernelRelease, recipe.modules);
+  const initrd = makeInitramfs(readFileSync(busyboxPath), kernelTree, kernelRelease, recipe);
   const compressed = gzipSync(initrd, { level: 9 });
 
-  const out = join(here, 'out', name);
   const fresh = `${out}.new`;
   rmSync(fresh, { recursive: true, force: true });
   mkdirSync(fresh, { recursive: true });
@@ -147,7 +145,7 @@ async function resolveKernel(source, recipe) {
   throw new GuestError(`None of the kernel packages ${recipe.kernel.join(', ')} is in the package lists of ${recipe.arch}.`);
 }
 
-function makeInitramfs(busybox, kernelTree, kernelRelease, moduleNames) {
+function makeInitramfs(busybox, kernelTree, kernelRelease, recipe) {
   const archive = new CpioArchive();
   const directories = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'etc/init.d', 'lib', 'mnt', 'proc', 'root', 'run', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'sbin', 'var', 'var/log'];
   for (const directory of directories) archive.directory(directory);
@@ -161,19 +159,18 @@ function makeInitramfs(busybox, kernelTree, kernelRelease, moduleNames) {
   for (const program of ['init', 'poweroff', 'reboot', 'halt', 'modprobe']) archive.symlink(`sbin/${program}`, '../bin/busybox');
   archive.symlink('var/run', '../run');
   for (const [path, bytes] of rootFiles()) archive.file(path, bytes, /init\.d\/|acpi\//.test(path) ? 0o755 : 0o644);
-  addModules(archive, kernelTree, kernelRelease, moduleNames);
+  addModules(archive, kernelTree, kernelRelease, recipe);
   return archive.bytes();
 }
 
 /** Modules with what they need, a modules.dep for modprobe, and /etc/modules with those to load at boot. */
-function addModules(archive, kernelTree, kernelRelease, names) {
+function addModules(archive, kernelTree, kernelRelease, { modules, modulesOnDemand }) {
   archive.directory('lib/modules');
   archive.directory(`lib/modules/${kernelRelease}`);
-  if (!names.length) return;
   const available = findModules(join(kernelTree, 'lib/modules', kernelRelease));
   const builtIn = new Set(readFileSync(join(kernelTree, 'lib/modules', kernelRelease, 'modules.builtin'), 'utf8')
     .split('\n').map((line) => line.replace(/^.*\//, '').replace(/\.ko$/, '').replaceAll('-', '_')));
-  const wanted = names.filter((name) => !builtIn.has(name));
+  const wanted = [...modules, ...modulesOnDemand].filter((name) => !builtIn.has(name));
   const missing = wanted.filter((name) => !available.has(name));
   if (missing.length) throw new GuestError(`The kernel ${kernelRelease} has no module ${missing.join(', ')}.`);
   const all = dependencies(available, wanted);
@@ -184,7 +181,7 @@ function addModules(archive, kernelTree, kernelRelease, names) {
     depends += `${module.file}:${module.needs.map((name) => ` ${available.get(name).file}`).reverse().join('')}\n`;
   }
   archive.file(`lib/modules/${kernelRelease}/modules.dep`, Buffer.from(depends));
-  archive.file('etc/modules', Buffer.from(wanted.join('\n') + '\n'));
+  archive.file('etc/modules', Buffer.from(modules.filter((name) => !builtIn.has(name)).join('\n') + '\n'));
 }
 
 /** The programs in a busybox binary: its table of names, sorted, each ended by a zero byte, the list by an empty name. */
@@ -219,8 +216,7 @@ function recipeFingerprint(recipe) {
   return sha256(JSON.stringify([recipe, release, readyLine, prompt, scripts, rootFiles().map(([path, bytes]) => [path, sha256(bytes)])]));
 }
 
-function isUpToDate(name, fingerprint) {
-  const out = join(here, 'out', name);
+function isUpToDate(out, fingerprint) {
   try {
     const description = JSON.parse(readFileSync(join(out, 'guest.json'), 'utf8'));
     return description.fingerprint === fingerprint
@@ -238,9 +234,11 @@ and in the page by dropping the two files on it.`;
 
 if (process.argv[1] && fileURLToPath(import.meta.url) === process.argv[1]) {
   const args = process.argv.slice(2);
+  const outAt = args.indexOf('--out');
+  const out = outAt < 0 ? undefined : args.splice(outAt, 2)[1];
   const names = args.filter((arg) => !arg.startsWith('--'));
   try {
-    await makeGuests(names.length ? names : undefined, { force: args.includes('--force') });
+    await makeGuests(names.length ? names : undefined, { force: args.includes('--force'), out });
   } catch (error) {
     if (!(error instanceof GuestError)) throw error;
     console.error(`guests: ${error.message}\n${ADVICE}`);

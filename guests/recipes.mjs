@@ -23,6 +23,9 @@ export const prompt = '~ # ';
  */
 const modules = ['button', 'evdev'];
 
+/** Modules that are there for `modprobe`, for the devices that a machine line may add. */
+const modulesOnDemand = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console'];
+
 /**
  * Kernel command line. Beside the console it leaves out work that is no part of a boot, and hides nothing of it:
  * - cryptomgr.notests: the self-tests of the crypto algorithms, which are half of the instructions of a boot (amd64:
@@ -46,6 +49,7 @@ export const guests = {
     machine: 'x86_64',
     kernel: ['linux-image-cloud-amd64', 'linux-image-amd64'],
     modules,
+    modulesOnDemand,
     memory: 256,
     append,
   },
@@ -55,6 +59,7 @@ export const guests = {
     machine: 'i686',
     kernel: ['linux-image-686'],
     modules,
+    modulesOnDemand,
     memory: 256,
     append: `${append} noisapnp`,
   },

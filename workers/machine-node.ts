@@ -9,6 +9,7 @@ import { exposeMachine, MachineError } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
+import { RawFile } from './raw-file-node.ts';
 
 /** Log text is collected up to this many characters, because -d writes many short lines. */
 const LOG_BUFFER = 1 << 16;
@@ -39,6 +40,18 @@ const environment: HostEnvironment = {
       return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     } catch (error) {
       throw new MachineError({ what: `${file.name} could not be read`, why: text(error), advice: 'Check the path in the machine line.' });
+    }
+  },
+
+  openDisk({ file, readOnly }) {
+    try {
+      return new RawFile(file, readOnly);
+    } catch (error) {
+      throw new MachineError({
+        what: `The disk ${file} could not be opened`,
+        why: text(error),
+        advice: readOnly ? 'Check the path in the machine line.' : 'Check the path in the machine line; readonly=on opens a file that cannot be written.',
+      });
     }
   },
 

@@ -75,6 +75,12 @@ export interface Snapshotable {
   load(state: unknown): void;
 }
 
+/** Random bytes. Where a run must repeat exactly they are a sequence that goes on from its saved state. */
+export interface EntropySource extends Snapshotable {
+  /** At most 65536 bytes, not in shared memory. */
+  fill(bytes: Uint8Array<ArrayBuffer>): void;
+}
+
 /** A device that the machine's reset line reaches. */
 export interface Resettable {
   reset(): void;
@@ -86,6 +92,30 @@ export interface CharBackend {
   write(byte: number): boolean;
   /** Next byte for the guest, or -1 if there is none. Asked only when the device has room for it. */
   read(): number;
+}
+
+/** The host could not do what a disk was asked for. The guest sees an I/O error. */
+export class BlockError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'BlockError';
+  }
+}
+
+/** The contents of a disk. Offsets and lengths are bytes within its size. Every method throws BlockError when the host fails. */
+export interface BlockBackend {
+  /** Bytes. */
+  readonly size: number;
+  readonly readOnly: boolean;
+  /** Fill `into`, which is not in shared memory. */
+  read(offset: number, into: Uint8Array): void;
+  write(offset: number, data: Uint8Array): void;
+  /** When it returns, all that was written before is safe. */
+  flush(): void;
+  /** The contents of a range are not needed any more: what is read there afterwards is not defined. */
+  discard(offset: number, length: number): void;
+  /** @param mayUnmap the place on the host may be given back */
+  writeZeroes(offset: number, length: number, mayUnmap: boolean): void;
 }
 
 /** What the interrupt system and the chipset do to one CPU. */

@@ -174,6 +174,29 @@ describe('addressing', () => {
   });
 });
 
+describe('message-signalled interrupts', () => {
+  it('go to a CPU by its ID, or to several by logical destination', () => {
+    bus.deliverMsi(0xfee01000, 0x41);
+    expect(requests()).toEqual([-1, 0x41, -1]);
+    write(0xd0, 0x04000000, 2);
+    bus.deliverMsi(0xfee04004, 0x52);
+    expect(requests()).toEqual([-1, 0x41, 0x52]);
+    bus.deliverMsi(0xfeeff000, 0x63);
+    expect(requests()).toEqual([0x63, 0x63, 0x63]);
+  });
+
+  it('are edge-triggered unless they say otherwise, and lost elsewhere', () => {
+    bus.deliverMsi(0xfee00000, 0x41);
+    bus.deliverMsi(0xfee00000, 0xc042);
+    expect(read(0x1a0)).toBe(0b100);
+    bus.deliverMsi(0xfed00000, 0x50);
+    bus.deliverMsi(0, 0x50);
+    expect(requests()[0]).toBe(0x42);
+    bus.deliverMsi(0xfee00000, 0x400);
+    expect(cpus[0].log).toEqual(['nmi']);
+  });
+});
+
 describe('timer', () => {
   it('one-shot, with all dividers', () => {
     const dividers: [number, number][] = [[0, 2], [1, 4], [2, 8], [3, 16], [8, 32], [9, 64], [10, 128], [11, 1]];

@@ -87,6 +87,11 @@ const test = (map: Uint32Array, vector: number) => (map[vector >> 5] & (1 << (ve
 const setBit = (map: Uint32Array, vector: number) => (map[vector >> 5] |= 1 << (vector & 31));
 const clearBit = (map: Uint32Array, vector: number) => (map[vector >> 5] &= ~(1 << (vector & 31)));
 
+/** Addresses that interrupt messages are written to; SDM, section "Message Signalled Interrupts". */
+const MSI_ADDRESS = 0xfee00000;
+const MSI_ADDRESS_MASK = 0xfff00000;
+const MSI_LOGICAL = 0x4;
+
 /** All local APICs of the machine. */
 export class ApicBus {
   readonly apics: LocalApic[] = [];
@@ -97,6 +102,20 @@ export class ApicBus {
   deliver(message: ApicMessage): boolean {
     const targets = this.apics.filter((apic) => apic.isAddressed(message.destination, message.logical));
     return this.deliverTo(targets, message);
+  }
+
+  /** A message-signalled interrupt: what a device writes, and where. Elsewhere than at the APICs' addresses it is lost. */
+  deliverMsi(address: number, data: number): void {
+    if ((address & MSI_ADDRESS_MASK) >>> 0 !== MSI_ADDRESS) return;
+    this.deliver({
+      destination: (address >>> 12) & 0xff,
+      // As in QEMU: the manual lets the bit count only with the redirection hint, but kernels set it without.
+      logical: (address & MSI_LOGICAL) !== 0,
+      mode: (data >>> 8) & 7,
+      vector: data & 0xff,
+      // Bit 15: level-triggered.
+      level: (data & 0x8000) !== 0,
+    });
   }
 
   deliverTo(targets: LocalApic[], { mode, vector, level }: ApicMessage): boolean {

@@ -153,3 +153,70 @@ it('goes on from a saved state, mappings included', () => {
   expect(levels).toEqual([true]);
   expect(() => new PciBus(otherBus, () => {}).load(saved)).toThrow('3.0');
 });
+
+describe('capabilities', () => {
+  class CapableCard extends PciFunction {
+    constructor() {
+      super('capable', { vendor: 0x1234, device: 0x5679, class: 0x0200, interruptPin: 1 });
+      this.addCapability(0x09, Uint8Array.of(5, 1, 2), Uint8Array.of(0, 0xff, 0));
+      this.addMsix(2, 3);
+      this.reset();
+    }
+    interrupt(vector: number): void {
+      this.intx.set(true);
+      this.msix!.notify(vector);
+    }
+  }
+  let messages: string[];
+  beforeEach(() => {
+    messages = [];
+    pci.onMessage = (address, data) => messages.push(`${address.toString(16)} ${data}`);
+    pci.add(5, 0, new CapableCard());
+  });
+  const at5 = (register: number) => pci.writePort(0xcf8, 4, (0x80000000 | (5 << 11) | (register & 0xfc)) >>> 0);
+  const read5 = (register: number, size: 1 | 2 | 4) => {
+    at5(register);
+    return pci.readPort(0xcfc + (register & 3), size);
+  };
+  const write5 = (register: number, size: 1 | 2 | 4, value: number) => {
+    at5(register);
+    pci.writePort(0xcfc + (register & 3), size, value);
+  };
+
+  it('form a list, and come back at a reset', () => {
+    expect(read5(0x06, 2) & 0x10).toBe(0x10);
+    expect(read5(0x34, 1)).toBe(0x40);
+    expect(read5(0x40, 4)).toBe(0x01054809);
+    expect(read5(0x48, 4)).toBe(0x00020011);
+    expect(read5(0x4c, 4)).toBe(2);
+    expect(read5(0x50, 4)).toBe(0x802);
+    write5(0x40, 4, 0xffffffff);
+    expect(read5(0x40, 4)).toBe(0xff054809);
+    write5(0x4a, 2, 0xffff);
+    expect(read5(0x4a, 2)).toBe(0xc002);
+    pci.reset();
+    expect(read5(0x40, 4)).toBe(0x01054809);
+    expect(read5(0x4a, 2)).toBe(2);
+    expect(read5(0x06, 2) & 0x10).toBe(0x10);
+  });
+
+  it('MSI-X takes the place of INTx, and needs bus mastering', () => {
+    const device = pci.get(5, 0) as CapableCard;
+    write5(0x18, 4, 0xe0000000);
+    write5(0x04, 2, 2);
+    device.interrupt(1);
+    expect(pirqs).toEqual(['A+']);
+    write5(0x4a, 2, 0x8000);
+    expect(pirqs).toEqual(['A+', 'A-']);
+    bus.mmioWrite(0xe0000010, 4, 0xfee01000);
+    bus.mmioWrite(0xe0000018, 4, 0x41);
+    bus.mmioWrite(0xe000001c, 4, 0);
+    device.interrupt(1);
+    expect(messages).toEqual([]);
+    write5(0x04, 2, 6);
+    device.interrupt(1);
+    expect(messages).toEqual(['fee01000 65']);
+    write5(0x4a, 2, 0);
+    expect(pirqs.at(-1)).toBe('A+');
+  });
+});

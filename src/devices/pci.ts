@@ -1,7 +1,9 @@
-// The PCI bus: configuration space of its functions, base address registers, INTx wires, and configuration mechanism #1.
-// PCI Local Bus Specification 2.2, chapter 6 (configuration space) and section 3.2.2.3.2 (mechanism #1).
+// The PCI bus: configuration space of its functions, base address registers, capabilities, INTx wires, interrupt messages, and
+// configuration mechanism #1.
+// PCI Local Bus Specification 2.2, chapter 6 (configuration space; 6.7 capabilities) and section 3.2.2.3.2 (mechanism #1).
 
 import type { AccessSize, IrqLine, MmioDevice, PortDevice, Snapshotable } from './interfaces.ts';
+import { Msix, MSIX_CONTROL_ENABLE, MSIX_CONTROL_MASKALL, MSIX_PBA, MSIX_SIZE, PCI_CAP_ID_MSIX } from './msix.ts';
 
 export const CONFIG_ADDRESS = 0xcf8;
 export const CONFIG_DATA = 0xcfc;
@@ -48,6 +50,9 @@ export type PciBar =
   /** Memory behind the device, which it lets appear in the guest's address space and vanish from it. */
   | { kind: 'mapped'; size: number; prefetchable?: boolean; wide?: boolean; map(at: number): void; unmap(at: number): void };
 
+/** First byte of configuration space behind the header. */
+const CAPABILITIES = 0x40;
+
 interface Placed {
   bar: PciBar;
   register: number;
@@ -77,6 +82,12 @@ export class PciFunction implements Snapshotable {
   /** Bits that writing ones clears. */
   protected readonly writeOneToClear = new Uint8Array(256);
   private readonly bars: Placed[] = [];
+  /** Capabilities with their bytes as after reset. */
+  private readonly capabilities: { at: number; body: Uint8Array }[] = [];
+  private nextCapability = CAPABILITIES;
+  /** Where the capability's Message Control is, if there is one. */
+  private msixControl = 0;
+  protected msix: Msix | undefined;
   private bus: PciBus | undefined;
   private slot = 0;
   private intxLevel = false;
@@ -142,6 +153,44 @@ export class PciFunction implements Snapshotable {
     this.bars.push({ bar, register, at: -1 });
   }
 
+  /**
+   * Add a capability at the end of the list.
+   * @param body its bytes after ID and next pointer, as after reset
+   * @param writable bits of them that software can write
+   * @returns its offset in configuration space
+   */
+  protected addCapability(id: number, body: Uint8Array, writable = new Uint8Array(body.length)): number {
+    const at = this.nextCapability;
+    // Capabilities are aligned to 4 bytes.
+    this.nextCapability = (at + 2 + body.length + 3) & ~3;
+    if (this.nextCapability > 256) throw new Error(`${this.name}: no room for another capability`);
+    const last = this.capabilities.at(-1);
+    this.config[last ? last.at + 1 : PCI_CAPABILITY_LIST] = at;
+    this.config[at] = id;
+    this.config[at + 1] = 0;
+    this.config.set(body, at + 2);
+    this.writable.set(writable, at + 2);
+    this.config[PCI_STATUS] |= STATUS_CAPABILITIES;
+    this.capabilities.push({ at, body: body.slice() });
+    return at;
+  }
+
+  /** Add MSI-X, with its table behind a base address register of its own. */
+  protected addMsix(bar: number, vectors: number): void {
+    const msix = new Msix(vectors, (address, data) => {
+      if (this.command & COMMAND_MASTER) this.bus?.onMessage(address, data);
+    });
+    this.addBar(bar, { kind: 'memory', size: MSIX_SIZE, device: msix });
+    const body = new DataView(new ArrayBuffer(10));
+    const writable = new Uint8Array(10);
+    body.setUint16(0, vectors - 1, true);
+    writable[1] = (MSIX_CONTROL_ENABLE | MSIX_CONTROL_MASKALL) >> 8;
+    body.setUint32(2, bar, true);
+    body.setUint32(6, MSIX_PBA | bar, true);
+    this.msixControl = this.addCapability(PCI_CAP_ID_MSIX, new Uint8Array(body.buffer), writable) + 2;
+    this.msix = msix;
+  }
+
   /** Called by the bus. */
   attach(bus: PciBus, slot: number): void {
     this.bus = bus;
@@ -161,6 +210,7 @@ export class PciFunction implements Snapshotable {
       const writable = this.writable[at];
       this.config[at] = ((this.config[at] & ~writable) | (byte & writable)) & ~(byte & this.writeOneToClear[at]);
     }
+    if (this.msix && offset < this.msixControl + 2 && offset + size > this.msixControl) this.msix.setControl(this.get16(this.msixControl));
     this.onConfigWrite(offset, size);
     if (offset < PCI_STATUS || (offset >= PCI_BASE_ADDRESS_0 && offset < PCI_BASE_ADDRESS_0 + 24)) this.mapBars();
     this.driveIntx();
@@ -225,12 +275,19 @@ export class PciFunction implements Snapshotable {
     if (pin === 0) return;
     if (this.intxLevel) this.config[PCI_STATUS] |= STATUS_INTERRUPT;
     else this.config[PCI_STATUS] &= ~STATUS_INTERRUPT;
-    const level = this.intxLevel && !(this.command & COMMAND_INTX_DISABLE);
+    const level = this.intxLevel && !(this.command & COMMAND_INTX_DISABLE) && !this.msix?.enabled;
     this.bus?.setIntx(this, this.slot, pin - 1, level);
+  }
+
+  /** Base address registers, for whoever gives them addresses. */
+  get resources(): { register: number; kind: PciBar['kind']; size: number }[] {
+    return this.bars.map(({ register, bar }) => ({ register, kind: bar.kind, size: bar.size }));
   }
 
   /** RST#: commands off, BARs unmapped. */
   reset(): void {
+    for (const { at, body } of this.capabilities) this.config.set(body, at + 2);
+    this.msix?.reset();
     this.set16(PCI_COMMAND, 0);
     this.set16(PCI_STATUS, this.get16(PCI_STATUS) & STATUS_CAPABILITIES);
     this.config[PCI_INTERRUPT_LINE] = 0;
@@ -244,12 +301,13 @@ export class PciFunction implements Snapshotable {
   }
 
   save(): unknown {
-    return { config: this.config.slice(), intx: this.intxLevel };
+    return { config: this.config.slice(), intx: this.intxLevel, msix: this.msix?.save() };
   }
 
   load(state: unknown): void {
-    const { config, intx } = state as { config: Uint8Array; intx: boolean };
+    const { config, intx, msix } = state as { config: Uint8Array; intx: boolean; msix: unknown };
     this.config.set(config);
+    this.msix?.load(msix);
     this.intxLevel = intx;
     this.mapBars();
     this.driveIntx();
@@ -260,6 +318,8 @@ export class PciFunction implements Snapshotable {
 export class PciBus implements PortDevice, Snapshotable {
   private readonly functions = new Map<number, PciFunction>();
   private address = 0;
+  /** Called with each interrupt message: the guest-physical address it is written to, and 32 bits of data. */
+  onMessage: (address: number, data: number) => void = () => {};
   /** Functions that hold each of the four PIRQ wires up. */
   private readonly pirq: Set<PciFunction>[] = [new Set(), new Set(), new Set(), new Set()];
 

@@ -1,6 +1,8 @@
 // What the machine host needs from the place it runs in: a browser worker or a Node worker thread.
 
+import type { BlockBackend } from '../devices/interfaces.ts';
 import type { DownloadProgress } from './download.ts';
+import type { DriveConfig } from './options.ts';
 import type { MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
@@ -11,6 +13,8 @@ export interface HostEnvironment {
   engine(name: EngineModule, progress: DownloadProgress): Promise<WebAssembly.Module>;
   /** The bytes of a file of the MachineSpec. Rejects with a MachineError. */
   read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
+  /** The contents of a disk. Absent: there are no files for disks here. Throws a MachineError. */
+  openDisk?(drive: DriveConfig): BlockBackend;
   /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */
   openLog?(file: string | undefined): LogSink;
 }

@@ -58,11 +58,13 @@ class Host implements MachineApi {
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
     const { log: sink } = this;
+    const disks = config.drives.map((drive) => this.environment.openDisk!(drive));
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const machine = new Machine({
       config,
       modules: { core, interpreter },
       files,
+      disks,
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
       log,
@@ -79,6 +81,13 @@ class Host implements MachineApi {
 
   /** What the page cannot do: options that write files or to a terminal, and firmware, whose screen it does not draw yet. */
   private refuseInPage(config: MachineConfig): void {
+    if (config.drives.length > 0 && !this.environment.openDisk) {
+      throw new MachineError({
+        what: 'The option -drive cannot be used',
+        why: 'It opens a file of the host, and disks are not supported in a page yet',
+        advice: 'Take it out of the machine line, or run the line with bin/tabvisor.',
+      });
+    }
     if (this.environment.openLog) return;
     if (config.kernel === undefined) {
       throw new MachineError({

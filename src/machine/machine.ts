@@ -5,7 +5,7 @@ import { NullBackend } from '../backends/char/null-backend.ts';
 import { RingBackend } from '../backends/char/ring-backend.ts';
 import { Cpu, Exit, Mem, Seg } from '../core/layout.ts';
 import { KVM_CLOCK_FEATURES } from '../devices/kvm-clock.ts';
-import type { CharBackend, CpuPort } from '../devices/interfaces.ts';
+import type { BlockBackend, CharBackend, CpuPort } from '../devices/interfaces.ts';
 import { FEATURES } from '../engine/cpuid.ts';
 import { dumpCode, dumpRegisters } from '../engine/dump.ts';
 import { Vcpu, type VcpuModules } from '../engine/vcpu.ts';
@@ -13,6 +13,8 @@ import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { RealClock, VirtualClock } from './clock.ts';
+import { makeDevice } from './devices.ts';
+import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
 import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options.ts';
@@ -37,6 +39,8 @@ export interface MachineOptions {
   modules: VcpuModules;
   /** Bytes of the files the line names. */
   files: ReadonlyMap<string, Uint8Array>;
+  /** One for each drive of the line. */
+  disks?: readonly BlockBackend[];
   /** Monotonic time of the host, ns. */
   hostNow(): number;
   /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
@@ -144,6 +148,11 @@ export class Machine {
       },
     });
     const { pc } = this;
+    const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
+    // Those with a place first: the others take what is left.
+    for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
+      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [] }), device.addr);
+    }
     this.vcpu = new Vcpu(
       this.memory,
       options.modules,

@@ -55,7 +55,7 @@ describe('parse', () => {
     expect(refusal('-accel kvm').why).toContain('kvm');
     expect(refusal('-machine q35').why).toContain('q35');
     expect(refusal('-machine pc,usb=off').why).toContain('usb=');
-    expect(refusal('-drive file=x')).toMatchObject({ option: '-drive', why: 'QEMU has this option, Tabvisor does not support it yet' });
+    expect(refusal('-netdev user')).toMatchObject({ option: '-netdev', why: 'QEMU has this option, Tabvisor does not support it yet' });
     expect(refusal('-vga std').option).toBe('-vga std');
     expect(refusal('-display gtk').why).toContain('gtk');
     expect(refusal('-device virtio-net-pci').why).toContain('virtio-net-pci');
@@ -115,6 +115,57 @@ describe('parse', () => {
     expect(refusal('-chardev null').why).toContain('id');
     expect(refusal('-global isa-fdc.x=1').advice).toContain('isa-debugcon');
     expect(refusal('-global isa-debugcon.iobase=0x10000').why).toContain('port');
+  });
+
+  it('takes virtio devices with QEMU\'s properties', () => {
+    expect(withKernel('').devices).toEqual([]);
+    expect(withKernel('-device virtio-rng-pci -device virtio-rng-pci,id=r,addr=0x1f,disable-legacy=on,vectors=0').devices).toEqual([
+      { driver: 'virtio-rng-pci', legacy: true, modern: true },
+      { driver: 'virtio-rng-pci', legacy: false, modern: true, id: 'r', addr: { slot: 31, fn: 0 }, vectors: 0 },
+    ]);
+    expect(withKernel('-device virtio-rng-pci,addr=a.0,disable-modern=on').devices[0]).toMatchObject({ addr: { slot: 10, fn: 0 }, modern: false });
+    expect(withKernel('-device help').information).toContain('virtio-rng-pci');
+    expect(withKernel('-device virtio-rng-pci,help').information).toContain('disable-modern');
+    expect(refusal('-device virtio-rng-pci,disable-legacy=on,disable-modern=on').why).toContain('one of its interfaces');
+    expect(refusal('-device virtio-rng-pci,rng=rng0').why).toContain('"rng"');
+    expect(refusal('-device virtio-rng-pci,addr=1').why).toContain('belongs to the board');
+    expect(refusal('-device virtio-rng-pci,addr=20').why).toContain('not a place');
+    expect(refusal('-device virtio-rng-pci,addr=4.1').why).toContain('function');
+    expect(refusal('-device virtio-rng-pci,addr=4 -device virtio-rng-pci,addr=4').why).toContain('taken');
+    expect(refusal('-device virtio-rng-pci,id=a -device virtio-rng-pci,id=a').why).toContain('id "a"');
+    expect(refusal('-device virtio-rng-pci,vectors=129').why).toContain('128');
+    expect(refusal('-device virtio-rng-pci,disable-legacy=maybe').why).toContain('on or off');
+    expect(refusal(Array(31).fill('-device virtio-rng-pci').join(' ')).why).toContain('30');
+  });
+
+  it('takes drives, with a device of their own or of the line\'s', () => {
+    expect(withKernel('-drive file=a,,b.img,if=virtio,format=raw,readonly=on')).toMatchObject({
+      drives: [{ file: 'a,b.img', format: 'raw', readOnly: true }],
+      devices: [{ driver: 'virtio-blk-pci', legacy: true, modern: true, drive: 0 }],
+    });
+    expect(withKernel('-drive a,if=virtio,format=raw,media=disk -device virtio-blk-pci,drive=d,serial=X1,addr=9 -drive if=none,id=d,file=b,format=raw')).toMatchObject({
+      drives: [{ file: 'a', readOnly: false }, { file: 'b', id: 'd' }],
+      devices: [{ driver: 'virtio-blk-pci', drive: 1, serial: 'X1', addr: { slot: 9, fn: 0 } }, { driver: 'virtio-blk-pci', drive: 0 }],
+    });
+    expect(withKernel('-drive if=none,file=a,format=raw,readonly=on -drive if=virtio,file=a,format=raw,readonly=on').devices).toHaveLength(1);
+    for (const [line, why] of [
+      ['-drive if=virtio,format=raw', 'file=FILE is missing'],
+      ['-drive file=a,format=raw', 'if=ide, the default, is not supported yet'],
+      ['-drive file=a,format=raw,if=scsi', 'if=scsi is not supported yet'],
+      ['-drive file=a,if=virtio', 'the format is missing'],
+      ['-drive file=a,if=virtio,format=qcow2', 'format=qcow2 is not supported yet'],
+      ['-drive file=a,if=virtio,format=raw,media=cdrom', 'media=cdrom is not supported yet'],
+      ['-drive file=a,if=virtio,format=raw,cache=none', 'cache= is not supported yet'],
+      ['-drive file=a,if=virtio,format=raw,bogus=1', 'no setting "bogus"'],
+      ['-drive file=a,if=virtio,format=raw,readonly=x', 'readonly must be on or off'],
+      ['-drive file=a,if=none,id=d,format=raw -drive file=b,if=none,id=d,format=raw', 'a drive with id "d" already'],
+      ['-drive file=a,if=virtio,format=raw -drive file=a,if=virtio,format=raw,readonly=on', 'a is open already'],
+      ['-device virtio-blk-pci', 'drive=ID is missing'],
+      ['-device virtio-blk-pci,drive=d', 'no drive with id "d"'],
+      ['-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d -device virtio-blk-pci,drive=d', 'has a device already'],
+      ['-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,serial=123456789012345678901', '20 bytes'],
+      ['-device virtio-blk-pci,drive=d,iothread=x', '"iothread"'],
+    ]) expect(refusal(line).why).toContain(why);
   });
 
   it('takes options of a kernel only with one', () => {

@@ -4,6 +4,7 @@
 import { Mem } from '../core/layout.ts';
 import { DEBUGCON_IOBASE } from '../devices/isa-debugcon.ts';
 import type { BootConfig } from './firmware.ts';
+import { MSIX_MAX_VECTORS } from '../devices/msix.ts';
 import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, type CpuFeature } from './cpu-models.ts';
 import type { MachineFailure } from './protocol.ts';
 import { QuotingError, splitLine } from './words.ts';
@@ -29,6 +30,34 @@ export type ClockConfig =
 
 /** Base of the guest's date; `epochMs` is the date to start at, in ms since 1970 as the guest's clock shows it. */
 export type RtcConfig = { base: 'utc' } | { base: 'localtime' } | { base: 'date'; epochMs: number };
+
+/** A disk's contents. */
+export interface DriveConfig {
+  id?: string;
+  /** As the line names it. */
+  file: string;
+  format: 'raw';
+  readOnly: boolean;
+}
+
+/** What the devices on the PCI bus have in common. */
+interface PciDevice {
+  id?: string;
+  /** Slot and function; without it, the first free slot. */
+  addr?: { slot: number; fn: number };
+  /** The interfaces of a virtio device: both make it transitional. */
+  legacy: boolean;
+  modern: boolean;
+  /** MSI-X vectors, 0 for none; without it as many as the device can use. */
+  vectors?: number;
+}
+
+/** A device on the PCI bus, in the order of the line. */
+export type PciDeviceConfig = PciDevice & (
+  | { driver: 'virtio-rng-pci' }
+  /** drive: index in MachineConfig.drives. */
+  | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
+);
 
 export interface MachineConfig {
   name: string;
@@ -62,6 +91,8 @@ export interface MachineConfig {
   debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
   /** isa-debugcon: its port, and where its log goes. */
   debugcon?: { iobase: number; to: SerialConfig };
+  drives: DriveConfig[];
+  devices: PciDeviceConfig[];
   log: { items: ReadonlySet<LogItem>; file?: string };
   /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
   information?: string;
@@ -90,6 +121,8 @@ const PAGE = 4096;
 const MIN_RAM = 2 * MIB;
 /** All RAM lies below the PCI hole at 3 GiB, and with what comes before it in the shared memory below 4 GiB. */
 const MAX_RAM = Math.min(3 * 1024 * MIB, 2 ** 32 - Mem.RAM);
+/** PCI slots that the board leaves. */
+const FREE_SLOTS = 30;
 export const VERSION = '0.1.0';
 const DEFAULT_BIOS = 'bios-256k.bin';
 export const VGA_ROM = 'vgabios-stdvga.bin';
@@ -99,9 +132,12 @@ export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VG
 export const DEBUGCON_RING = 4;
 
 /** Options being collected. */
-interface Draft extends Omit<MachineConfig, 'serial' | 'log' | 'debugcon' | 'vga'> {
+interface Draft extends Omit<MachineConfig, 'serial' | 'log' | 'debugcon' | 'vga' | 'drives' | 'devices'> {
   vga?: MachineConfig['vga'];
   debugconTo?: SerialConfig;
+  drives: (DriveConfig & { interface: 'virtio' | 'none'; written: string })[];
+  /** Devices, some of which need what stands elsewhere in the line. */
+  devices: { device: PciDevice; resolve(config: MachineConfig): PciDeviceConfig }[];
   serial: ({ config: SerialConfig | undefined } | undefined)[];
   serialGiven: boolean;
   debugconGiven: boolean;
@@ -146,7 +182,8 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
   net: { argument: 'none', help: 'no network', apply: onlyNone },
   nic: { argument: 'none', help: 'no network', apply: onlyNone },
-  device: { argument: 'isa-debug-exit[,iobase=PORT][,iosize=N]', help: 'a port that ends the machine with exit status (value << 1) | 1; or isa-debugcon[,iobase=PORT],chardev=ID', apply: applyDevice },
+  drive: { argument: 'file=FILE,format=raw,if=virtio|none[,id=ID][,readonly=on]', help: 'a disk; if=none: for a -device with drive=ID', apply: applyDrive },
+  device: { argument: 'DRIVER[,PROPERTY=VALUE…]', help: 'a device; -device help lists them, -device DRIVER,help its properties', apply: applyDevice },
   chardev: { argument: 'stdio|file|null,id=ID[,path=FILE]', help: 'where a device\'s characters go', apply: applyChardev },
   debugcon: { argument: 'stdio|file:PATH|null', help: 'where what is written to the debug port goes', apply: applyDebugcon },
   global: { argument: 'isa-debugcon.iobase=PORT', help: 'the debug port (default 0xe9; SeaBIOS writes to 0x402)', apply: applyGlobal },
@@ -169,7 +206,7 @@ const ALIASES: Readonly<Record<string, string>> = { M: 'machine', h: 'help' };
 /** QEMU's other options: they exist, and are not supported (yet). */
 const QEMU_OPTIONS: ReadonlySet<string> = new Set((
   'L acpitable action add-fd async-teardown audio audio-help audiodev blockdev cdrom chroot compat '
-  + 'daemonize dfilter drive dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
+  + 'daemonize dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
   + 'g gdb hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock netdev no-acpi '
   + 'no-fd-bootchk no-hpet numa object only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
   + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios snapshot spice tpmdev trace '
@@ -235,6 +272,8 @@ function newDraft(): Draft {
     onReset: 'reset',
     onPowerOff: 'exit',
     startPaused: false,
+    drives: [],
+    devices: [],
     logItems: new Set(),
   };
 }
@@ -243,11 +282,13 @@ function newDraft(): Draft {
 function finish(draft: Draft): MachineConfig {
   const {
     serial: given, serialGiven, appendGiven, noDefaults, monitorNone, logItems, logFile, debugconGiven, debugconIobase, debugconTo, chardevs,
-    debugconChardev, ...rest
+    debugconChardev, drives, devices, ...rest
   } = draft;
   const config: MachineConfig = {
     ...rest,
     vga: rest.vga ?? (rest.kernel === undefined && !noDefaults ? 'std' : 'none'),
+    drives: drives.map(({ interface: _interface, written: _written, ...drive }) => drive),
+    devices: [],
     serial: given.map((port) => port?.config),
     log: { items: logItems, ...(logFile === undefined ? {} : { file: logFile }) },
   };
@@ -274,12 +315,31 @@ function finish(draft: Draft): MachineConfig {
   // QEMU's default without -serial; with -nographic on the terminal, with escapes unless the monitor was moved elsewhere.
   if (!serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: !monitorNone }];
   else if (!serialGiven && !noDefaults) config.serial = [{ kind: 'vc' }];
+  config.devices = resolveDevices(draft, config);
+  if (config.devices.length > FREE_SLOTS) throw new OptionError('-device', `there are ${config.devices.length} devices for ${FREE_SLOTS} free PCI slots`);
   const terminals = config.serial.filter((port) => port?.kind === 'stdio').length;
   if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
   if (terminals > 0 && config.debugcon?.to.kind === 'stdio') {
     throw new OptionError('-debugcon stdio', 'a serial port uses the terminal', 'Send one of them to file:PATH or null.');
   }
   return config;
+}
+
+/** The devices of -device, and behind them one for each -drive that asks for its own, as QEMU orders them. */
+function resolveDevices({ devices, drives }: Draft, config: MachineConfig): PciDeviceConfig[] {
+  const all = devices.map((device) => device.resolve(config));
+  drives.forEach((drive, index) => {
+    const same = drives.find((other, at) => at < index && other.file === drive.file && !(other.readOnly && drive.readOnly));
+    if (same) throw new OptionError(drive.written, `${drive.file} is open already`, 'Only drives that are all readonly=on can share a file.');
+    if (drive.interface === 'virtio') all.push({ driver: 'virtio-blk-pci', legacy: true, modern: true, drive: index });
+  });
+  const used = new Set<number>();
+  for (const device of all) {
+    if (device.driver !== 'virtio-blk-pci') continue;
+    if (used.has(device.drive)) throw new OptionError(`-device virtio-blk-pci,drive=${config.drives[device.drive].id}`, 'the drive has a device already');
+    used.add(device.drive);
+  }
+  return all;
 }
 
 function unknownOption(word: string, name: string): OptionError {
@@ -403,24 +463,68 @@ function serialConfig(value: string, written: string): SerialConfig | undefined 
   throw new OptionError(written, `serial ports to "${value}" are not supported`, 'Use stdio, mon:stdio, file:PATH, null or none.');
 }
 
+/** Properties by name, each with what it takes. */
+type Properties = Readonly<Record<string, string>>;
+
+interface DeviceDriver {
+  bus: 'ISA' | 'PCI';
+  help: string;
+  properties: Properties;
+  apply(draft: Draft, fields: Map<string, string>, written: string): void;
+}
+
+const PCI_PROPERTIES: Properties = { addr: 'slot[.function], hexadecimal; default: the first free slot' };
+const VIRTIO_PROPERTIES: Properties = {
+  ...PCI_PROPERTIES,
+  'disable-legacy': 'on|off: leave the interface of before virtio 1.0 out (default off)',
+  'disable-modern': 'on|off: leave the interface of virtio 1.0 out (default off)',
+  vectors: 'MSI-X vectors; 0: the INTx line only',
+};
+
+/** To add a device: a line here, and one in devices.ts. */
+const DEVICES: Readonly<Record<string, DeviceDriver>> = {
+  'isa-debug-exit': {
+    bus: 'ISA', help: 'a port that ends the machine with exit status (value << 1) | 1',
+    properties: { iobase: 'port (default 0x501)', iosize: '1, 2 or 4 ports (default 2)' },
+    apply: applyDebugExit,
+  },
+  'isa-debugcon': {
+    bus: 'ISA', help: 'a port whose bytes go to a -chardev',
+    properties: { iobase: 'port (default 0xe9; SeaBIOS writes to 0x402)', chardev: 'id of a -chardev' },
+    apply: applyDebugconDevice,
+  },
+  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: VIRTIO_PROPERTIES, apply: applyRng },
+  'virtio-blk-pci': {
+    bus: 'PCI', help: 'a disk',
+    properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...VIRTIO_PROPERTIES },
+    apply: applyBlk,
+  },
+};
+
 function applyDevice(draft: Draft, value: string, written: string): void {
   if (value === 'help' || value === '?') {
-    draft.information ??= 'name "isa-debug-exit", bus ISA\nname "isa-debugcon", bus ISA\n';
+    draft.information ??= Object.entries(DEVICES).map(([name, { bus, help }]) => `name "${name}", bus ${bus}, desc "${help}"\n`).join('');
     return;
   }
   const fields = keyValues(value, 'driver', written);
-  const driver = fields.get('driver') ?? '';
-  if (driver === 'isa-debugcon') return applyDebugconDevice(draft, fields, written);
-  if (driver !== 'isa-debug-exit') throw new OptionError(written, `the device "${driver}" is not supported`, 'Devices are isa-debug-exit and isa-debugcon.');
-  if (draft.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
-  let iobase = 0x501;
-  let iosize = 2;
-  for (const [key, text] of fields) {
-    if (key === 'driver' || key === 'id') continue;
-    if (key === 'iobase') iobase = number(text, written);
-    else if (key === 'iosize') iosize = number(text, written);
-    else throw unknownKey(written, key);
+  const name = fields.get('driver') ?? '';
+  const driver = own(DEVICES, name);
+  if (!driver) throw new OptionError(written, `the device "${name}" is not supported`, '-device help lists the devices.');
+  if (fields.has('help') || fields.has('?')) {
+    draft.information ??= `${name} options:\n${Object.entries(driver.properties).map(([key, help]) => `  ${key.padEnd(20)} ${help}\n`).join('')}`;
+    return;
   }
+  for (const key of fields.keys()) {
+    if (key === 'driver' || key === 'id' || own(driver.properties, key) !== undefined) continue;
+    throw new OptionError(written, `it has no property "${key}" here`, `-device ${name},help lists the properties.`);
+  }
+  driver.apply(draft, fields, written);
+}
+
+function applyDebugExit(draft: Draft, fields: Map<string, string>, written: string): void {
+  if (draft.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
+  const iobase = number(fields.get('iobase') ?? '0x501', written);
+  const iosize = number(fields.get('iosize') ?? '2', written);
   if (iosize !== 1 && iosize !== 2 && iosize !== 4) throw new OptionError(written, 'iosize must be 1, 2 or 4');
   if (iobase + iosize > 0x10000) throw new OptionError(written, 'iobase must be a port, 0 to 0xffff');
   draft.debugExit = { iobase, iosize };
@@ -433,10 +537,8 @@ function claimDebugcon(draft: Draft, written: string): void {
 
 function applyDebugconDevice(draft: Draft, fields: Map<string, string>, written: string): void {
   claimDebugcon(draft, written);
-  for (const [key, text] of fields) {
-    if (key === 'iobase') draft.debugconIobase = port(text, written);
-    else if (key !== 'driver' && key !== 'id' && key !== 'chardev') throw unknownKey(written, key);
-  }
+  const iobase = fields.get('iobase');
+  if (iobase !== undefined) draft.debugconIobase = port(iobase, written);
   draft.debugconChardev = { id: fields.get('chardev') ?? '', written };
 }
 
@@ -490,6 +592,84 @@ function applyBoot(draft: Draft, value: string, written: string): void {
     else if (key === 'splash') throw notYet(written, 'splash= (a picture)');
     else throw unknownKey(written, key);
   }
+}
+
+function applyRng(draft: Draft, fields: Map<string, string>, written: string): void {
+  const device = virtioProperties(draft, fields, written);
+  draft.devices.push({ device, resolve: () => ({ driver: 'virtio-rng-pci', ...device }) });
+}
+
+function applyBlk(draft: Draft, fields: Map<string, string>, written: string): void {
+  const device = virtioProperties(draft, fields, written);
+  const id = fields.get('drive');
+  const serial = fields.get('serial');
+  if (id === undefined) throw new OptionError(written, 'drive=ID is missing', 'Add -drive if=none,id=ID,file=FILE,format=raw and name its ID.');
+  if (serial !== undefined && new TextEncoder().encode(serial).length > 20) throw new OptionError(written, 'a serial number has 20 bytes at most');
+  draft.devices.push({
+    device,
+    // The -drive may come later in the line.
+    resolve: ({ drives }) => {
+      const drive = drives.findIndex((candidate) => candidate.id === id);
+      if (drive < 0) throw new OptionError(written, `there is no drive with id "${id}"`, `Add -drive if=none,id=${id},file=FILE,format=raw.`);
+      return { driver: 'virtio-blk-pci', ...device, drive, ...(serial === undefined ? {} : { serial }) };
+    },
+  });
+}
+
+/** Properties of QEMU's -drive beside those that applyDrive() reads. */
+const QEMU_DRIVE_KEYS = 'bus unit index snapshot cache aio discard detect-zeroes copy-on-read rerror werror driver node-name cyls heads secs trans addr'.split(' ');
+
+function applyDrive(draft: Draft, value: string, written: string): void {
+  const fields = keyValues(value, 'file', written);
+  for (const key of fields.keys()) {
+    if (['file', 'id', 'if', 'format', 'media', 'readonly', 'read-only'].includes(key)) continue;
+    throw QEMU_DRIVE_KEYS.includes(key) || /^(throttling|iops|bps)/.test(key) ? notYet(written, `${key}=`) : unknownKey(written, key);
+  }
+  const file = fields.get('file');
+  if (!file) throw new OptionError(written, 'file=FILE is missing', 'Drives without a medium are not supported.');
+  const kind = fields.get('if') ?? 'ide';
+  if (kind !== 'virtio' && kind !== 'none') throw notYet(written, `if=${kind}${fields.has('if') ? '' : ', the default,'}`, 'Write if=virtio.');
+  const format = fields.get('format');
+  // Without a format QEMU looks at the contents, which the guest may have written: it warns about that, too.
+  if (format === undefined) throw new OptionError(written, 'the format is missing', 'Write format=raw.');
+  if (format !== 'raw') throw notYet(written, `format=${format}`, 'The only format is raw.');
+  if ((fields.get('media') ?? 'disk') !== 'disk') throw notYet(written, `media=${fields.get('media')}`);
+  const id = fields.get('id');
+  if (id !== undefined && draft.drives.some((drive) => drive.id === id)) throw new OptionError(written, `there is a drive with id "${id}" already`);
+  const readOnly = onOff(fields.get('readonly') ?? fields.get('read-only') ?? 'off', written, 'readonly');
+  draft.drives.push({ file, format: 'raw', readOnly, interface: kind, written, ...(id === undefined ? {} : { id }) });
+}
+
+/** What all virtio devices have. */
+function virtioProperties(draft: Draft, fields: Map<string, string>, written: string): PciDevice {
+  const id = fields.get('id');
+  if (id !== undefined && draft.devices.some(({ device }) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
+  const legacy = !onOff(fields.get('disable-legacy') ?? 'off', written, 'disable-legacy');
+  const modern = !onOff(fields.get('disable-modern') ?? 'off', written, 'disable-modern');
+  if (!legacy && !modern) throw new OptionError(written, 'a device needs one of its interfaces', 'Leave out disable-legacy=on or disable-modern=on.');
+  const addr = fields.get('addr');
+  const vectors = fields.get('vectors');
+  if (vectors !== undefined && number(vectors, written) > MSIX_MAX_VECTORS) throw new OptionError(written, `there can be ${MSIX_MAX_VECTORS} vectors at most`);
+  return {
+    legacy,
+    modern,
+    ...(id === undefined ? {} : { id }),
+    ...(addr === undefined ? {} : { addr: pciAddress(draft, addr, written) }),
+    ...(vectors === undefined ? {} : { vectors: number(vectors, written) }),
+  };
+}
+
+/** QEMU's notation of a place on the PCI bus, "5" or "5.0" in hexadecimal. */
+function pciAddress(draft: Draft, text: string, written: string): { slot: number; fn: number } {
+  const match = /^(?:0x)?([0-9a-f]{1,2})(?:\.([0-7]))?$/i.exec(text);
+  const slot = parseInt(match?.[1] ?? '', 16);
+  const fn = Number(match?.[2] ?? 0);
+  if (!match || slot > 31) throw new OptionError(written, `"${text}" is not a place on the PCI bus`, 'Write slot or slot.function, for example addr=5.');
+  // Functions beside the first are found only behind a first one that says so, and none here does.
+  if (fn !== 0) throw notYet(written, 'a function other than 0');
+  if (slot < 2) throw new OptionError(written, `PCI slot ${slot} belongs to the board`, 'Slots from 2 to 1f are free.');
+  if (draft.devices.some(({ device }) => device.addr?.slot === slot)) throw new OptionError(written, `PCI slot ${slot.toString(16)} is taken already`);
+  return { slot, fn };
 }
 
 function applyRtc(draft: Draft, value: string, written: string): void {

@@ -2,6 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Mem, Pmap } from '../core/layout.ts';
+import { PciFunction } from '../devices/pci.ts';
 import { TestCpu } from '../devices/testing.ts';
 import { VirtualClock } from './clock.ts';
 import { Pc, type PcOptions } from './pc.ts';
@@ -405,6 +406,54 @@ describe('memory map', () => {
     expect(inl(0xfffe)).toBe(0xffffffff);
     expect(pc.mmioRead(0xa0000, 0, 4)).toBe(0xffffffff);
     expect(pc.mmioRead(0, 1, 2)).toBe(0xffff);
+  });
+});
+
+describe('PCI devices', () => {
+  class Card extends PciFunction {
+    constructor(name: string, ports: number, size: number) {
+      super(name, { vendor: 0x1234, device: 1, class: 0x00ff, interruptPin: 1 });
+      const registers = { readMmio: () => size, writeMmio() {} };
+      this.addBar(0, { kind: 'io', size: ports, device: { readPort: () => ports, writePort() {} } });
+      this.addBar(2, { kind: 'memory', size, device: registers, wide: true });
+      this.addMsix(4, 2);
+    }
+    interrupt(): void {
+      this.msix!.notify(1);
+    }
+  }
+
+  it('are plugged into the first free slot or where they belong', () => {
+    const names = () => pc.pci.list().map(({ slot, device }) => `${slot} ${device.name}`).slice(3);
+    pc.plug(new Card('c', 4, 16), { slot: 3, fn: 0 });
+    pc.plug(new Card('a', 4, 16));
+    pc.plug(new Card('b', 4, 16));
+    expect(names()).toEqual(['2 a', '3 c', '4 b']);
+    for (let n = 5; n < 32; n++) pc.plug(new Card(`${n}`, 4, 16));
+    expect(() => pc.plug(new Card('z', 4, 16))).toThrow('no free PCI slot');
+  });
+
+  it('have places without firmware, and interrupt by messages', () => {
+    const small = new Card('small', 4, 16);
+    const large = new Card('large', 64, 0x10000);
+    pc.plug(small);
+    pc.plug(large);
+    pc.reset();
+    pc.setUpForDirectBoot();
+    expect([large.get32(0x18), small.get32(0x18)].map((bar) => bar >>> 0)).toEqual([0xe0000004, 0xe0012004]);
+    expect(pc.mmioRead(0xe0000000, 0, 4)).toBe(0x10000);
+    expect(pc.mmioRead(0xe0012000, 0, 4)).toBe(16);
+    expect(pc.ioRead(0xc000, 4)).toBe(64);
+    expect(pc.ioRead(0xc040, 4)).toBe(4);
+    apicWrite(0xf0, 0x1ff);
+    small.writeConfig(4, 2, 7);
+    const table = small.get32(0x20) & ~15;
+    pc.mmioWrite(table + 16, 0, 4, 0xfee00000);
+    pc.mmioWrite(table + 24, 0, 4, 0x61);
+    pc.mmioWrite(table + 28, 0, 4, 0);
+    small.writeConfig(0x42, 2, 0x8000);
+    small.interrupt();
+    expect(pc.acknowledgeInterrupt(0)).toBe(0x61);
   });
 });
 

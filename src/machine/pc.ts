@@ -15,7 +15,7 @@ import { IsaDebugcon } from '../devices/isa-debugcon.ts';
 import { KvmClock } from '../devices/kvm-clock.ts';
 import { ApicBus, LocalApic } from '../devices/local-apic.ts';
 import { Mc146818 } from '../devices/mc146818.ts';
-import { PciBus, PCI_INTERRUPT_LINE, PCI_INTERRUPT_PIN } from '../devices/pci.ts';
+import { COMMAND_IO, COMMAND_MEMORY, PciBus, type PciFunction, PCI_COMMAND, PCI_INTERRUPT_LINE, PCI_INTERRUPT_PIN } from '../devices/pci.ts';
 import { PIRQRCA, Piix3, RESET_CONTROL } from '../devices/piix3.ts';
 import { GPE0_BASE, GPE0_LENGTH, PMBASE, PMREGMISC, Piix4Pm, SMI_COMMAND } from '../devices/piix4-pm.ts';
 import { Port92, PORT92 } from '../devices/port92.ts';
@@ -33,6 +33,13 @@ export type { CpuPort } from '../devices/interfaces.ts';
 
 export const MSR_IA32_APIC_BASE = 0x1b;
 export const MSR_IA32_TSC_DEADLINE = 0x6e0;
+
+/** Where base address registers get their places from, if there is no firmware to give them some: behind all other ports, and behind the largest RAM. */
+const PCI_PORTS = 0xc000;
+const PCI_MEMORY = 0xe0000000;
+/** First slot that the board leaves free. */
+const FIRST_FREE_SLOT = 2;
+const SLOTS = 32;
 
 export interface PcOptions {
   /** The shared memory, at its full size. */
@@ -163,6 +170,7 @@ export class Pc {
     );
     bus.mapPorts('reset control', this.isaBridge, RESET_CONTROL, 1);
     this.pci = new PciBus(bus, (pirq, level) => this.isaBridge.setPirq(pirq, level));
+    this.pci.onMessage = (address, data) => this.apicBus.deliverMsi(address, data);
     bus.mapPorts('pci', this.pci, 0xcf8, 8, 4);
     this.hostBridge = new I440fx(this.memory);
     this.pm = new Piix4Pm(clock, this.irqs.line(SCI_IRQ), bus, () => options.onPowerOff());
@@ -379,6 +387,17 @@ export class Pc {
 
   // What the machine's owner calls
 
+  /**
+   * Plug a function in before the machine runs.
+   * @param place slot and function; without it, the first free slot, as QEMU does
+   */
+  plug(device: PciFunction, place?: { slot: number; fn: number }): void {
+    let slot = place?.slot ?? FIRST_FREE_SLOT;
+    if (!place) while (slot < SLOTS && this.pci.get(slot, 0)) slot++;
+    if (slot >= SLOTS) throw new Error(`there is no free PCI slot for ${device.name}`);
+    this.pci.add(slot, place?.fn ?? 0, device);
+  }
+
   /** Take what serial backends have for the guest, and give them what had to wait: to be called when there may be something. */
   poll(): void {
     for (const port of this.serial) port?.poll();
@@ -419,7 +438,7 @@ export class Pc {
 
   /**
    * Do what firmware does before it starts a kernel, for a kernel that is loaded directly: interrupt routing, power management
-   * ports, masked 8259s, ACPI tables. Call after construction and after each reset().
+   * ports, places for PCI devices, masked 8259s, ACPI tables. Call after construction and after each reset().
    * Returns the memory map for the kernel; it finds the RSDP at acpi.ts's RSDP_ADDRESS.
    */
   setUpForDirectBoot(): E820Entry[] {
@@ -430,6 +449,7 @@ export class Pc {
       const pin = device.config[PCI_INTERRUPT_PIN];
       if (pin) device.writeConfig(PCI_INTERRUPT_LINE, 1, PIRQ_DEFAULTS[PciBus.pirqOf(slot, pin - 1)]);
     }
+    this.placeBars();
     // The power management's pin is wired to the SCI.
     this.pm.writeConfig(PCI_INTERRUPT_LINE, 1, SCI_IRQ);
     const levels = (1 << SCI_IRQ) | PIRQ_DEFAULTS.reduce((mask, irq) => mask | (1 << irq), 0);
@@ -453,6 +473,19 @@ export class Pc {
     ];
     for (const [port, value] of ports) this.bus.ioWrite(port, 1, value);
     return installAcpiTables(this.memory, this.acpiOptions());
+  }
+
+  /** Give every base address register a place, largest first so that each is aligned, and let the functions answer there. */
+  private placeBars(): void {
+    const bars = this.pci.list().flatMap(({ device }) => device.resources.map((bar) => ({ ...bar, device })));
+    bars.sort((a, b) => b.size - a.size);
+    const next = { io: PCI_PORTS, memory: PCI_MEMORY };
+    for (const { device, register, kind, size } of bars) {
+      const space = kind === 'io' ? 'io' : 'memory';
+      device.writeConfig(register, 4, next[space]);
+      next[space] += size;
+    }
+    for (const device of new Set(bars.map((bar) => bar.device))) device.writeConfig(PCI_COMMAND, 2, device.command | COMMAND_IO | COMMAND_MEMORY);
   }
 
   /** Accesses of each device so far. */

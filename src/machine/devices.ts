@@ -1,0 +1,33 @@
+// The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options.ts.
+
+import type { BlockBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
+import type { PciFunction } from '../devices/pci.ts';
+import { VirtioBlk } from '../virtio/blk.ts';
+import type { VirtioDevice } from '../virtio/device.ts';
+import { VirtioPci } from '../virtio/pci.ts';
+import { VirtioRng } from '../virtio/rng.ts';
+import type { PciDeviceConfig } from './options.ts';
+
+/** What devices are built on. */
+export interface DeviceParts {
+  memory: GuestMemory;
+  clock: Clock;
+  /** A new source of random bytes. */
+  entropy(): EntropySource;
+  /** One for each of MachineConfig.drives. */
+  disks: readonly BlockBackend[];
+}
+
+function makeVirtio(config: PciDeviceConfig, { entropy, disks }: DeviceParts): VirtioDevice {
+  switch (config.driver) {
+    case 'virtio-rng-pci':
+      return new VirtioRng(entropy());
+    case 'virtio-blk-pci':
+      return new VirtioBlk(disks[config.drive], { serial: config.serial });
+  }
+}
+
+export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
+  const { legacy, modern, vectors } = config;
+  return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors });
+}

@@ -1,0 +1,242 @@
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { RawMemory } from '../backends/block/raw-memory.ts';
+import { BlockError } from '../devices/interfaces.ts';
+import { STATUS_NEEDS_RESET } from './device.ts';
+import {
+  SECTOR, VirtioBlk, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
+  VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
+} from './blk.ts';
+import { DEVICE } from './pci.ts';
+import { type TestDriver, TestMemory, TestSlot } from './testing.ts';
+
+const SECTORS = 64;
+const ALL = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES;
+const HEADER = 0x4000;
+const STATUS = 0x4100;
+const DATA = 0x8000;
+
+/** A disk that writes down what it was asked for, and fails when told to. */
+class TestDisk extends RawMemory {
+  readonly log: string[] = [];
+  failing = false;
+  private note(what: string): void {
+    this.log.push(what);
+    if (this.failing) throw new BlockError('test');
+  }
+  override read(offset: number, into: Uint8Array): void {
+    this.note(`read ${offset} ${into.length}`);
+    super.read(offset, into);
+  }
+  override write(offset: number, data: Uint8Array): void {
+    this.note(`write ${offset} ${data.length}`);
+    super.write(offset, data);
+  }
+  override flush(): void {
+    this.note('flush');
+  }
+  override discard(offset: number, length: number): void {
+    this.note(`discard ${offset} ${length}`);
+  }
+  override writeZeroes(offset: number, length: number, mayUnmap = false): void {
+    this.note(`zero ${offset} ${length} ${mayUnmap}`);
+    super.writeZeroes(offset, length);
+  }
+}
+
+let memory: TestMemory;
+let disk: TestDisk;
+let slot: TestSlot;
+let driver: TestDriver;
+
+function build(features = ALL, readOnly = false): void {
+  memory = new TestMemory(0x40000);
+  disk = new TestDisk(new Uint8Array(SECTORS * SECTOR).map((_, i) => (i * 7 + (i >> 9)) & 0xff), readOnly);
+  slot = new TestSlot(new VirtioBlk(disk, { serial: 'disk-1' }), memory);
+  [driver] = slot.start(features);
+}
+
+beforeEach(() => build());
+
+/** A request; `out` are bytes that go with it, `room` what the answer may have. @returns its status */
+function request(type: number, sector: number | bigint, out: Uint8Array = new Uint8Array(), room = 0): number {
+  memory.write32(HEADER, type);
+  memory.write32(HEADER + 4, 0);
+  memory.write64(HEADER + 8, BigInt(sector));
+  memory.write8(STATUS, 0xee);
+  memory.write(DATA, out);
+  const head = driver.add(
+    [{ address: HEADER, length: 16 }, ...(out.length ? [{ address: DATA, length: out.length }] : [])],
+    [...(room ? [{ address: DATA, length: room }] : []), { address: STATUS, length: 1 }],
+  );
+  slot.kick(0);
+  expect(driver.used()).toEqual([{ head, written: room + 1 }]);
+  return memory.read8(STATUS);
+}
+
+const ranges = (...list: [sector: number, sectors: number, flags?: number][]) => {
+  const view = new DataView(new ArrayBuffer(16 * list.length));
+  list.forEach(([sector, sectors, flags = 0], i) => {
+    view.setBigUint64(16 * i, BigInt(sector), true);
+    view.setUint32(16 * i + 8, sectors, true);
+    view.setUint32(16 * i + 12, flags, true);
+  });
+  return new Uint8Array(view.buffer);
+};
+
+describe('virtio-blk', () => {
+  it('tells its capacity and limits', () => {
+    expect(slot.modern.read(DEVICE, 4)).toBe(SECTORS);
+    expect(slot.modern.read(DEVICE + 12, 4)).toBe(254);
+    expect(slot.modern.read(DEVICE + 20, 4)).toBe(512);
+    expect(slot.modern.read(DEVICE + 56, 1)).toBe(1);
+  });
+
+  it('reads and writes sectors', () => {
+    expect(request(VIRTIO_BLK_T_IN, 3, undefined, 2 * SECTOR)).toBe(VIRTIO_BLK_S_OK);
+    expect(memory.bytes(DATA, 2 * SECTOR)).toEqual(disk.bytes.subarray(3 * SECTOR, 5 * SECTOR));
+    const data = new Uint8Array(3 * SECTOR).fill(0x5a);
+    expect(request(VIRTIO_BLK_T_OUT, 61, data)).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.bytes.subarray(61 * SECTOR)).toEqual(data);
+    expect(disk.bytes[61 * SECTOR - 1]).not.toBe(0x5a);
+    expect(disk.log).toEqual(['read 1536 1024', 'write 31232 1536']);
+  });
+
+  it('flushes when asked, and always for a driver that cannot ask', () => {
+    expect(request(VIRTIO_BLK_T_FLUSH, 0)).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.log).toEqual(['flush']);
+    build(0n);
+    request(VIRTIO_BLK_T_OUT, 0, new Uint8Array(SECTOR));
+    expect(disk.log).toEqual(['write 0 512', 'flush']);
+  });
+
+  it('has a serial number', () => {
+    expect(request(VIRTIO_BLK_T_GET_ID, 0, undefined, 20)).toBe(VIRTIO_BLK_S_OK);
+    expect(String.fromCharCode(...memory.bytes(DATA, 20))).toBe('disk-1'.padEnd(20, '\0'));
+  });
+
+  it('discards and writes zeroes', () => {
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([1, 2], [60, 4]))).toBe(VIRTIO_BLK_S_OK);
+    expect(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, ranges([5, 3, 1]))).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.log).toEqual(['discard 512 1024', 'discard 30720 2048', 'zero 2560 1536 true']);
+    expect(disk.bytes.subarray(5 * SECTOR, 8 * SECTOR).every((byte) => byte === 0)).toBe(true);
+    disk.log.length = 0;
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([1, 2, 1]))).toBe(VIRTIO_BLK_S_UNSUPP);
+    expect(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, ranges([1, 2, 2]))).toBe(VIRTIO_BLK_S_UNSUPP);
+    expect(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, ranges([1, 2], [3, 4]))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, ranges([1, 0x7fffffff]))).toBe(VIRTIO_BLK_S_IOERR);
+    // The second range is wrong: the first is not touched.
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([1, 2], [63, 2]))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, new Uint8Array(15))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_DISCARD, 0)).toBe(VIRTIO_BLK_S_IOERR);
+    expect(disk.log).toEqual([]);
+    build(0n);
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([1, 2]))).toBe(VIRTIO_BLK_S_UNSUPP);
+  });
+
+  it('answers what it cannot do with an error', () => {
+    expect(request(99, 0)).toBe(VIRTIO_BLK_S_UNSUPP);
+    for (const [sector, length] of [[63n, 2 * SECTOR], [64n, SECTOR], [0n, 511], [0xffffffffffffffffn, SECTOR], [0x8000000000000000n, SECTOR]] as const) {
+      expect(request(VIRTIO_BLK_T_IN, sector, undefined, length)).toBe(VIRTIO_BLK_S_IOERR);
+      expect(request(VIRTIO_BLK_T_OUT, sector, new Uint8Array(length))).toBe(VIRTIO_BLK_S_IOERR);
+    }
+    expect(disk.log).toEqual([]);
+    expect(slot.status).toBe(15);
+  });
+
+  it('hands the host\'s errors to the guest', () => {
+    disk.failing = true;
+    expect(request(VIRTIO_BLK_T_IN, 0, undefined, SECTOR)).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_OUT, 0, new Uint8Array(SECTOR))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_FLUSH, 0)).toBe(VIRTIO_BLK_S_IOERR);
+    disk.failing = false;
+    expect(request(VIRTIO_BLK_T_IN, 0, undefined, SECTOR)).toBe(VIRTIO_BLK_S_OK);
+  });
+
+  it('does not write to a read-only disk, and says so', () => {
+    build(VIRTIO_BLK_F_RO, true);
+    expect(() => slot.start(VIRTIO_BLK_F_DISCARD)).toThrow('did not agree');
+    [driver] = slot.start(VIRTIO_BLK_F_RO);
+    memory.all.fill(0, 0x1000, 0x2000);
+    expect(request(VIRTIO_BLK_T_OUT, 0, new Uint8Array(SECTOR))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_IN, 0, undefined, SECTOR)).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.log).toEqual(['read 0 512']);
+  });
+
+  it('takes header and data in any pieces', () => {
+    memory.write32(HEADER, VIRTIO_BLK_T_IN);
+    driver.add(
+      [{ address: HEADER, length: 5 }, { address: HEADER + 5, length: 11 }],
+      [{ address: DATA, length: 100 }, { address: DATA + 100, length: SECTOR - 100 + 1 }],
+    );
+    slot.kick(0);
+    expect(driver.used()[0].written).toBe(SECTOR + 1);
+    expect(memory.bytes(DATA, SECTOR)).toEqual(disk.bytes.subarray(0, SECTOR));
+    expect(memory.read8(DATA + SECTOR)).toBe(0);
+  });
+
+  it('stops at a request without room for header or status', () => {
+    driver.add([{ address: HEADER, length: 15 }], [{ address: STATUS, length: 1 }]);
+    slot.kick(0);
+    expect(slot.status & STATUS_NEEDS_RESET).toBe(STATUS_NEEDS_RESET);
+    build();
+    driver.add([{ address: HEADER, length: 16 }], []);
+    slot.kick(0);
+    expect(slot.status & STATUS_NEEDS_RESET).toBe(STATUS_NEEDS_RESET);
+  });
+
+  it('leaves a batch that moves much for later', () => {
+    // Each request zeroes as much as one may, which is a batch.
+    memory = new TestMemory(0x40000);
+    const large = new TestDisk(new Uint8Array(16 << 20));
+    slot = new TestSlot(new VirtioBlk(large), memory);
+    [driver] = slot.start(ALL);
+    memory.write32(HEADER, VIRTIO_BLK_T_WRITE_ZEROES);
+    memory.write(HEADER + 16, ranges([0, (16 << 20) / SECTOR]));
+    for (let i = 0; i < 3; i++) driver.add([{ address: HEADER, length: 32 }], [{ address: STATUS + i, length: 1 }]);
+    slot.kick(0);
+    expect(driver.used()).toHaveLength(1);
+    for (let i = 0; i < 2; i++) {
+      slot.clock.advance(1);
+      slot.clock.runExpired();
+    }
+    expect(driver.used()).toHaveLength(2);
+  });
+
+  it('keeps what a list of requests writes, and survives any of them (10,000 cases)', () => {
+    const one = fc.record({
+      type: fc.oneof(fc.constantFrom(VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_T_DISCARD), fc.nat(16)),
+      sector: fc.oneof(fc.nat(SECTORS + 1), fc.nat()),
+      sectors: fc.nat(4),
+      odd: fc.constantFrom(0, 0, 0, 1),
+      fill: fc.nat(255),
+    });
+    const expected = disk.bytes.slice();
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 6 }), (requests) => {
+        for (const { type, sector, sectors, odd, fill } of requests) {
+          const length = sectors * SECTOR + odd;
+          const fits = odd === 0 && sector + sectors <= SECTORS;
+          if (type === VIRTIO_BLK_T_OUT) {
+            expect(request(type, sector, new Uint8Array(length).fill(fill))).toBe(fits ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+            if (fits) expected.fill(fill, sector * SECTOR, sector * SECTOR + length);
+          } else if (type === VIRTIO_BLK_T_WRITE_ZEROES) {
+            const ok = sector + sectors <= SECTORS;
+            expect(request(type, 0, ranges([sector, sectors, odd]))).toBe(ok ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+            if (ok) expected.fill(0, sector * SECTOR, sector * SECTOR + sectors * SECTOR);
+          } else if (type === VIRTIO_BLK_T_IN) {
+            memory.all.fill(0xcc, DATA, DATA + length);
+            expect(request(type, sector, undefined, length)).toBe(fits ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+            if (fits && length) expect(Buffer.compare(memory.bytes(DATA, length), expected.subarray(sector * SECTOR, sector * SECTOR + length))).toBe(0);
+          } else {
+            request(type, sector, new Uint8Array(length % 100).fill(fill), fill);
+          }
+        }
+        disk.log.length = 0;
+      }),
+      { numRuns: 10_000 },
+    );
+    expect(Buffer.compare(disk.bytes, expected)).toBe(0);
+    expect(slot.status).toBe(15);
+  }, 120_000);
+});

@@ -1,0 +1,222 @@
+// What all virtio devices share, whatever bus they sit on: features, status, queues, configuration space.
+// Virtio 1.2, chapter 2 (Basic Facilities) and section 3.1 (Device Initialization).
+//
+// A device extends VirtioDevice: it says what it is, and what it does when its driver has put buffers into a queue.
+
+import type { Clock, GuestMemory, Snapshotable, Timer } from '../devices/interfaces.ts';
+import { type Chain, Virtqueue, type VirtqueueState } from './queue.ts';
+
+/** Device types, chapter 5. */
+export const enum VirtioType {
+  BLOCK = 2,
+  CONSOLE = 3,
+  ENTROPY = 4,
+}
+
+/** Device status bits, 2.1. */
+export const STATUS_ACKNOWLEDGE = 1;
+export const STATUS_DRIVER = 2;
+export const STATUS_DRIVER_OK = 4;
+export const STATUS_FEATURES_OK = 8;
+export const STATUS_NEEDS_RESET = 64;
+export const STATUS_FAILED = 128;
+
+/** Feature bits of every device, chapter 6; ANY_LAYOUT belongs to the legacy interface (6.3). */
+export const VIRTIO_F_ANY_LAYOUT = 1n << 27n;
+export const VIRTIO_F_INDIRECT_DESC = 1n << 28n;
+export const VIRTIO_F_EVENT_IDX = 1n << 29n;
+export const VIRTIO_F_VERSION_1 = 1n << 32n;
+
+export interface VirtioIdentity {
+  /** QEMU's name of the device, "virtio-rng". */
+  name: string;
+  type: VirtioType;
+  /** Base class and subclass of the PCI function. */
+  pciClass: number;
+  /** Sizes of the queues, powers of two. */
+  queues: readonly number[];
+  /** Features of this device type, beside the common ones. */
+  features?: bigint;
+  /** Bytes of the configuration space. */
+  configLength?: number;
+}
+
+/** What a device asks of its transport. */
+export interface VirtioTransport {
+  readonly memory: GuestMemory;
+  readonly clock: Clock;
+  /** Tell the driver that queue `index` has used buffers. */
+  queueInterrupt(index: number): void;
+  /** Tell the driver that configuration space or status has changed. */
+  configInterrupt(): void;
+}
+
+/** What a snapshot keeps of every device. */
+interface State {
+  status: number;
+  features: bigint;
+  broken: boolean;
+  queues: VirtqueueState[];
+  config: Uint8Array;
+  device: unknown;
+}
+
+/** Bytes that may move for one notification, about: more would hold the machine up. */
+const BATCH = 16 << 20;
+
+export abstract class VirtioDevice implements Snapshotable {
+  /** Configuration space, little endian. Change it through changeConfig() once the driver may look. */
+  readonly config: Uint8Array;
+  /** Changes whenever the device changes `config` (2.5.1). */
+  configGeneration = 0;
+  queues: readonly Virtqueue[] = [];
+  private transport: VirtioTransport | undefined;
+  private later: Timer | undefined;
+  /** Bytes that the batch being served has moved. */
+  private moved = 0;
+  private s = { status: 0, features: 0n, broken: false };
+  /** Why the device stopped, for whoever looks for the reason. */
+  failure: string | undefined;
+
+  constructor(readonly identity: VirtioIdentity) {
+    this.config = new Uint8Array(identity.configLength ?? 0);
+  }
+
+  /** Called by the transport. */
+  attach(transport: VirtioTransport): void {
+    this.transport = transport;
+    this.queues = this.identity.queues.map((size) => new Virtqueue(transport.memory, size, (error) => this.needsReset(error.message)));
+    this.later = transport.clock.timer(this.identity.name, () => this.notifyAll());
+  }
+
+  // For the transport
+
+  /** Features that the device offers. */
+  get offered(): bigint {
+    return (this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
+  }
+
+  /** Features that the driver took. */
+  get features(): bigint {
+    return this.s.features;
+  }
+
+  setFeatures(features: bigint): void {
+    this.s.features = features;
+    for (const queue of this.queues) {
+      queue.indirectDesc = (features & VIRTIO_F_INDIRECT_DESC) !== 0n;
+      queue.eventIdx = (features & VIRTIO_F_EVENT_IDX) !== 0n;
+    }
+  }
+
+  get status(): number {
+    return this.s.status;
+  }
+
+  /** Device status as the driver writes it; 0 is a reset. NEEDS_RESET goes only by a reset. */
+  setStatus(status: number): void {
+    if (status === 0) this.reset();
+    else this.s.status = status | (this.s.status & STATUS_NEEDS_RESET);
+  }
+
+  /** The driver notifies that queue `index` has buffers. */
+  notify(index: number): void {
+    if (!this.s.broken && index < this.queues.length && this.queues[index].enabled) this.notified(index);
+  }
+
+  reset(): void {
+    this.s = { status: 0, features: 0n, broken: false };
+    this.failure = undefined;
+    this.later?.disarm();
+    for (const queue of this.queues) queue.reset();
+    this.onReset();
+  }
+
+  // For the device
+
+  /** Queue `index` has buffers. */
+  protected abstract notified(index: number): void;
+
+  /** Back to the state after power-on. */
+  protected onReset(): void {}
+
+  protected saveDevice(): unknown {
+    return undefined;
+  }
+
+  protected loadDevice(_state: unknown): void {}
+
+  protected get clock(): Clock {
+    return this.transport!.clock;
+  }
+
+  /**
+   * Answer the buffers of a queue, at most as many as it has entries, because what an answer writes may be the ring itself, and
+   * no more once BATCH is reached. The rest waits until the guest has run again.
+   * @param answer gives the number of bytes that it wrote
+   */
+  protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number): void {
+    const queue = this.queues[index];
+    queue.setNotification(false);
+    this.moved = 0;
+    for (let left = queue.size; left > 0 && this.moved < BATCH; left--) {
+      const chain = queue.pop();
+      if (!chain) break;
+      this.charge(chain.readableLength);
+      const written = answer(chain, queue);
+      this.charge(written);
+      queue.push(chain, written);
+    }
+    queue.setNotification(true);
+    if (queue.available > 0) this.later?.arm(this.clock.now() + 1);
+    this.interrupt(index);
+  }
+
+  /** Count work that shows in no buffer's length, in bytes. */
+  protected charge(bytes: number): void {
+    this.moved += bytes;
+  }
+
+  /** Interrupt for what was pushed to a queue, if the driver wants it. */
+  protected interrupt(index: number): void {
+    if (this.queues[index].shouldInterrupt()) this.transport?.queueInterrupt(index);
+  }
+
+  /** Change configuration space, and tell the driver. */
+  protected changeConfig(change: (config: DataView) => void): void {
+    change(new DataView(this.config.buffer));
+    this.configGeneration = (this.configGeneration + 1) & 0xff;
+    if (this.s.status & STATUS_DRIVER_OK) this.transport?.configInterrupt();
+  }
+
+  /** The driver did what cannot be answered: stop until it resets the device (2.1.2). */
+  private needsReset(why: string): void {
+    this.failure = why;
+    this.s.broken = true;
+    // The legacy interface has no such bit.
+    if (!(this.s.features & VIRTIO_F_VERSION_1)) return;
+    const running = this.s.status & STATUS_DRIVER_OK;
+    this.s.status |= STATUS_NEEDS_RESET;
+    if (running) this.transport?.configInterrupt();
+  }
+
+  private notifyAll(): void {
+    for (let index = 0; index < this.queues.length; index++) if (this.queues[index].available > 0) this.notify(index);
+  }
+
+  save(): unknown {
+    return { ...this.s, queues: this.queues.map((queue) => queue.save()), config: this.config.slice(), device: this.saveDevice() } satisfies State;
+  }
+
+  load(state: unknown): void {
+    const { status, features, broken, queues, config, device } = state as State;
+    this.reset();
+    this.setFeatures(features);
+    this.s = { status, features, broken };
+    this.queues.forEach((queue, index) => queue.load(queues[index]));
+    this.config.set(config);
+    this.loadDevice(device);
+    // What was left for later.
+    if (status & STATUS_DRIVER_OK) this.later?.arm(this.clock.now() + 1);
+  }
+}

@@ -1,0 +1,80 @@
+// Debian's kernels with their own virtio drivers: entropy, disks with verification, drivers that come and go.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { RawMemory } from '../../src/backends/block/raw-memory.ts';
+import type { VcpuModules } from '../../src/engine/vcpu.ts';
+import { RawFile } from '../../workers/raw-file-node.ts';
+import { loadModules } from '../oracle/emulator.ts';
+import { LinuxConsole } from './linux.ts';
+
+const MIB = 1 << 20;
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+/** Bytes without a pattern that repeats from sector to sector. */
+const pattern = (length: number) => new Uint8Array(length).map((_, i) => Math.imul(i ^ (i >> 9), 0x9e3779b1) >>> 24);
+
+let modules: VcpuModules;
+const folder = mkdtempSync(join(tmpdir(), 'virtio-'));
+beforeAll(async () => {
+  await buildIfOlder();
+  modules = loadModules();
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What every guest does with the devices: vda is writable and 4 MiB, vdb is read-only. */
+function exercise(linux: LinuxConsole, vda: () => Uint8Array, vdb: Uint8Array): void {
+  expect(linux.run('modprobe -a virtio_pci virtio_blk virtio_rng')).toBe('done 0');
+  expect(linux.run('dd if=/dev/hwrng bs=64 count=4 2>/dev/null | sha256sum')).toMatch(/^(?!e3b0c442)[0-9a-f]{64} /);
+  expect(linux.run('cat /sys/block/vda/size /sys/block/vda/ro /sys/block/vda/serial; echo; cat /sys/block/vdb/ro')).toBe('8192\n0\nTV-1\n1\ndone 0');
+  expect(linux.run('sha256sum < /dev/vdb')).toContain(sha256(vdb));
+  expect(linux.run('dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync')).toContain('done 1');
+
+  // Writing, past the page cache and back.
+  expect(linux.run('dd if=/dev/vdb of=/dev/vda bs=64k count=16 seek=3 conv=fsync 2>/dev/null')).toBe('done 0');
+  expect(sha256(vda().subarray(3 * 65536, 19 * 65536))).toBe(sha256(vdb.subarray(0, MIB)));
+  expect(linux.run('echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda bs=64k skip=3 count=16 2>/dev/null | sha256sum')).toContain(sha256(vdb.subarray(0, MIB)));
+  expect(linux.run('cat /sys/block/vda/queue/discard_max_bytes; cat /sys/block/vda/queue/write_zeroes_max_bytes')).toBe(`${0x3fffff * 512}\n${16 * MIB}\ndone 0`);
+  expect(linux.run('blkdiscard -o 1048576 -l 65536 /dev/vda')).toBe('done 0');
+
+  // Drivers come and go; what is on the disk stays. The status of busybox's modprobe -r also tells that modules beneath are in use.
+  expect(linux.run('for n in 1 2 3; do modprobe -r virtio_blk virtio_rng; grep -E "^virtio_(blk|rng)" /proc/modules; modprobe -a virtio_blk virtio_rng || echo failed; done')).toBe('done 0');
+  expect(linux.run('modprobe -r virtio_blk virtio_rng virtio_pci; grep virtio /proc/modules')).toBe('done 1');
+  expect(linux.run('modprobe -a virtio_pci virtio_blk virtio_rng')).toBe('done 0');
+  expect(linux.run('dd if=/dev/vda bs=64k skip=3 count=8 2>/dev/null | sha256sum')).toContain(sha256(vda().subarray(3 * 65536, 11 * 65536)));
+  expect(linux.run('dd if=/dev/hwrng bs=16 count=1 2>/dev/null | wc -c')).toBe('16\ndone 0');
+  expect(linux.run('dmesg | grep -iE "i/o error|virtio.*(fail|error|bad)" | grep -v vdb')).toBe('done 1');
+}
+
+describe('Debian\'s kernels', () => {
+  it('amd64: transitional and modern devices, MSI-X; a disk in a file', { timeout: 300_000 }, () => {
+    const vdb = pattern(2 * MIB);
+    const path = join(folder, 'disk.img');
+    writeFileSync(path, new Uint8Array(4 * MIB));
+    const file = new RawFile(path, false);
+    const linux = new LinuxConsole('amd64', modules, [
+      '-device', 'virtio-blk-pci,drive=a,serial=TV-1', '-drive', `if=none,id=a,file=${path},format=raw`,
+      '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,disable-modern=on',
+      '-device', 'virtio-rng-pci,disable-legacy=on',
+    ], { disks: [file, new RawMemory(vdb, true)] });
+    exercise(linux, () => new Uint8Array(readFileSync(path)), vdb);
+    expect(linux.run('cat /proc/interrupts')).toMatch(/[1-9]\d* +PCI-MSI \d+-edge +virtio\d-req.0/);
+    expect(linux.run('cat /sys/bus/virtio/devices/virtio*/features | cut -c33')).toBe('1\n0\n1\ndone 0');
+    file.close();
+  });
+
+  it('i386: INTx, shared', { timeout: 300_000 }, () => {
+    const vda = new Uint8Array(4 * MIB);
+    const vdb = pattern(2 * MIB);
+    const linux = new LinuxConsole('i386', modules, [
+      '-device', 'virtio-blk-pci,drive=a,serial=TV-1,vectors=0,addr=4', '-drive', 'if=none,id=a,file=a,format=raw',
+      '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,vectors=0,addr=8',
+      '-device', 'virtio-rng-pci,vectors=0,disable-modern=on,addr=c',
+    ], { disks: [new RawMemory(vda), new RawMemory(vdb, true)] });
+    exercise(linux, () => vda, vdb);
+    expect(linux.run('cat /proc/interrupts')).toMatch(/[1-9]\d* +IO-APIC +11-fasteoi +virtio\d, virtio\d, virtio\d/);
+  });
+});
