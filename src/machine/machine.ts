@@ -32,6 +32,8 @@ const MIN_SLICE = 2_000;
 const SLICE_NS = 4_000_000;
 /** The date at power-on under -icount, unless -rtc base= gives one: a run must repeat exactly. 2024-01-01. */
 const FIXED_DATE_MS = 1_704_067_200_000;
+/** Longest wait for the reader of a serial port, which rings when it has read. */
+const READER_NS = 100_000_000;
 const PAGE_BYTES = 65536;
 
 export interface MachineOptions {
@@ -84,6 +86,8 @@ export class Machine {
   private resetRequested = false;
   private powerOffRequested = false;
   private exitStatus: number | null = null;
+  /** How the machine ended, while output has still to leave. */
+  private ending: SliceResult | null = null;
   /** Guest instructions a nanosecond, a running average: how long a slice may be. */
   private rate = 0.02;
   /** ns of the host spent in guest code and its devices. */
@@ -112,7 +116,7 @@ export class Machine {
     const serial = config.serial.map((c, n): CharBackend | undefined => {
       if (!c) return undefined;
       if (c.kind === 'null') return new NullBackend();
-      const ring = new RingBackend(buffer, n);
+      const ring = new RingBackend(buffer, n, clock.kind === 'virtual');
       this.rings.push({ ring, port: n });
       this.outputs.push(ring);
       return ring;
@@ -257,6 +261,7 @@ export class Machine {
     this.resetRequested = false;
     this.powerOffRequested = false;
     this.exitStatus = null;
+    this.ending = null;
     this.pc.endBootOnce();
     this.start();
   }
@@ -271,6 +276,25 @@ export class Machine {
 
   /** Run for a few milliseconds at most. */
   runSlice(): SliceResult {
+    if (this.waitsForReader()) return { kind: 'idle', ns: READER_NS };
+    const result = this.ending ?? this.slice();
+    this.ending = null;
+    if (result.kind === 'run' || result.kind === 'idle' || !this.waitsForReader()) return result;
+    this.ending = result;
+    return { kind: 'idle', ns: READER_NS };
+  }
+
+  /** In virtual time the guest stands still while the reader of a serial port has not caught up. */
+  private waitsForReader(): boolean {
+    for (const { ring } of this.rings) {
+      if (!ring.isFull) continue;
+      ring.flush();
+      if (ring.isFull) return true;
+    }
+    return false;
+  }
+
+  private slice(): SliceResult {
     const { clock, vcpu, pc } = this;
     const began = this.options.hostNow();
     clock.runExpired();

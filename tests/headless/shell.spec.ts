@@ -75,8 +75,8 @@ describe.each(['amd64', 'i386'])('%s', (name) => {
     const before = cpuSeconds(shell.running.pid);
     await sleep(6000);
     const idle = (cpuSeconds(shell.running.pid) - before) / ((performance.now() - from) / 1000);
-    // Of the share of a core that the boot had.
-    expect(idle / busy).toBeLessThan(0.2);
+    // Of the share of a core that the boot had. Debian's 32-bit kernel has no dynamic ticks: it wakes 250 times a second.
+    expect(idle / busy).toBeLessThan(it64 ? 0.2 : 0.5);
     // Awake at once all the same.
     expect(await shell.command('echo awake')).toBe('awake');
   }, PATIENCE_MS);

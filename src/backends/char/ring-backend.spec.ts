@@ -34,6 +34,22 @@ describe('RingBackend', () => {
     expect(outputs()).toBe(1);
   });
 
+  it('holds what finds no room, when it is told to, and hands it on in order', () => {
+    const port = new RingBackend(buffer, 0, true);
+    const { toHost } = serialRings(buffer, 0);
+    for (let n = 0; n < 20_000; n++) expect(port.write(n % 251)).toBe(true);
+    const got: number[] = [];
+    while (port.isFull) {
+      got.push(...toHost.read());
+      const before = outputs();
+      port.flush();
+      expect(outputs()).toBe(before + 1);
+    }
+    port.write(20_000 % 251);
+    got.push(...toHost.read());
+    expect(got).toEqual(Array.from({ length: 20_001 }, (_, n) => n % 251));
+  });
+
   it('refuses a byte when the ring is full, wakes the reader, and loses nothing', () => {
     const port = new RingBackend(buffer, 0);
     let sent = 0;

@@ -8,14 +8,23 @@ export class RingBackend implements CharBackend {
   private readonly toGuest: ByteRing;
   private readonly output: Int32Array;
   private hasOutput = false;
+  /** What found no room in the ring. */
+  private readonly held: number[] = [];
 
-  /** @param buffer the machine's shared memory  @param port number of the serial port, 0 to 3 */
-  constructor(buffer: ArrayBufferLike, port: number) {
+  /**
+   * @param buffer the machine's shared memory  @param port number of the serial port, 0 to 3
+   * @param holds take every byte at once, so that the guest does not see how fast the reader is; the machine must wait while isFull
+   */
+  constructor(buffer: ArrayBufferLike, port: number, private readonly holds = false) {
     ({ toHost: this.toHost, toGuest: this.toGuest } = serialRings(buffer, port));
     this.output = new Int32Array(buffer, Control.OUTPUT, 1);
   }
 
   write(byte: number): boolean {
+    if (this.holds && (this.held.length > 0 || this.toHost.room === 0)) {
+      this.held.push(byte);
+      return true;
+    }
     const hadRoom = this.toHost.push(byte);
     // A full ring must be emptied before the guest can go on: do not wait for the end of the slice.
     if (!hadRoom) this.flush();
@@ -32,8 +41,17 @@ export class RingBackend implements CharBackend {
     return this.toGuest.takeBreak();
   }
 
+  /** The reader has to make room before the guest goes on. */
+  get isFull(): boolean {
+    return this.held.length > 0;
+  }
+
   /** Wake the reader if bytes were written since the last call. Called once a slice, because a notification costs more than a byte. */
   flush(): void {
+    if (this.held.length > 0 && this.toHost.room > 0) {
+      this.held.splice(0, this.toHost.write(Uint8Array.from(this.held)));
+      this.hasOutput = true;
+    }
     if (!this.hasOutput) return;
     this.hasOutput = false;
     Atomics.add(this.output, 0, 1);
