@@ -15,3 +15,5 @@ export async function bundle(): Promise<void> {
     logLevel: 'warning',
   });
 }
+
+if (process.argv[1] === import.meta.filename) await bundle();

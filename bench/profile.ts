@@ -20,6 +20,7 @@ const HELP = `npm run profile -- [GUEST] [OPTION…]
 
   GUEST              i386, amd64, or a loop: loop-alu-32 (default i386)
   --mix              count the kinds of instructions that are executed, and what else happens, instead of taking time
+  --idle N           take the time of N seconds at the prompt, and not of the boot
   --limit N          stop after N million instructions
   --cpuprofile FILE  keep V8's profile, for Chromium's developer tools
   --append WORDS     more for the kernel's command line
@@ -28,7 +29,7 @@ const HELP = `npm run profile -- [GUEST] [OPTION…]
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    mix: { type: 'boolean' }, limit: { type: 'string', default: '100000' }, cpuprofile: { type: 'string' },
+    mix: { type: 'boolean' }, idle: { type: 'string' }, limit: { type: 'string', default: '100000' }, cpuprofile: { type: 'string' },
     append: { type: 'string' }, help: { type: 'boolean' },
   },
 });
@@ -178,12 +179,14 @@ async function main(): Promise<void> {
   }
 
   const session = new Session();
-  if (!mix) {
+  const startProfiler = async () => {
     session.connect();
     await session.post('Profiler.enable');
     await session.post('Profiler.setSamplingInterval', { interval: 500 });
     await session.post('Profiler.start');
-  }
+  };
+  const idleMs = Number(options.idle ?? 0) * 1000;
+  if (!mix && !idleMs) await startProfiler();
 
   const phases: { name: string; at: Counts }[] = [];
   let slices = 0;
@@ -199,6 +202,7 @@ async function main(): Promise<void> {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   const limit = Number(options.limit) * 1e6;
   let isFirst = true;
+  let idleFrom = 0;
   for (;;) {
     const result: SliceResult = machine.runSlice();
     slices++;
@@ -207,7 +211,13 @@ async function main(): Promise<void> {
       isFirst = false;
       phases.push({ name: 'to the first line', at: now() });
     }
-    if (chosen.ready && text.includes(chosen.ready)) break;
+    if (idleFrom && performance.now() - idleFrom > idleMs) break;
+    if (chosen.ready && text.includes(chosen.ready) && !idleFrom) {
+      if (!idleMs) break;
+      phases.push({ name: 'to the prompt', at: now() });
+      if (!mix) await startProfiler();
+      idleFrom = performance.now();
+    }
     if (vcpu.icount > limit) break;
     if (result.kind === 'idle') Atomics.wait(sleeper, 0, 0, Math.min(1000, result.ns / 1e6));
     else if (result.kind !== 'run') throw new Error(`the machine stopped: ${JSON.stringify(result)}\n${text.slice(-500)}`);
