@@ -139,6 +139,8 @@ interface Counts {
   invalidations: number;
   evictions: number;
   lookups: number;
+  blocks: number;
+  codePages: number;
   deviceExits: number;
 }
 
@@ -152,9 +154,13 @@ async function main(): Promise<void> {
   const stat = (field: number) => u32[(vcpu.base + field) >> 2];
 
   let lookups = 0;
-  const cache = vcpu.cache as unknown as { lookup(cpu: number): number };
+  // Private, but nobody else wants to know.
+  const cache = vcpu.cache as unknown as { lookup(cpu: number): number; decodeBlock(...args: unknown[]): number; pages: Map<number, unknown> };
   const lookup = cache.lookup.bind(vcpu.cache);
   cache.lookup = (cpu) => (lookups++, lookup(cpu));
+  let blocks = 0;
+  const decodeBlock = cache.decodeBlock.bind(vcpu.cache);
+  cache.decodeBlock = (...args) => (blocks++, decodeBlock(...args));
 
   const mix = options.mix ? new Mix(machine) : null;
   if (mix) {
@@ -196,7 +202,7 @@ async function main(): Promise<void> {
   const now = (): Counts => ({
     cpuS: cpuNow() - cpuFrom, clockS: (performance.now() - from) / 1000, instructions: vcpu.icount, slices, tlbFills: stat(Cpu.STAT_TLB_FILLS), slow: stat(Cpu.STAT_SLOW),
     exceptions: stat(Cpu.STAT_EXCEPTIONS), interrupts: stat(Cpu.STAT_INTERRUPTS), decoded: vcpu.cache.decodedInstructions,
-    invalidations: vcpu.cache.invalidations, evictions: vcpu.cache.evictions, lookups, deviceExits: vcpu.deviceExits,
+    invalidations: vcpu.cache.invalidations, evictions: vcpu.cache.evictions, lookups, blocks, codePages: cache.pages.size, deviceExits: vcpu.deviceExits,
   });
   let text = '';
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -232,7 +238,7 @@ async function main(): Promise<void> {
   const rows: [string, keyof Counts, number][] = [
     ['CPU time, s', 'cpuS', 1], ['clock, s', 'clockS', 1], ['guest instructions, M', 'instructions', 1e6], ['slices, thousands', 'slices', 1e3],
     ['TLB fills, thousands', 'tlbFills', 1e3], ['slow accesses, thousands', 'slow', 1e3], ['exceptions, thousands', 'exceptions', 1e3],
-    ['interrupts, thousands', 'interrupts', 1e3], ['instructions decoded, thousands', 'decoded', 1e3], ['look-ups in TypeScript, thousands', 'lookups', 1e3],
+    ['interrupts, thousands', 'interrupts', 1e3], ['instructions decoded, thousands', 'decoded', 1e3], ['blocks decoded, thousands', 'blocks', 1e3], ['pages of code', 'codePages', 1], ['look-ups in TypeScript, thousands', 'lookups', 1e3],
     ['code invalidations, thousands', 'invalidations', 1e3], ['evictions', 'evictions', 1], ['device accesses, thousands', 'deviceExits', 1e3],
   ];
   const value = (at: Counts, key: keyof Counts, unit: number) => figure(at[key] / unit, unit === 1e3 || key.endsWith('S') ? 1 : 0);
