@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { Cpu, Mode, Rec } from '../src/core/layout.ts';
 import { kinds, Pseudo } from '../src/engine/kinds.ts';
 import { Machine, type SliceResult } from '../src/machine/machine.ts';
-import { parse } from '../src/machine/options.ts';
+import { parse } from '../src/machine/options/index.ts';
 import { serialRings } from '../src/machine/protocol.ts';
 import { FIRST_LINE, linuxGuest, loopGuest, root, type Guest, type Loop } from './guests.ts';
 import { figure, table } from './statistics.ts';

@@ -9,7 +9,7 @@ import { Cpu } from '../src/core/layout.ts';
 import { generateInterpreter } from '../src/engine/interpret.ts';
 import { kinds, Pseudo } from '../src/engine/kinds.ts';
 import { Machine } from '../src/machine/machine.ts';
-import { parse } from '../src/machine/options.ts';
+import { parse } from '../src/machine/options/index.ts';
 import { serialRings } from '../src/machine/protocol.ts';
 
 const root = new URL('../', import.meta.url);

@@ -1,4 +1,4 @@
-// The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options.ts.
+// The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options/device.ts.
 
 import type { BlockBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
 import type { PciFunction } from '../devices/pci.ts';
@@ -6,7 +6,7 @@ import { VirtioBlk } from '../virtio/blk.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { VirtioRng } from '../virtio/rng.ts';
-import type { PciDeviceConfig } from './options.ts';
+import type { PciDeviceConfig } from './options/index.ts';
 
 /** What devices are built on. */
 export interface DeviceParts {

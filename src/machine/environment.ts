@@ -2,7 +2,7 @@
 
 import type { BlockBackend } from '../devices/interfaces.ts';
 import type { DownloadProgress } from './download.ts';
-import type { DriveConfig } from './options.ts';
+import type { DriveConfig } from './options/index.ts';
 import type { MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */

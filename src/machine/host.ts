@@ -7,7 +7,7 @@ import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
-import { firmwareFiles, type MachineConfig, parse } from './options.ts';
+import { firmwareFiles, type MachineConfig, parse } from './options/index.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
 /** Longest time without letting messages and host timers in, ms. */

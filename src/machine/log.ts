@@ -5,7 +5,7 @@ import { Cpu } from '../core/layout.ts';
 import { dumpRegisters } from '../engine/dump.ts';
 import type { Vcpu } from '../engine/vcpu.ts';
 import { disassemble } from '../x86/disassemble.ts';
-import type { LogItem } from './options.ts';
+import type { LogItem } from './options/index.ts';
 
 const hex = (value: bigint | number, digits = 8): string => value.toString(16).padStart(digits, '0');
 

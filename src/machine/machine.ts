@@ -17,7 +17,7 @@ import { makeDevice } from './devices.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options.ts';
+import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options/index.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import type { MachineFailure } from './protocol.ts';
 

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { moduleNames } from '../machine/boot/multiboot.ts';
 import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } from '../machine/client.ts';
-import { BUNDLED_FIRMWARE, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options.ts';
+import { BUNDLED_FIRMWARE, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options/index.ts';
 import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
 import { Escapes, Timestamps } from './escapes.ts';
 import { discard, fileSink, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';

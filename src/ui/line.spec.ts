@@ -1,5 +1,5 @@
 import { describe, it, expect } from 'vitest';
-import { parse } from '../machine/options.ts';
+import { parse } from '../machine/options/index.ts';
 import { consolesOf, filesOf, hashOf, roomOf, wordsOf } from './line.ts';
 
 describe('a machine line', () => {

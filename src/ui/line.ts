@@ -1,7 +1,7 @@
-// The machine line as it stands after the # of a link. What its options mean is in src/machine/options.ts.
+// The machine line as it stands after the # of a link. What its options mean is in src/machine/options.
 
 import { moduleNames } from '../machine/boot/multiboot.ts';
-import { firmwareFiles, splitLine, type MachineConfig } from '../machine/options.ts';
+import { firmwareFiles, splitLine, type MachineConfig } from '../machine/options/index.ts';
 
 /** What stands after the #: a room of the page. */
 export type Room = { kind: 'home' } | { kind: 'help' } | { kind: 'machine'; line: string };

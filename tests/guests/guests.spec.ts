@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import { Machine } from '../../src/machine/machine.ts';
-import { parse } from '../../src/machine/options.ts';
+import { parse } from '../../src/machine/options/index.ts';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { loadModules } from '../oracle/emulator.ts';
 import { assemble, guestNames, readHeader } from './run-qemu.mjs';

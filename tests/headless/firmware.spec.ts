@@ -8,7 +8,7 @@ import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { drawScreen } from '../../src/devices/vga-picture.ts';
 import { screenText } from '../../src/devices/vga.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import { firmwareFiles, parse } from '../../src/machine/options.ts';
+import { firmwareFiles, parse } from '../../src/machine/options/index.ts';
 import { loadModules } from '../oracle/emulator.ts';
 
 const FOLDER = join(import.meta.dirname, '../../guests/out/firmware');

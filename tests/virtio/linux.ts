@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { Machine, type MachineOptions } from '../../src/machine/machine.ts';
-import { parse } from '../../src/machine/options.ts';
+import { parse } from '../../src/machine/options/index.ts';
 import { serialRings } from '../../src/machine/protocol.ts';
 
 const guests = join(import.meta.dirname, '../../guests/out');

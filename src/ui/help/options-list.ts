@@ -1,6 +1,6 @@
 // The options that the machine line may have, for the table in Help: read from what -help prints, so that both say the same.
 
-import { parse } from '../../machine/options.ts';
+import { parse } from '../../machine/options/index.ts';
 
 /** Column at which -help's explanations begin; of an option too long for that, the explanation is in the line below. */
 const COLUMN = 31;

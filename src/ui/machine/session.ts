@@ -6,7 +6,7 @@ import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../
 import { RunState, type BootProgress, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
-import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../machine/options.ts';
+import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../machine/options/index.ts';
 import { QuotingError } from '../../machine/words.ts';
 import { consolesOf, filesOf, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';

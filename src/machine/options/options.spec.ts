@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { firmwareFiles, joinLine, OptionError, parse, type MachineConfig } from './options.ts';
+import { firmwareFiles, joinLine, OptionError, parse, type MachineConfig } from './index.ts';
 
 const MIB = 1024 * 1024;
 const withKernel = (line: string) => parse(`-kernel vmlinuz ${line}`);

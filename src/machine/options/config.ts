@@ -1,0 +1,129 @@
+// What a machine line says, as the machine is built from it. parse() (index.ts) makes it; its defaults stand below.
+
+import type { BootConfig } from '../firmware.ts';
+import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
+
+/** Where a serial port goes. */
+export type SerialConfig =
+  /** The runner's terminal; a console in the page. mux: Ctrl-A escapes (QEMU's "mon:stdio" and -nographic); without it Ctrl-C ends the runner, as in QEMU. */
+  | { kind: 'stdio'; mux: boolean }
+  /** A console in the page; in the runner, which has no window, nowhere. */
+  | { kind: 'vc' }
+  | { kind: 'file'; path: string }
+  /** The port is there, output goes nowhere. */
+  | { kind: 'null' };
+
+export type LogItem = 'in_asm' | 'int' | 'exec';
+
+export type ClockConfig =
+  | { kind: 'real' }
+  /** One guest instruction takes 2^shift ns. sleep: while the guest is idle, wait as long as the virtual time that passes. */
+  | { kind: 'virtual'; shift: number; sleep: boolean };
+
+/** Base of the guest's date; `epochMs` is the date to start at, in ms since 1970 as the guest's clock shows it. */
+export type RtcConfig = { base: 'utc' } | { base: 'localtime' } | { base: 'date'; epochMs: number };
+
+/** A disk's contents. */
+export interface DriveConfig {
+  id?: string;
+  /** As the line names it. */
+  file: string;
+  format: 'raw';
+  readOnly: boolean;
+}
+
+/** What the devices on the PCI bus have in common. */
+export interface PciDevice {
+  id?: string;
+  /** Slot and function; without it, the first free slot. */
+  addr?: { slot: number; fn: number };
+  /** The interfaces of a virtio device: both make it transitional. */
+  legacy: boolean;
+  modern: boolean;
+  /** MSI-X vectors, 0 for none; without it as many as the device can use. */
+  vectors?: number;
+}
+
+/** A device on the PCI bus, in the order of the line. */
+export type PciDeviceConfig = PciDevice & (
+  | { driver: 'virtio-rng-pci' }
+  /** drive: index in MachineConfig.drives. */
+  | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
+);
+
+export interface MachineConfig {
+  name: string;
+  /** Bytes, a multiple of 4096. */
+  ramSize: number;
+  cpus: number;
+  cpu: { model: string; features: ReadonlySet<CpuFeature> };
+  /** Files as the line names them. */
+  kernel?: string;
+  initrd?: string;
+  append: string;
+  /** Without a kernel, what the machine boots by: a file as the line names it, or one of BUNDLED_FIRMWARE. */
+  bios?: string;
+  boot: BootConfig;
+  /** The VGA card, whose option ROM is VGA_ROM. */
+  vga: 'std' | 'none';
+  /** One entry a serial port, at most 4; undefined: the port is not there. */
+  serial: (SerialConfig | undefined)[];
+  /** -nographic: no display, serial port and escapes on the terminal. */
+  nographic: boolean;
+  /** False: neither -nographic nor -display none was given, so the user expects a window. */
+  displayNone: boolean;
+  clock: ClockConfig;
+  rtc: RtcConfig;
+  /** What a guest's reset does (-no-reboot: exit). */
+  onReset: 'reset' | 'exit';
+  /** What a guest's power-off does (-no-shutdown: pause). */
+  onPowerOff: 'exit' | 'pause';
+  /** -S: wait for resume() before the first instruction. */
+  startPaused: boolean;
+  debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
+  /** isa-debugcon: its port, and where its log goes. */
+  debugcon?: { iobase: number; to: SerialConfig };
+  drives: DriveConfig[];
+  devices: PciDeviceConfig[];
+  log: { items: ReadonlySet<LogItem>; file?: string };
+  /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
+  information?: string;
+}
+
+export const MIB = 1024 * 1024;
+/** SeaBIOS. */
+export const DEFAULT_BIOS = 'bios-256k.bin';
+export const VGA_ROM = 'vgabios-stdvga.bin';
+/** Firmware that comes with Tabvisor, by QEMU's names. */
+export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VGA_ROM];
+/** Number of the ring that carries isa-debugcon's log: behind those of the serial ports. */
+export const DEBUGCON_RING = 4;
+
+/** What an empty line says, before the defaults that depend on other options (finish… in the topics' files). */
+export function newConfig(): MachineConfig {
+  return {
+    name: '',
+    ramSize: 128 * MIB,
+    cpus: 1,
+    cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
+    append: '',
+    boot: { order: 'cad', menu: false, strict: false },
+    vga: 'none',
+    serial: [],
+    nographic: false,
+    displayNone: false,
+    clock: { kind: 'real' },
+    rtc: { base: 'utc' },
+    onReset: 'reset',
+    onPowerOff: 'exit',
+    startPaused: false,
+    drives: [],
+    devices: [],
+    log: { items: new Set() },
+  };
+}
+
+/** Files of firmware that a machine needs. */
+export function firmwareFiles(config: MachineConfig): string[] {
+  return [...(config.bios === undefined ? [] : [config.bios]), ...(config.vga === 'std' ? [VGA_ROM] : [])];
+}

@@ -1,0 +1,92 @@
+// Devices that the line adds. QEMU: -device. To add one: a line in DEVICES, and one where it is made (../devices.ts).
+
+import { applyDebugconDevice } from './chardev.ts';
+import type { PciDeviceConfig } from './config.ts';
+import type { Draft, Options } from './draft.ts';
+import { OptionError } from './error.ts';
+import { keyValues, number, own } from './values.ts';
+import { applyBlk, applyRng, VIRTIO_PROPERTIES } from './virtio.ts';
+
+/** PCI slots that the board leaves. */
+const FREE_SLOTS = 30;
+
+/** Properties by name, each with what it takes. */
+export type Properties = Readonly<Record<string, string>>;
+
+interface DeviceDriver {
+  bus: 'ISA' | 'PCI';
+  help: string;
+  properties: Properties;
+  apply(draft: Draft, fields: Map<string, string>, written: string): void;
+}
+
+/** To add a device: a line here, and one in devices.ts. */
+const DEVICES: Readonly<Record<string, DeviceDriver>> = {
+  'isa-debug-exit': {
+    bus: 'ISA', help: 'a port that ends the machine with exit status (value << 1) | 1',
+    properties: { iobase: 'port (default 0x501)', iosize: '1, 2 or 4 ports (default 2)' },
+    apply: applyDebugExit,
+  },
+  'isa-debugcon': {
+    bus: 'ISA', help: 'a port whose bytes go to a -chardev',
+    properties: { iobase: 'port (default 0xe9; SeaBIOS writes to 0x402)', chardev: 'id of a -chardev' },
+    apply: applyDebugconDevice,
+  },
+  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: VIRTIO_PROPERTIES, apply: applyRng },
+  'virtio-blk-pci': {
+    bus: 'PCI', help: 'a disk',
+    properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...VIRTIO_PROPERTIES },
+    apply: applyBlk,
+  },
+};
+
+export const DEVICE_OPTIONS: Options = {
+  device: { argument: 'DRIVER[,PROPERTY=VALUE…]', help: 'a device; -device help lists them, -device DRIVER,help its properties', apply: applyDevice },
+};
+
+/** The devices of -device, and behind them one for each -drive that asks for its own, as QEMU orders them. */
+export function finishDevices({ devices, drives, config }: Draft): void {
+  const all: PciDeviceConfig[] = devices.map((device) => device.resolve(config));
+  drives.forEach((drive, index) => {
+    const same = drives.find((other, at) => at < index && other.file === drive.file && !(other.readOnly && drive.readOnly));
+    if (same) throw new OptionError(drive.written, `${drive.file} is open already`, 'Only drives that are all readonly=on can share a file.');
+    if (drive.interface === 'virtio') all.push({ driver: 'virtio-blk-pci', legacy: true, modern: true, drive: index });
+  });
+  const used = new Set<number>();
+  for (const device of all) {
+    if (device.driver !== 'virtio-blk-pci') continue;
+    if (used.has(device.drive)) throw new OptionError(`-device virtio-blk-pci,drive=${config.drives[device.drive].id}`, 'the drive has a device already');
+    used.add(device.drive);
+  }
+  if (all.length > FREE_SLOTS) throw new OptionError('-device', `there are ${all.length} devices for ${FREE_SLOTS} free PCI slots`);
+  config.devices = all;
+}
+
+function applyDevice(draft: Draft, value: string, written: string): void {
+  if (value === 'help' || value === '?') {
+    draft.config.information ??= Object.entries(DEVICES).map(([name, { bus, help }]) => `name "${name}", bus ${bus}, desc "${help}"\n`).join('');
+    return;
+  }
+  const fields = keyValues(value, 'driver', written);
+  const name = fields.get('driver') ?? '';
+  const driver = own(DEVICES, name);
+  if (!driver) throw new OptionError(written, `the device "${name}" is not supported`, '-device help lists the devices.');
+  if (fields.has('help') || fields.has('?')) {
+    draft.config.information ??= `${name} options:\n${Object.entries(driver.properties).map(([key, help]) => `  ${key.padEnd(20)} ${help}\n`).join('')}`;
+    return;
+  }
+  for (const key of fields.keys()) {
+    if (key === 'driver' || key === 'id' || own(driver.properties, key) !== undefined) continue;
+    throw new OptionError(written, `it has no property "${key}" here`, `-device ${name},help lists the properties.`);
+  }
+  driver.apply(draft, fields, written);
+}
+
+function applyDebugExit(draft: Draft, fields: Map<string, string>, written: string): void {
+  if (draft.config.debugExit) throw new OptionError(written, 'there is one isa-debug-exit already');
+  const iobase = number(fields.get('iobase') ?? '0x501', written);
+  const iosize = number(fields.get('iosize') ?? '2', written);
+  if (iosize !== 1 && iosize !== 2 && iosize !== 4) throw new OptionError(written, 'iosize must be 1, 2 or 4');
+  if (iobase + iosize > 0x10000) throw new OptionError(written, 'iobase must be a port, 0 to 0xffff');
+  draft.config.debugExit = { iobase, iosize };
+}

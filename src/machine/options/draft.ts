@@ -1,0 +1,42 @@
+// The options of a line being collected: the configuration so far, and what a topic has to remember until the line is complete.
+
+import { type DriveConfig, type LogItem, type MachineConfig, newConfig, type PciDevice, type PciDeviceConfig, type SerialConfig } from './config.ts';
+
+export class Draft {
+  readonly config: MachineConfig = newConfig();
+  // boot.ts
+  appendGiven = false;
+  // display.ts
+  vga?: MachineConfig['vga'];
+  // chardev.ts
+  readonly serial: (SerialConfig | undefined)[] = [];
+  serialGiven = false;
+  readonly chardevs = new Map<string, SerialConfig>();
+  debugconGiven = false;
+  debugconIobase?: number;
+  debugconTo?: SerialConfig;
+  /** What -device isa-debugcon names, for when all chardevs are known. */
+  debugconChardev?: { id: string; written: string };
+  // monitor.ts
+  monitorNone = false;
+  // drive.ts
+  readonly drives: (DriveConfig & { interface: 'virtio' | 'none'; written: string })[] = [];
+  // device.ts: devices, some of which need what stands elsewhere in the line
+  readonly devices: { device: PciDevice; resolve(config: MachineConfig): PciDeviceConfig }[] = [];
+  // log.ts
+  readonly logItems = new Set<LogItem>();
+  logFile?: string;
+  // run.ts
+  noDefaults = false;
+}
+
+export interface Option {
+  /** How the argument is called in the help; none: the option takes no argument. */
+  argument?: string;
+  help: string;
+  /** `written` is the option as the user wrote it, for errors. */
+  apply(draft: Draft, value: string, written: string): void;
+}
+
+/** The options of a topic, by name. */
+export type Options = Readonly<Record<string, Option>>;
