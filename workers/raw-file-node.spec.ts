@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { BlockError } from '../src/devices/interfaces.ts';
+import { now } from '../src/backends/block/testing.ts';
 import { RawFile } from './raw-file-node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'raw-file-'));
@@ -15,12 +16,12 @@ describe('RawFile', () => {
   it('is the file', () => {
     const disk = new RawFile(path, false);
     expect(disk.size).toBe(3 << 20);
-    disk.write(512, Uint8Array.of(1, 2, 3));
-    disk.writeZeroes(1 << 20, (2 << 20) - 1);
-    disk.discard();
-    disk.flush();
+    now((done) => disk.write(512, Uint8Array.of(1, 2, 3), done));
+    now((done) => disk.writeZeroes(1 << 20, (2 << 20) - 1, false, done));
+    now((done) => disk.discard(0, 512, done));
+    now((done) => disk.flush(done));
     const bytes = new Uint8Array(5);
-    disk.read(511, bytes);
+    now((done) => disk.read(511, bytes, done));
     expect([...bytes]).toEqual([7, 1, 2, 3, 7]);
     disk.close();
     const all = readFileSync(path);
@@ -32,18 +33,18 @@ describe('RawFile', () => {
 
   it('turns what goes wrong into I/O errors', () => {
     const disk = new RawFile(path, false);
-    expect(() => disk.write((3 << 20) - 1, new Uint8Array(2))).toThrow(BlockError);
+    expect(() => now((done) => disk.write((3 << 20) - 1, new Uint8Array(2), done))).toThrow(BlockError);
     truncateSync(path, 100);
-    expect(() => disk.read(50, new Uint8Array(100))).toThrow(BlockError);
+    expect(() => now((done) => disk.read(50, new Uint8Array(100), done))).toThrow(BlockError);
     disk.close();
-    expect(() => disk.read(0, new Uint8Array(1))).toThrow(BlockError);
-    expect(() => disk.flush()).toThrow(BlockError);
+    expect(() => now((done) => disk.read(0, new Uint8Array(1), done))).toThrow(BlockError);
+    expect(() => now((done) => disk.flush(done))).toThrow(BlockError);
   });
 
   it('can be read-only, and must be a plain file', () => {
     const disk = new RawFile(path, true);
-    expect(() => disk.write(0, new Uint8Array(1))).toThrow('read-only');
-    disk.flush();
+    expect(() => now((done) => disk.write(0, new Uint8Array(1), done))).toThrow('read-only');
+    now((done) => disk.flush(done));
     disk.close();
     expect(() => new RawFile(join(folder, 'none'), true)).toThrow('ENOENT');
     expect(() => new RawFile(folder, true)).toThrow('plain file');

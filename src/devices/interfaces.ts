@@ -102,20 +102,26 @@ export class BlockError extends Error {
   }
 }
 
-/** The contents of a disk. Offsets and lengths are bytes within its size. Every method throws BlockError when the host fails. */
+/** The end of a request to a disk: null when it has been done. Called exactly once, perhaps before the method that takes it returns. */
+export type BlockDone = (error: BlockError | null) => void;
+
+/**
+ * The contents of a disk. Offsets and lengths are bytes within its size. No method throws: what fails is told to `done`.
+ * Requests may be under way together and end in any order; of two that overlap, the later must wait for the earlier one's end if order
+ * matters. `into` and `data` belong to the backend until then, and are not in shared memory.
+ */
 export interface BlockBackend {
   /** Bytes. */
   readonly size: number;
   readonly readOnly: boolean;
-  /** Fill `into`, which is not in shared memory. */
-  read(offset: number, into: Uint8Array): void;
-  write(offset: number, data: Uint8Array): void;
-  /** When it returns, all that was written before is safe. */
-  flush(): void;
+  read(offset: number, into: Uint8Array, done: BlockDone): void;
+  write(offset: number, data: Uint8Array, done: BlockDone): void;
+  /** When it is done, all writes that were done before this call are safe. */
+  flush(done: BlockDone): void;
   /** The contents of a range are not needed any more: what is read there afterwards is not defined. */
-  discard(offset: number, length: number): void;
+  discard(offset: number, length: number, done: BlockDone): void;
   /** @param mayUnmap the place on the host may be given back */
-  writeZeroes(offset: number, length: number, mayUnmap: boolean): void;
+  writeZeroes(offset: number, length: number, mayUnmap: boolean, done: BlockDone): void;
 }
 
 /** What the interrupt system and the chipset do to one CPU. */

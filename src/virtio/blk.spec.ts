@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RawMemory } from '../backends/block/raw-memory.ts';
-import { BlockError } from '../devices/interfaces.ts';
+import { type BlockDone, BlockError } from '../devices/interfaces.ts';
 import { STATUS_NEEDS_RESET } from './device.ts';
 import {
   SECTOR, VirtioBlk, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
@@ -16,31 +16,33 @@ const HEADER = 0x4000;
 const STATUS = 0x4100;
 const DATA = 0x8000;
 
-/** A disk that writes down what it was asked for, and fails when told to. */
+/** A disk that writes down what it was asked for, and fails, or keeps requests open, when told to. */
 class TestDisk extends RawMemory {
   readonly log: string[] = [];
   failing = false;
-  private note(what: string): void {
+  /** Requests that wait to be carried out, while `slow`. */
+  readonly open: (() => void)[] = [];
+  slow = false;
+  private note(what: string, done: BlockDone, action: () => void): void {
     this.log.push(what);
-    if (this.failing) throw new BlockError('test');
+    const act = () => (this.failing ? done(new BlockError('test')) : action());
+    if (this.slow) this.open.push(act);
+    else act();
   }
-  override read(offset: number, into: Uint8Array): void {
-    this.note(`read ${offset} ${into.length}`);
-    super.read(offset, into);
+  override read(offset: number, into: Uint8Array, done: BlockDone): void {
+    this.note(`read ${offset} ${into.length}`, done, () => super.read(offset, into, done));
   }
-  override write(offset: number, data: Uint8Array): void {
-    this.note(`write ${offset} ${data.length}`);
-    super.write(offset, data);
+  override write(offset: number, data: Uint8Array, done: BlockDone): void {
+    this.note(`write ${offset} ${data.length}`, done, () => super.write(offset, data, done));
   }
-  override flush(): void {
-    this.note('flush');
+  override flush(done: BlockDone): void {
+    this.note('flush', done, () => done(null));
   }
-  override discard(offset: number, length: number): void {
-    this.note(`discard ${offset} ${length}`);
+  override discard(offset: number, length: number, done: BlockDone): void {
+    this.note(`discard ${offset} ${length}`, done, () => done(null));
   }
-  override writeZeroes(offset: number, length: number, mayUnmap = false): void {
-    this.note(`zero ${offset} ${length} ${mayUnmap}`);
-    super.writeZeroes(offset, length);
+  override writeZeroes(offset: number, length: number, mayUnmap: boolean, done: BlockDone): void {
+    this.note(`zero ${offset} ${length} ${mayUnmap}`, done, () => super.writeZeroes(offset, length, mayUnmap, done));
   }
 }
 
@@ -151,6 +153,85 @@ describe('virtio-blk', () => {
     expect(request(VIRTIO_BLK_T_FLUSH, 0)).toBe(VIRTIO_BLK_S_IOERR);
     disk.failing = false;
     expect(request(VIRTIO_BLK_T_IN, 0, undefined, SECTOR)).toBe(VIRTIO_BLK_S_OK);
+  });
+
+  /** Ask for sector n into DATA + n sectors, status at STATUS + n. */
+  function ask(n: number): number {
+    memory.write32(HEADER + 16 * n, VIRTIO_BLK_T_IN);
+    memory.write64(HEADER + 16 * n + 8, BigInt(n));
+    memory.write8(STATUS + n, 0xee);
+    return driver.add([{ address: HEADER + 16 * n, length: 16 }], [{ address: DATA + SECTOR * n, length: SECTOR }, { address: STATUS + n, length: 1 }]);
+  }
+
+  it('has several requests under way, which end in any order, each with its interrupt', () => {
+    disk.slow = true;
+    slot.enableMsix();
+    const heads = [ask(0), ask(1)];
+    slot.kick(0);
+    expect([driver.used(), disk.log, slot.messages]).toEqual([[], ['read 0 512', 'read 512 512'], []]);
+    disk.open[1]();
+    expect(driver.used()).toEqual([{ head: heads[1], written: SECTOR + 1 }]);
+    expect(slot.messages).toEqual([1]);
+    expect([memory.read8(STATUS), memory.read8(STATUS + 1)]).toEqual([0xee, VIRTIO_BLK_S_OK]);
+    expect(memory.bytes(DATA + SECTOR, SECTOR)).toEqual(disk.bytes.subarray(SECTOR, 2 * SECTOR));
+    disk.failing = true;
+    disk.open[0]();
+    expect(driver.used()).toEqual([{ head: heads[0], written: SECTOR + 1 }]);
+    expect(memory.read8(STATUS)).toBe(VIRTIO_BLK_S_IOERR);
+    expect(slot.messages).toEqual([1, 1]);
+  });
+
+  it('forgets what was under way when it is reset: no memory is written, nothing is given back', () => {
+    disk.slow = true;
+    ask(0);
+    slot.kick(0);
+    slot.status = 0;
+    memory.all.fill(0x77);
+    disk.open[0]();
+    expect(memory.all.every((byte) => byte === 0x77)).toBe(true);
+    // The same head is in use again when the old request ends.
+    memory.all.fill(0);
+    [driver] = slot.start(ALL);
+    const head = ask(1);
+    slot.kick(0);
+    disk.open[0]();
+    expect(driver.used()).toEqual([]);
+    disk.open[1]();
+    expect(driver.used()).toEqual([{ head, written: SECTOR + 1 }]);
+  });
+
+  it('begins requests that were under way anew after its state is loaded', () => {
+    disk.slow = true;
+    const head = ask(2);
+    slot.kick(0);
+    const saved = structuredClone(slot.fn.save());
+    slot.status = 0;
+    slot.fn.load(saved);
+    disk.slow = false;
+    slot.clock.advance(1);
+    slot.clock.runExpired();
+    expect(driver.used()).toEqual([{ head, written: SECTOR + 1 }]);
+    expect(memory.bytes(DATA + 2 * SECTOR, SECTOR)).toEqual(disk.bytes.subarray(2 * SECTOR, 3 * SECTOR));
+  });
+
+  it('does not take a buffer that it has already', () => {
+    disk.slow = true;
+    const head = ask(0);
+    driver.offer(head);
+    slot.kick(0);
+    expect(slot.status & STATUS_NEEDS_RESET).toBe(STATUS_NEEDS_RESET);
+    disk.open[0]();
+    expect(memory.read8(STATUS)).toBe(0xee);
+  });
+
+  it('moves a long request in parts, without stack', () => {
+    memory = new TestMemory(8 << 20);
+    disk = new TestDisk(new Uint8Array(4 << 20).map((_, i) => (i * 7 + (i >> 9)) & 0xff));
+    slot = new TestSlot(new VirtioBlk(disk), memory);
+    [driver] = slot.start(ALL);
+    expect(request(VIRTIO_BLK_T_IN, 0, undefined, 4 << 20)).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.log).toHaveLength(16);
+    expect(Buffer.compare(memory.bytes(DATA, 4 << 20), disk.bytes)).toBe(0);
   });
 
   it('does not write to a read-only disk, and says so', () => {

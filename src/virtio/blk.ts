@@ -1,7 +1,7 @@
 // Block device: a disk whose requests come through a queue.
 // Virtio 1.2, section 5.2 (Block Device).
 
-import { BlockError, type BlockBackend } from '../devices/interfaces.ts';
+import type { BlockBackend, BlockDone } from '../devices/interfaces.ts';
 import { VirtioDevice, VirtioType } from './device.ts';
 import type { Chain, Virtqueue } from './queue.ts';
 
@@ -92,61 +92,78 @@ export class VirtioBlk extends VirtioDevice {
   }
 
   protected notified(index: number): void {
-    this.serve(index, (chain, queue) => this.request(chain, queue));
+    this.serve(index, (chain, queue) => this.request(index, chain, queue));
   }
 
-  private request(chain: Chain, queue: Virtqueue): number {
+  /** Begin a request; its end may come at once or later, in any order. */
+  private request(index: number, chain: Chain, queue: Virtqueue): number | undefined {
     const dataLength = chain.writableLength - 1;
     if (chain.readableLength < HEADER || dataLength < 0) {
       queue.fail('a block request without header or status');
       return 0;
     }
+    const end = (status: number): void => {
+      // A driver that reset the device has its memory back.
+      if (!queue.holds(chain)) return;
+      chain.write(dataLength, Uint8Array.of(status));
+      // The status is the last byte, and all up to it counts as written, as in QEMU: a driver goes by the status.
+      this.finish(index, chain, chain.writableLength);
+    };
+    const done: BlockDone = (error) => end(error ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
     const header = new DataView(chain.read(0, HEADER).buffer);
-    let status = VIRTIO_BLK_S_OK;
     try {
-      this.perform(header.getUint32(0, true), header.getBigUint64(8, true), chain, dataLength);
+      this.perform(header.getUint32(0, true), header.getBigUint64(8, true), chain, dataLength, () => queue.holds(chain), done);
     } catch (error) {
-      if (error instanceof RequestError) status = error.status;
-      else if (error instanceof BlockError) status = VIRTIO_BLK_S_IOERR;
-      else throw error;
+      if (!(error instanceof RequestError)) throw error;
+      end(error.status);
     }
-    chain.write(dataLength, Uint8Array.of(status));
-    // The status is the last byte, and all up to it counts as written, as in QEMU: a driver goes by the status.
-    return chain.writableLength;
+    return undefined;
   }
 
-  /** @param length bytes of the writable part before the status */
-  private perform(type: number, sector: bigint, chain: Chain, length: number): void {
+  /**
+   * @param length bytes of the writable part before the status
+   * @param wanted the driver still waits: a request that goes on in parts stops otherwise
+   * @throws RequestError before anything has been asked of the disk
+   */
+  private perform(type: number, sector: bigint, chain: Chain, length: number, wanted: () => boolean, done: BlockDone): void {
     switch (type) {
       case VIRTIO_BLK_T_IN: {
         const start = this.range(sector, length);
-        for (let at = 0; at < length; at += CHUNK) {
+        inTurn(Math.ceil(length / CHUNK), done, (part, next) => {
+          const at = part * CHUNK;
           const bytes = new Uint8Array(Math.min(CHUNK, length - at));
-          this.disk.read(start + at, bytes);
-          chain.write(at, bytes);
-        }
+          this.disk.read(start + at, bytes, (error) => {
+            if (!wanted()) return;
+            if (!error) chain.write(at, bytes);
+            next(error);
+          });
+        });
         return;
       }
       case VIRTIO_BLK_T_OUT: {
         this.mustBeWritable();
         const total = chain.readableLength - HEADER;
         const start = this.range(sector, total);
-        for (let at = 0; at < total; at += CHUNK) this.disk.write(start + at, chain.read(HEADER + at, Math.min(CHUNK, total - at)));
-        this.writeThrough();
+        inTurn(Math.ceil(total / CHUNK), this.writeThrough(done), (part, next) => {
+          if (!wanted()) return;
+          const at = part * CHUNK;
+          this.disk.write(start + at, chain.read(HEADER + at, Math.min(CHUNK, total - at)), next);
+        });
         return;
       }
       case VIRTIO_BLK_T_FLUSH:
-        this.disk.flush();
+        this.disk.flush(done);
         return;
       case VIRTIO_BLK_T_GET_ID: {
         const id = new Uint8Array(Math.min(ID_LENGTH, length));
         id.set(this.serial.subarray(0, id.length));
         chain.write(0, id);
+        done(null);
         return;
       }
       case VIRTIO_BLK_T_DISCARD:
       case VIRTIO_BLK_T_WRITE_ZEROES:
-        this.ranges(type, chain);
+        this.ranges(type, chain, wanted, done);
         return;
       default:
         throw new RequestError(VIRTIO_BLK_S_UNSUPP);
@@ -154,7 +171,7 @@ export class VirtioBlk extends VirtioDevice {
   }
 
   /** DISCARD and WRITE ZEROES: all ranges are checked before the first is touched. */
-  private ranges(type: number, chain: Chain): void {
+  private ranges(type: number, chain: Chain, wanted: () => boolean, done: BlockDone): void {
     const discard = type === VIRTIO_BLK_T_DISCARD;
     if (!(this.features & (discard ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES))) throw new RequestError(VIRTIO_BLK_S_UNSUPP);
     this.mustBeWritable();
@@ -171,12 +188,13 @@ export class VirtioBlk extends VirtioDevice {
       if (sectors > (discard ? MAX_DISCARD : MAX_WRITE_ZEROES)) throw new RequestError(VIRTIO_BLK_S_IOERR);
       work.push([this.range(view.getBigUint64(at, true), sectors * SECTOR), sectors * SECTOR, flags !== 0]);
     }
-    for (const [start, bytes, unmap] of work) {
-      if (discard) this.disk.discard(start, bytes);
-      else this.disk.writeZeroes(start, bytes, unmap);
+    inTurn(work.length, this.writeThrough(done), (n, next) => {
+      if (!wanted()) return;
+      const [start, bytes, unmap] = work[n];
       this.charge(bytes);
-    }
-    this.writeThrough();
+      if (discard) this.disk.discard(start, bytes, next);
+      else this.disk.writeZeroes(start, bytes, unmap, next);
+    });
   }
 
   /** Byte offset of a range that must lie on the disk, in whole sectors. */
@@ -189,8 +207,34 @@ export class VirtioBlk extends VirtioDevice {
     if (this.disk.readOnly) throw new RequestError(VIRTIO_BLK_S_IOERR);
   }
 
-  /** A driver that cannot flush expects what was written to be safe (5.2.6.2). */
-  private writeThrough(): void {
-    if (!(this.features & VIRTIO_BLK_F_FLUSH)) this.disk.flush();
+  /** The end of a write. A driver that cannot flush expects what was written to be safe (5.2.6.2). */
+  private writeThrough(done: BlockDone): BlockDone {
+    if (this.features & VIRTIO_BLK_F_FLUSH) return done;
+    return (error) => (error ? done(error) : this.disk.flush(done));
   }
+}
+
+/**
+ * Do `count` steps, one when the one before it has ended, up to the first error. Steps that end at once take no stack.
+ * A step that does not call `next` any more ends all.
+ */
+function inTurn(count: number, done: BlockDone, step: (n: number, next: BlockDone) => void): void {
+  let n = 0;
+  let running = false;
+  let ready = true;
+  const run = (): void => {
+    running = true;
+    while (ready && n < count) {
+      ready = false;
+      step(n++, next);
+    }
+    running = false;
+    if (ready) done(null);
+  };
+  const next: BlockDone = (error) => {
+    if (error) return done(error);
+    ready = true;
+    if (!running) run();
+  };
+  run();
 }

@@ -74,6 +74,8 @@ export abstract class VirtioDevice implements Snapshotable {
   private later: Timer | undefined;
   /** Bytes that the batch being served has moved. */
   private moved = 0;
+  /** A queue is being served: it interrupts at the end, for all that was answered. */
+  private serving = false;
   private s = { status: 0, features: 0n, broken: false };
   /** Why the device stopped, for whoever looks for the reason. */
   failure: string | undefined;
@@ -153,23 +155,33 @@ export abstract class VirtioDevice implements Snapshotable {
   /**
    * Answer the buffers of a queue, at most as many as it has entries, because what an answer writes may be the ring itself, and
    * no more once BATCH is reached. The rest waits until the guest has run again.
-   * @param answer gives the number of bytes that it wrote
+   * @param answer gives the number of bytes that it wrote, or undefined: then it, or something later, calls finish()
    */
-  protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number): void {
+  protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number | undefined): void {
     const queue = this.queues[index];
     queue.setNotification(false);
     this.moved = 0;
+    this.serving = true;
     for (let left = queue.size; left > 0 && this.moved < BATCH; left--) {
       const chain = queue.pop();
       if (!chain) break;
       this.charge(chain.readableLength);
       const written = answer(chain, queue);
-      this.charge(written);
-      queue.push(chain, written);
+      this.charge(written ?? chain.writableLength);
+      if (written !== undefined) queue.push(chain, written);
     }
+    this.serving = false;
     queue.setNotification(true);
     if (queue.available > 0) this.later?.arm(this.clock.now() + 1);
     this.interrupt(index);
+  }
+
+  /** Give back a buffer that serve() left open. If the driver has reset the device meanwhile, nothing happens. */
+  protected finish(index: number, chain: Chain, written: number): void {
+    const queue = this.queues[index];
+    if (!queue.holds(chain)) return;
+    queue.push(chain, written);
+    if (!this.serving) this.interrupt(index);
   }
 
   /** Count work that shows in no buffer's length, in bytes. */

@@ -101,10 +101,16 @@ export interface VirtqueueState {
   /** used idx at the last interrupt, -1 if there was none. */
   signalled: number;
   suppressed: boolean;
+  /** Heads of buffers that the device has taken and not given back: after load() they are to be had once more. */
+  inFlight: number[];
 }
 
 export class Virtqueue {
-  private s: VirtqueueState;
+  private s: Omit<VirtqueueState, 'inFlight'>;
+  /** Buffers that the device holds, by head. A buffer of before a reset is not among them. */
+  private readonly inFlight = new Map<number, Chain>();
+  /** Heads of buffers that were held when the state was saved. */
+  private again: number[] = [];
   /** VIRTIO_F_INDIRECT_DESC and VIRTIO_F_EVENT_IDX were negotiated. */
   indirectDesc = false;
   eventIdx = false;
@@ -122,7 +128,9 @@ export class Virtqueue {
     this.s = this.resetState();
   }
 
-  private resetState(): VirtqueueState {
+  private resetState(): Omit<VirtqueueState, 'inFlight'> {
+    this.inFlight.clear();
+    this.again = [];
     return {
       size: this.maxSize, desc: 0, driver: 0, device: 0, enabled: false, broken: false, lastAvail: 0, usedIndex: 0, signalled: -1, suppressed: false,
     };
@@ -207,7 +215,7 @@ export class Virtqueue {
 
   /** Buffers that wait. */
   get available(): number {
-    return this.guard(0, () => this.waiting());
+    return this.guard(0, () => this.again.length + this.waiting());
   }
 
   private waiting(): number {
@@ -217,18 +225,28 @@ export class Virtqueue {
     return waiting;
   }
 
-  /** The next buffer of the driver, undefined if there is none. Each must be given back by push(). */
+  /** The next buffer of the driver, undefined if there is none. Each must be given back by push(), in any order and at any time. */
   pop(): Chain | undefined {
     return this.guard(undefined, () => {
+      const held = this.again.shift();
+      if (held !== undefined) return this.take(held);
       if (this.waiting() === 0) return undefined;
       const { driver, lastAvail, size } = this.s;
       const head = this.memory.read16(driver + RING + 2 * (lastAvail & (size - 1)));
-      const chain = this.walk(head);
+      const chain = this.take(head);
       this.s.lastAvail = (lastAvail + 1) & 0xffff;
       // With EVENT_IDX the driver notifies when it passes avail_event.
       if (this.eventIdx && !this.s.suppressed) this.writeAvailEvent();
       return chain;
     });
+  }
+
+  /** Heads are below the queue's size, so that no more buffers are held than it has entries. */
+  private take(head: number): Chain {
+    if (this.inFlight.has(head)) throw new VirtqueueError(`descriptor ${head} is offered again while the device has it`);
+    const chain = this.walk(head);
+    this.inFlight.set(head, chain);
+    return chain;
   }
 
   private walk(head: number): Chain {
@@ -280,8 +298,15 @@ export class Virtqueue {
     }
   }
 
-  /** Give a buffer back. @param written bytes that the device wrote to its start */
+  /** Whether the driver still waits for this buffer: it did not take the queue back meanwhile. A device writes to no other. */
+  holds(chain: Chain): boolean {
+    return this.usable && this.inFlight.get(chain.head) === chain;
+  }
+
+  /** Give a buffer back; one from before a reset is dropped. @param written bytes that the device wrote to its start */
   push(chain: Chain, written: number): void {
+    if (!this.holds(chain)) return;
+    this.inFlight.delete(chain.head);
     this.guard(undefined, () => {
       const { device, usedIndex, size } = this.s;
       const at = device + RING + 8 * (usedIndex & (size - 1));
@@ -319,10 +344,12 @@ export class Virtqueue {
   }
 
   save(): VirtqueueState {
-    return { ...this.s };
+    return { ...this.s, inFlight: [...this.again, ...this.inFlight.keys()] };
   }
 
-  load(state: VirtqueueState): void {
+  load({ inFlight, ...state }: VirtqueueState): void {
+    this.inFlight.clear();
     this.s = { ...state };
+    this.again = [...inFlight];
   }
 }
