@@ -124,6 +124,71 @@ export interface BlockBackend {
   writeZeroes(offset: number, length: number, mayUnmap: boolean, done: BlockDone): void;
 }
 
+/** Bytes of an Ethernet frame without FCS: header at least, and at most an IP packet of 65535 bytes behind a header with VLAN tag. */
+export const MIN_FRAME = 14;
+export const MAX_FRAME = 65535 + 18;
+
+/** Work on frames that one end leaves to the other (virtio 1.2, 5.1.3: the feature bits of these names). */
+export interface NetOffloads {
+  /** Frames whose TCP or UDP checksum is still to be made. The others need it. */
+  readonly csum: boolean;
+  /** TCP segments of up to 64 KiB, to be cut, over IPv4 and IPv6; with CWR set in the first only (ECN). */
+  readonly tso4: boolean;
+  readonly tso6: boolean;
+  readonly ecn: boolean;
+  /** UDP datagrams of up to 64 KiB, to be cut into IP fragments. */
+  readonly ufo: boolean;
+}
+
+/** What is left to do about a frame (virtio 1.2, 5.1.6: struct virtio_net_hdr). Offsets are bytes from the start of the frame. */
+export interface FrameOffload {
+  /** The checksum of what follows csumStart goes to csumStart + csumOffset, where the sum of the pseudo header stands. Without it the checksum is complete. */
+  readonly csum?: { readonly start: number; readonly offset: number };
+  /** Cut the payload into pieces of `size` bytes. The headers, lengths in them included, are those of the uncut frame. Only with `csum`. */
+  readonly gso?: { readonly type: 'tcp4' | 'tcp6' | 'udp'; readonly size: number; readonly ecn: boolean };
+  /** The checksum need not be looked at: whoever sent the frame is known to have made it, or to lie beside us on this machine. */
+  readonly verified?: boolean;
+}
+
+/** A NIC, as its backend sees it. */
+export interface NetReceiver {
+  /** What the NIC takes now; its driver may change it. */
+  readonly accepts: NetOffloads;
+  /**
+   * A frame for the guest, copied before this returns; offloads only within `accepts`.
+   * @returns false: no room now. The backend keeps the frame (a bounded number of them) until ready(), or drops it. Frames that
+   * the NIC's filters refuse are taken and dropped.
+   */
+  receive(frame: Uint8Array, offload?: FrameOffload): boolean;
+  /** The backend has room again: canSend became true. */
+  drained(): void;
+  /** The cable was plugged in or pulled out at the far end. */
+  linkChanged(up: boolean): void;
+}
+
+/**
+ * The far end of a NIC's cable. Frames are Ethernet, MIN_FRAME to MAX_FRAME bytes, not padded, without FCS.
+ * A backend never calls receive() from within send() of the same NIC: an answer waits for the clock (a timer of now) or for
+ * the host. From within ready() it may.
+ */
+export interface NetBackend {
+  /** What send() takes; NICs do the rest of the work first (src/devices/net/offload.ts). */
+  readonly accepts: NetOffloads;
+  /** Plug a NIC in, once. */
+  attach(receiver: NetReceiver): void;
+  /** False: a frame sent now would be lost. A NIC that can wait looks here before it takes a frame from its driver, and goes on at drained(). */
+  readonly canSend: boolean;
+  /** A frame from the guest, not in shared memory, the caller's again when this returns. Hostile as everything a guest makes. */
+  send(frame: Uint8Array, offload?: FrameOffload): void;
+  /** The NIC has room again after a receive() that was refused, or its driver has started. */
+  ready(): void;
+  readonly linkUp: boolean;
+  /** QEMU's `info network` line behind the name: "type=user,net=10.0.2.0,restrict=off". */
+  describe(): string;
+  /** Take what the host brought since the last call. Called between slices of the guest's running. */
+  poll?(): void;
+}
+
 /** What the interrupt system and the chipset do to one CPU. */
 export interface CpuPort {
   /** Level of the CPU's interrupt request: an interrupt is deliverable (INTR, or the local APIC's choice). */
