@@ -92,6 +92,8 @@ export interface CharBackend {
   write(byte: number): boolean;
   /** Next byte for the guest, or -1 if there is none. Asked only when the device has room for it. */
   read(): number;
+  /** Characters that the host's end can show, if it is a terminal whose size is known. */
+  size?(): { cols: number; rows: number } | undefined;
 }
 
 /** The host could not do what a disk was asked for. The guest sees an I/O error. */

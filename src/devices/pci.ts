@@ -284,6 +284,9 @@ export class PciFunction implements Snapshotable {
     return this.bars.map(({ register, bar }) => ({ register, kind: bar.kind, size: bar.size }));
   }
 
+  /** Look at what the host has for the function: called before each slice of the machine. */
+  poll(): void {}
+
   /** RST#: commands off, BARs unmapped. */
   reset(): void {
     for (const { at, body } of this.capabilities) this.config.set(body, at + 2);

@@ -387,6 +387,9 @@ export class Pc {
 
   // What the machine's owner calls
 
+  /** What plug() added. */
+  private readonly plugged: PciFunction[] = [];
+
   /**
    * Plug a function in before the machine runs.
    * @param place slot and function; without it, the first free slot, as QEMU does
@@ -396,12 +399,14 @@ export class Pc {
     if (!place) while (slot < SLOTS && this.pci.get(slot, 0)) slot++;
     if (slot >= SLOTS) throw new Error(`there is no free PCI slot for ${device.name}`);
     this.pci.add(slot, place?.fn ?? 0, device);
+    this.plugged.push(device);
   }
 
   /** Take what serial backends have for the guest, and give them what had to wait: to be called when there may be something. */
   poll(): void {
     for (const port of this.serial) port?.poll();
     this.debugcon?.poll();
+    for (const device of this.plugged) device.poll();
   }
 
   /** The ACPI power button. */

@@ -3,7 +3,7 @@
 //
 // A device extends VirtioDevice: it says what it is, and what it does when its driver has put buffers into a queue.
 
-import type { Clock, GuestMemory, Snapshotable, Timer } from '../devices/interfaces.ts';
+import type { AccessSize, Clock, GuestMemory, Snapshotable, Timer } from '../devices/interfaces.ts';
 import { type Chain, Virtqueue, type VirtqueueState } from './queue.ts';
 
 /** Device types, chapter 5. */
@@ -11,6 +11,8 @@ export const enum VirtioType {
   BLOCK = 2,
   CONSOLE = 3,
   ENTROPY = 4,
+  BALLOON = 5,
+  TRANSPORT_9P = 9,
 }
 
 /** Device status bits, 2.1. */
@@ -60,6 +62,9 @@ interface State {
   config: Uint8Array;
   device: unknown;
 }
+
+/** An answer of serve(): none yet. */
+export const NOT_NOW = -1;
 
 /** Bytes that may move for one notification, about: more would hold the machine up. */
 const BATCH = 16 << 20;
@@ -126,6 +131,12 @@ export abstract class VirtioDevice implements Snapshotable {
     if (!this.s.broken && index < this.queues.length && this.queues[index].enabled) this.notified(index);
   }
 
+  /** The driver writes to configuration space: ignored, unless the device has a field that it may write. */
+  writeConfig(_offset: number, _size: AccessSize, _value: number): void {}
+
+  /** Look at what the host has for the device, or has room for: called before each slice of the machine. */
+  poll(): void {}
+
   reset(): void {
     this.s = { status: 0, features: 0n, broken: false };
     this.failure = undefined;
@@ -155,24 +166,31 @@ export abstract class VirtioDevice implements Snapshotable {
   /**
    * Answer the buffers of a queue, at most as many as it has entries, because what an answer writes may be the ring itself, and
    * no more once BATCH is reached. The rest waits until the guest has run again.
-   * @param answer gives the number of bytes that it wrote, or undefined: then it, or something later, calls finish()
+   * @param answer gives the number of bytes that it wrote; or undefined: then it, or something later, calls finish(); or NOT_NOW:
+   * this buffer and those behind it stay in the queue
    */
   protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number | undefined): void {
     const queue = this.queues[index];
     queue.setNotification(false);
     this.moved = 0;
     this.serving = true;
+    let waits = false;
     for (let left = queue.size; left > 0 && this.moved < BATCH; left--) {
       const chain = queue.pop();
       if (!chain) break;
       this.charge(chain.readableLength);
       const written = answer(chain, queue);
+      if (written === NOT_NOW) {
+        queue.unpop(chain);
+        waits = true;
+        break;
+      }
       this.charge(written ?? chain.writableLength);
       if (written !== undefined) queue.push(chain, written);
     }
     this.serving = false;
     queue.setNotification(true);
-    if (queue.available > 0) this.later?.arm(this.clock.now() + 1);
+    if (!waits && queue.available > 0) this.later?.arm(this.clock.now() + 1);
     this.interrupt(index);
   }
 

@@ -308,9 +308,10 @@ export class VirtioPci extends PciFunction {
           return 0;
       }
     },
-    writeMmio: (offset, _size, value) => {
+    writeMmio: (offset, size, value) => {
       const at = offset % STRUCTURE;
       if (offset - at === COMMON) this.writeCommon(at, value);
+      else if (offset - at === DEVICE) this.device.writeConfig(at, size, value);
       else if (offset - at === NOTIFY && at % NOTIFY_OFF_MULTIPLIER === 0) this.notifyQueue(at / NOTIFY_OFF_MULTIPLIER);
     },
   };
@@ -404,7 +405,7 @@ export class VirtioPci extends PciFunction {
 
   private readonly legacyRegisters: PortDevice = {
     readPort: (port, size) => this.readLegacy(port, size),
-    writePort: (port, _size, value) => this.writeLegacy(port, value),
+    writePort: (port, size, value) => this.writeLegacy(port, size, value),
   };
 
   private readLegacy(offset: number, size: AccessSize): number {
@@ -435,8 +436,13 @@ export class VirtioPci extends PciFunction {
     return 0;
   }
 
-  private writeLegacy(offset: number, value: number): void {
+  private writeLegacy(offset: number, size: AccessSize, value: number): void {
     const { s, device, queue } = this;
+    const config = this.msix?.enabled ? LEGACY_CONFIG_MSIX : LEGACY_CONFIG;
+    if (offset >= config) {
+      device.writeConfig(offset - config, size, value);
+      return;
+    }
     switch (offset) {
       case LEGACY_DRIVER_FEATURES:
         s.legacy = true;
@@ -472,6 +478,11 @@ export class VirtioPci extends PciFunction {
   }
 
   // The machine's
+
+  override poll(): void {
+    // Without bus mastering a function reaches no memory.
+    if (this.command & COMMAND_MASTER) this.device.poll();
+  }
 
   override reset(): void {
     super.reset();

@@ -225,7 +225,7 @@ export class Virtqueue {
     return waiting;
   }
 
-  /** The next buffer of the driver, undefined if there is none. Each must be given back by push(), in any order and at any time. */
+  /** The next buffer of the driver, undefined if there is none. Each must be given back by push(), in any order and at any time, or at once by unpop(). */
   pop(): Chain | undefined {
     return this.guard(undefined, () => {
       const held = this.again.shift();
@@ -247,6 +247,11 @@ export class Virtqueue {
     const chain = this.walk(head);
     this.inFlight.set(head, chain);
     return chain;
+  }
+
+  /** Take back the last pop(): the buffer stays in the queue, and its descriptors are looked at anew the next time. */
+  unpop(chain: Chain): void {
+    if (this.inFlight.delete(chain.head)) this.again.unshift(chain.head);
   }
 
   private walk(head: number): Chain {
