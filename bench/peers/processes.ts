@@ -69,8 +69,8 @@ export const tabvisorNode: Peer = {
 };
 
 /** bin/tabvisor itself, which tells no counters. */
-export function startRunner(guest: Guest): Run {
-  return new ProcessRun(process.execPath, [join(root, 'bin/tabvisor'), ...machineLine(guest)], false);
+export function startRunner(guest: Guest, more: readonly string[] = []): Run {
+  return new ProcessRun(process.execPath, [join(root, 'bin/tabvisor'), ...machineLine(guest), ...more], false);
 }
 
 export const v86Node: Peer = {
