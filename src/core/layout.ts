@@ -15,6 +15,9 @@ export const enum Mem {
   CPU = 0x0004_0000,
   CPU_SIZE = 0x0008_0000,
   MAX_CPUS = 8,
+  /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
+  REGION_LIMIT = 0x007c_0000,
+  REGION_SLOTS = 0x1_0000,
   /** Physical page map: one u32 for each 4 KiB page below 4 GiB; see Pmap. */
   PMAP = 0x0080_0000,
   PMAP_SIZE = 0x0040_0000,
@@ -30,6 +33,9 @@ export const enum Mem {
   /** Video RAM. */
   VRAM = 0x0600_0000,
   VRAM_SIZE = 0x0100_0000,
+  /** Side for each instruction record: what the compiler knows of it, see Side. */
+  SIDE = 0x0700_0000,
+  SIDE_SIZE = 0x0100_0000,
   /** Guest RAM, guest-physical address 0. */
   RAM = 0x0800_0000,
 }
@@ -310,6 +316,17 @@ export const enum Rec {
   LINK = 20,
   /** i64 immediate; of a relative branch the target as an offset from the page's start */
   IMM = 24,
+}
+
+/** What stands beside each record in Mem.SIDE: 8 bytes at SIDE + (record - RECORDS) / 4. */
+export const enum Side {
+  SIZE = 8,
+  /** u16: how often a jump went to the record */
+  COUNT = 0,
+  /** u16: the record's kind, while its KIND is Pseudo.REGION */
+  KIND = 2,
+  /** u32: slot of the compiled region that begins at the record; 0: none */
+  SLOT = 4,
 }
 
 /** Bits of Cpu.MODE. */
