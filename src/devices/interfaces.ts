@@ -162,7 +162,7 @@ export interface NetReceiver {
    * the NIC's filters refuse are taken and dropped.
    */
   receive(frame: Uint8Array, offload?: FrameOffload): boolean;
-  /** The backend has room again: canSend became true. */
+  /** The backend has room again: canSend became true. Not called from within send(). */
   drained(): void;
   /** The cable was plugged in or pulled out at the far end. */
   linkChanged(up: boolean): void;

@@ -8,6 +8,7 @@ import { type Chain, Virtqueue, type VirtqueueState } from './queue.ts';
 
 /** Device types, chapter 5. */
 export const enum VirtioType {
+  NET = 1,
   BLOCK = 2,
   CONSOLE = 3,
   ENTROPY = 4,
@@ -47,6 +48,8 @@ export interface VirtioIdentity {
 export interface VirtioTransport {
   readonly memory: GuestMemory;
   readonly clock: Clock;
+  /** Whether the device may reach guest memory by itself: bus mastering is on. */
+  readonly mastering: boolean;
   /** Tell the driver that queue `index` has used buffers. */
   queueInterrupt(index: number): void;
   /** Tell the driver that configuration space or status has changed. */
@@ -120,6 +123,9 @@ export abstract class VirtioDevice implements Snapshotable {
     return this.s.status;
   }
 
+  /** The driver writes to configuration space: ignored, unless the device has a field that it may write. */
+  writeConfig(_offset: number, _size: AccessSize, _value: number): void {}
+
   /** Device status as the driver writes it; 0 is a reset. NEEDS_RESET goes only by a reset. */
   setStatus(status: number): void {
     if (status === 0) this.reset();
@@ -130,9 +136,6 @@ export abstract class VirtioDevice implements Snapshotable {
   notify(index: number): void {
     if (!this.s.broken && index < this.queues.length && this.queues[index].enabled) this.notified(index);
   }
-
-  /** The driver writes to configuration space: ignored, unless the device has a field that it may write. */
-  writeConfig(_offset: number, _size: AccessSize, _value: number): void {}
 
   /** Look at what the host has for the device, or has room for: called before each slice of the machine. */
   poll(): void {}
@@ -158,6 +161,11 @@ export abstract class VirtioDevice implements Snapshotable {
   }
 
   protected loadDevice(_state: unknown): void {}
+
+  /** Whether the device may use its queues without being notified: its driver is there, and it is not broken. */
+  protected get live(): boolean {
+    return !this.s.broken && (this.s.status & STATUS_DRIVER_OK) !== 0 && this.transport!.mastering;
+  }
 
   protected get clock(): Clock {
     return this.transport!.clock;

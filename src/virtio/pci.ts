@@ -129,9 +129,13 @@ export class VirtioPci extends PciFunction {
     this.legacy = legacy;
     this.modern = modern;
     this.s = this.resetState();
+    const mastering = (): boolean => (this.command & COMMAND_MASTER) !== 0;
     const transport: VirtioTransport = {
       memory: options.memory,
       clock: options.clock,
+      get mastering() {
+        return mastering();
+      },
       queueInterrupt: (index) => {
         if (this.msix?.enabled) this.msix.notify(this.s.queueVectors[index]);
         else this.setIsr(this.s.isr | ISR_QUEUE);

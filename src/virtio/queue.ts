@@ -310,14 +310,21 @@ export class Virtqueue {
 
   /** Give a buffer back; one from before a reset is dropped. @param written bytes that the device wrote to its start */
   push(chain: Chain, written: number): void {
-    if (!this.holds(chain)) return;
-    this.inFlight.delete(chain.head);
+    this.pushAll([{ chain, written }]);
+  }
+
+  /** Give buffers back, all of which the driver sees at once. */
+  pushAll(buffers: readonly { chain: Chain; written: number }[]): void {
     this.guard(undefined, () => {
-      const { device, usedIndex, size } = this.s;
-      const at = device + RING + 8 * (usedIndex & (size - 1));
-      this.memory.write32(at, chain.head);
-      this.memory.write32(at + 4, written);
-      this.s.usedIndex = (usedIndex + 1) & 0xffff;
+      const { device, size } = this.s;
+      for (const { chain, written } of buffers) {
+        if (!this.holds(chain)) continue;
+        this.inFlight.delete(chain.head);
+        const at = device + RING + 8 * (this.s.usedIndex & (size - 1));
+        this.memory.write32(at, chain.head);
+        this.memory.write32(at + 4, written);
+        this.s.usedIndex = (this.s.usedIndex + 1) & 0xffff;
+      }
       this.memory.write16(device + 2, this.s.usedIndex);
     });
   }
