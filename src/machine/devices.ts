@@ -4,8 +4,10 @@ import type { BlockBackend, Clock, EntropySource, GuestMemory } from '../devices
 import type { PciFunction } from '../devices/pci.ts';
 import { VirtioBlk } from '../virtio/blk.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
+import { VirtioNet } from '../virtio/net.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { VirtioRng } from '../virtio/rng.ts';
+import type { Network } from './network.ts';
 import type { PciDeviceConfig } from './options/index.ts';
 
 /** What devices are built on. */
@@ -16,14 +18,21 @@ export interface DeviceParts {
   entropy(): EntropySource;
   /** One for each of MachineConfig.drives. */
   disks: readonly BlockBackend[];
+  network: Network;
 }
 
-function makeVirtio(config: PciDeviceConfig, { entropy, disks }: DeviceParts): VirtioDevice {
+function makeVirtio(config: PciDeviceConfig, { entropy, disks, network }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
       return new VirtioRng(entropy());
     case 'virtio-blk-pci':
       return new VirtioBlk(disks[config.drive], { serial: config.serial });
+    case 'virtio-net-pci': {
+      const { id, netdev, mac, ...options } = config;
+      const nic = new VirtioNet({ ...options, mac: Uint8Array.from(mac), backend: network.backend(netdev) });
+      network.add(nic, id, netdev);
+      return nic;
+    }
   }
 }
 

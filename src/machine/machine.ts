@@ -17,6 +17,7 @@ import { makeDevice } from './devices.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
+import { Network } from './network.ts';
 import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options/index.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import type { MachineFailure } from './protocol.ts';
@@ -75,6 +76,7 @@ function allocate(ramSize: number): WebAssembly.Memory {
 export class Machine {
   readonly memory: WebAssembly.Memory;
   readonly pc: Pc;
+  readonly network: Network;
   readonly vcpu: Vcpu;
   readonly clock: RealClock | VirtualClock;
   get config(): MachineConfig {
@@ -152,10 +154,11 @@ export class Machine {
       },
     });
     const { pc } = this;
+    this.network = new Network(config.netdevs, { clock: this.clock });
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [] }), device.addr);
+      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network }), device.addr);
     }
     this.vcpu = new Vcpu(
       this.memory,
@@ -300,6 +303,7 @@ export class Machine {
     clock.runExpired();
     for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port]?.receiveBreak();
     pc.poll();
+    this.network.poll();
     const budget = this.budget();
     const before = vcpu.icount;
     let reason: Exit;

@@ -1,5 +1,6 @@
 // What a machine line says, as the machine is built from it. parse() (index.ts) makes it; its defaults stand below.
 
+import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { BootConfig } from '../firmware.ts';
 import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
 
@@ -37,6 +38,10 @@ export interface PciDevice {
   id?: string;
   /** Slot and function; without it, the first free slot. */
   addr?: { slot: number; fn: number };
+}
+
+/** What virtio devices have beside that. */
+export interface VirtioDeviceConfig extends PciDevice {
   /** The interfaces of a virtio device: both make it transitional. */
   legacy: boolean;
   modern: boolean;
@@ -44,11 +49,29 @@ export interface PciDevice {
   vectors?: number;
 }
 
+/** What network cards have. */
+export interface NicConfig {
+  /** Index in MachineConfig.netdevs; without it the cable leads nowhere. */
+  netdev?: number;
+  /** Six bytes. */
+  mac: readonly number[];
+}
+
+/** The far end of a NIC's cable (-netdev). To add one: a member here, a line in NETDEV_TYPES (net.ts), and where it is made (../network.ts). */
+export type NetdevConfig = { id: string } & (
+  /** A port of a hub within this machine; `netdev`, another of MachineConfig.netdevs, is plugged in there instead of a NIC. */
+  | { type: 'hubport'; hubid: number; netdev?: number }
+);
+
 /** A device on the PCI bus, in the order of the line. */
-export type PciDeviceConfig = PciDevice & (
+export type PciDeviceConfig = VirtioPciConfig;
+
+/** Virtio devices. */
+export type VirtioPciConfig = VirtioDeviceConfig & (
   | { driver: 'virtio-rng-pci' }
   /** drive: index in MachineConfig.drives. */
   | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
+  | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)
 );
 
 export interface MachineConfig {
@@ -85,6 +108,7 @@ export interface MachineConfig {
   debugcon?: { iobase: number; to: SerialConfig };
   drives: DriveConfig[];
   devices: PciDeviceConfig[];
+  netdevs: NetdevConfig[];
   log: { items: ReadonlySet<LogItem>; file?: string };
   /** Set by -help, -version and the like: this text is to be shown, and nothing run. */
   information?: string;
@@ -119,6 +143,7 @@ export function newConfig(): MachineConfig {
     startPaused: false,
     drives: [],
     devices: [],
+    netdevs: [],
     log: { items: new Set() },
   };
 }

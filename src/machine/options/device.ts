@@ -5,6 +5,7 @@ import type { PciDeviceConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { OptionError } from './error.ts';
 import { keyValues, number, own } from './values.ts';
+import { applyNic, NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
 import { applyBlk, applyRng, VIRTIO_PROPERTIES } from './virtio.ts';
 
 /** PCI slots that the board leaves. */
@@ -38,6 +39,7 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
     properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...VIRTIO_PROPERTIES },
     apply: applyBlk,
   },
+  'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },
 };
 
 export const DEVICE_OPTIONS: Options = {

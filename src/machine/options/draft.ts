@@ -1,6 +1,6 @@
 // The options of a line being collected: the configuration so far, and what a topic has to remember until the line is complete.
 
-import { type DriveConfig, type LogItem, type MachineConfig, newConfig, type PciDevice, type PciDeviceConfig, type SerialConfig } from './config.ts';
+import { type DriveConfig, type LogItem, type MachineConfig, type NetdevConfig, newConfig, type PciDevice, type PciDeviceConfig, type SerialConfig } from './config.ts';
 
 export class Draft {
   readonly config: MachineConfig = newConfig();
@@ -23,6 +23,13 @@ export class Draft {
   readonly drives: (DriveConfig & { interface: 'virtio' | 'none'; written: string })[] = [];
   // device.ts: devices, some of which need what stands elsewhere in the line
   readonly devices: { device: PciDevice; resolve(config: MachineConfig): PciDeviceConfig }[] = [];
+  // net.ts: far ends with what they were written as, cards of the board, and which far ends have a card
+  readonly netdevs: { id: string; written: string; resolve(draft: Draft): NetdevConfig }[] = [];
+  readonly boardNics: { model: string; fields: Map<string, string>; written: string }[] = [];
+  readonly connected = new Set<string>();
+  readonly macs: (readonly number[])[] = [];
+  hubPorts = 0;
+  netNone = false;
   // log.ts
   readonly logItems = new Set<LogItem>();
   logFile?: string;

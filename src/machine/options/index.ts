@@ -11,13 +11,14 @@ import { Draft } from './draft.ts';
 import { finishDrives } from './drive.ts';
 import { OptionError, SEE_HELP } from './error.ts';
 import { finishLog } from './log.ts';
+import { finishNet } from './net.ts';
 import { ALIASES, OPTIONS, QEMU_OPTIONS } from './table.ts';
 import { own } from './values.ts';
 
 export { joinLine, splitLine } from '../words.ts';
 export {
   BUNDLED_FIRMWARE, DEBUGCON_RING, firmwareFiles, VGA_ROM,
-  type ClockConfig, type DriveConfig, type LogItem, type MachineConfig, type PciDeviceConfig, type RtcConfig, type SerialConfig,
+  type ClockConfig, type DriveConfig, type LogItem, type MachineConfig, type NetdevConfig, type NicConfig, type PciDeviceConfig, type RtcConfig, type SerialConfig,
 } from './config.ts';
 export { OptionError } from './error.ts';
 export { VERSION } from './table.ts';
@@ -61,6 +62,7 @@ function finish(draft: Draft): MachineConfig {
     finishDisplay(draft);
     finishBoot(draft);
     finishDrives(draft);
+    finishNet(draft);
     finishDevices(draft);
     finishChardev(draft);
   }

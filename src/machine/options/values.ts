@@ -5,20 +5,23 @@ import { notYet, OptionError } from './error.ts';
 
 /**
  * QEMU's "value,key=value" notation: commas in values are doubled; the first word may leave out its key.
- * A word without "=" is KEY=on, with "no" in front KEY=off, as QEMU has it.
+ * A word without "=" is KEY=on, with "no" in front KEY=off, as QEMU has it. Of a key given twice the last value counts.
  */
 export function keyValues(text: string, firstKey: string, written: string): Map<string, string> {
-  const fields = new Map<string, string>();
+  return new Map(keyValuePairs(text, firstKey, written));
+}
+
+/** The same, for options with keys that may stand several times. */
+export function keyValuePairs(text: string, firstKey: string, written: string): [key: string, value: string][] {
   // Split at single commas; a doubled comma is one of the value.
   const parts = text.replaceAll(',,', '\0').split(',').map((part) => part.replaceAll('\0', ','));
-  parts.forEach((part, index) => {
+  return parts.map((part, index) => {
     const equals = part.indexOf('=');
-    if (equals > 0) fields.set(part.slice(0, equals), part.slice(equals + 1));
-    else if (index === 0) fields.set(firstKey, part);
-    else if (part === '') throw new OptionError(written, 'there is nothing between two commas');
-    else fields.set(part.startsWith('no') ? part.slice(2) : part, part.startsWith('no') ? 'off' : 'on');
+    if (equals > 0) return [part.slice(0, equals), part.slice(equals + 1)];
+    if (index === 0) return [firstKey, part];
+    if (part === '') throw new OptionError(written, 'there is nothing between two commas');
+    return part.startsWith('no') ? [part.slice(2), 'off'] : [part, 'on'];
   });
-  return fields;
 }
 
 export function number(text: string, written: string): number {

@@ -1,7 +1,7 @@
 // The properties of virtio devices (-device virtio-…): docs/virtio.md.
 
 import { MSIX_MAX_VECTORS } from '../../devices/msix.ts';
-import type { PciDevice } from './config.ts';
+import type { VirtioDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
 import { PCI_PROPERTIES, pciAddress } from './pci.ts';
@@ -38,7 +38,7 @@ export function applyBlk(draft: Draft, fields: Map<string, string>, written: str
 }
 
 /** What all virtio devices have. */
-function virtioProperties(draft: Draft, fields: Map<string, string>, written: string): PciDevice {
+export function virtioProperties(draft: Draft, fields: ReadonlyMap<string, string>, written: string): VirtioDeviceConfig {
   const id = fields.get('id');
   if (id !== undefined && draft.devices.some(({ device }) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
   const legacy = !onOff(fields.get('disable-legacy') ?? 'off', written, 'disable-legacy');

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { OptionError, parse } from './index.ts';
+
+const config = (line: string) => parse(`-kernel k ${line}`);
+const refusal = (line: string): string => {
+  try {
+    config(line);
+  } catch (error) {
+    expect(error).toBeInstanceOf(OptionError);
+    return (error as OptionError).why;
+  }
+  throw new Error(`"${line}" was accepted`);
+};
+const mac = (last: number) => [0x52, 0x54, 0, 0x12, 0x34, last];
+
+describe('network options', () => {
+  it('-device takes a card, its far end before or behind it', () => {
+    const { devices, netdevs } = config('-device virtio-net-pci,netdev=n0,mac=02:00:00:00:00:0A,id=nic,addr=5,csum=off,mrg_rxbuf=off,host_mtu=9000,rx_queue_size=512,speed=1000,duplex=full,vectors=0 -netdev hubport,id=n0,hubid=3');
+    expect(netdevs).toEqual([{ id: 'n0', type: 'hubport', hubid: 3 }]);
+    expect(devices).toEqual([{
+      driver: 'virtio-net-pci', id: 'nic', addr: { slot: 5, fn: 0 }, legacy: true, modern: true, vectors: 0, netdev: 0, mac: [2, 0, 0, 0, 0, 10],
+      without: ['csum', 'mrg_rxbuf'], hostMtu: 9000, rxQueueSize: 512, speed: 1000, duplex: 'full',
+    }]);
+  });
+
+  it('gives QEMU\'s addresses to cards without one, those of the board first', () => {
+    const { devices } = config('-device virtio-net-pci,mac=52:54:00:12:34:57 -device virtio-net-pci -device virtio-rng-pci -net nic,model=virtio');
+    expect(devices.map((device) => device.driver)).toEqual(['virtio-net-pci', 'virtio-net-pci', 'virtio-net-pci', 'virtio-rng-pci']);
+    expect(devices.flatMap((device) => ('mac' in device ? [device.mac] : []))).toEqual([mac(0x56), mac(0x57), mac(0x58)]);
+  });
+
+  it('-nic is a card and its far end', () => {
+    const { devices, netdevs } = config('-nic hubport,hubid=1,model=virtio-net-pci,mac=52-54-00-12-34-60 -nic hubport,hubid=1,model=virtio,id=x');
+    expect(netdevs).toEqual([{ id: 'nic0', type: 'hubport', hubid: 1 }, { id: 'x', type: 'hubport', hubid: 1 }]);
+    expect(devices).toMatchObject([{ netdev: 0, mac: mac(0x60) }, { netdev: 1, mac: mac(0x56) }]);
+    expect(config('-nic none -net none').devices).toEqual([]);
+  });
+
+  it('-net joins everything on hub 0', () => {
+    const { devices, netdevs } = config('-net nic,model=virtio,macaddr=52:54:00:12:34:99,name=eth,addr=7,vectors=2 -net nic,model=virtio');
+    expect(netdevs).toEqual([{ id: 'hub0port0', type: 'hubport', hubid: 0 }, { id: 'hub0port1', type: 'hubport', hubid: 0 }]);
+    expect(devices).toMatchObject([{ id: 'eth', netdev: 0, mac: mac(0x99), addr: { slot: 7, fn: 0 }, vectors: 2 }, { netdev: 1, mac: mac(0x56) }]);
+  });
+
+  it('lists types, cards and properties', () => {
+    for (const line of ['-netdev help', '-nic help', '-net ?']) expect(parse(line).information).toContain('hubport');
+    for (const line of ['-nic model=help', '-nic user,model=?', '-net nic,model=?']) expect(parse(line).information).toContain('virtio-net-pci');
+    expect(parse('-device virtio-net-pci,help').information).toContain('host_mtu');
+  });
+
+  it('refuses what makes no sense, by name', () => {
+    expect(refusal('-netdev hubport,hubid=0')).toContain('id=ID is missing');
+    expect(refusal('-netdev hubport,id=a')).toContain('hubid=N is missing');
+    expect(refusal('-netdev tap,id=a')).toContain('"tap" is not supported');
+    expect(refusal('-netdev constructor,id=a')).toContain('not supported');
+    expect(refusal('-netdev hubport,id=a,hubid=0,queues=2')).toContain('queues');
+    expect(refusal('-netdev hubport,id=a,hubid=0 -netdev hubport,id=a,hubid=0')).toContain('already');
+    expect(refusal('-netdev hubport,id=a,hubid=0 -netdev hubport,id=b,hubid=1,netdev=a')).toContain('hub cannot be plugged');
+    expect(refusal('-netdev hubport,id=b,hubid=1,netdev=a')).toContain('no netdev with id "a"');
+    expect(refusal('-device virtio-net-pci,netdev=x')).toContain('no netdev with id "x"');
+    expect(refusal('-netdev hubport,id=a,hubid=0 -device virtio-net-pci,netdev=a -device virtio-net-pci,netdev=a')).toContain('in use');
+    expect(refusal('-device virtio-net-pci,mac=01:00:00:00:00:00')).toContain('multicast');
+    expect(refusal('-device virtio-net-pci,mac=52:54')).toContain('not a MAC address');
+    expect(refusal('-device virtio-net-pci,host_mtu=60')).toContain('68 to 65535');
+    expect(refusal('-device virtio-net-pci,rx_queue_size=300')).toContain('256, 512 or 1024');
+    expect(refusal('-device virtio-net-pci,mq=on')).toContain('mq');
+    expect(refusal('-nic hubport,hubid=0,model=pcnet')).toContain('pcnet');
+    expect(refusal('-nic none,model=virtio')).toContain('none takes no properties');
+    expect(refusal('-net nic,model=virtio,foo=1')).toContain('foo');
+    expect(refusal('-net vde')).toContain('vde');
+  });
+});
