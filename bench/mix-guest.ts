@@ -10,11 +10,14 @@ import { type LinuxGuest, linuxGuest, root } from './guests.ts';
 export type Arch = 'amd64' | 'i386';
 export const ARCHES: readonly Arch[] = ['i386', 'amd64'];
 
+const FOLDER = join(root, 'build/bench');
 const SOURCES = join(root, 'bench/guest/mix');
 const SHARED = ['system.c'];
 /** Programs, and the files of each beside the shared ones. */
 const PROGRAMS = {
   mix: ['mix.c', 'integer.c', 'float.c', 'memory.c', 'branches.c', 'kernel.c'],
+  code: ['code.c'],
+  processes: ['processes.c'],
 } as const;
 export type Program = keyof typeof PROGRAMS;
 
@@ -38,9 +41,8 @@ const built = new Map<string, BuiltProgram>();
 export function buildProgram(name: Program, arch: Arch): BuiltProgram {
   const known = built.get(`${name}-${arch}`);
   if (known) return known;
-  const folder = join(root, 'build/bench');
-  mkdirSync(folder, { recursive: true });
-  const path = join(folder, `${name}-${arch}`);
+  mkdirSync(FOLDER, { recursive: true });
+  const path = join(FOLDER, `${name}-${arch}`);
   const sources = [...SHARED, ...PROGRAMS[name]].map((file) => join(SOURCES, file));
   try {
     execFileSync('gcc', [...TARGET[arch], ...FLAGS, '-o', path, ...sources], { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
@@ -52,26 +54,23 @@ export function buildProgram(name: Program, arch: Arch): BuiltProgram {
   return it;
 }
 
-/** The initramfs: the program and a console for it. */
-export function initramfs(program: BuiltProgram): Buffer {
+/** A program and its arguments. */
+export type Command = readonly [Program, ...string[]];
+
+/**
+ * The guest that runs programs one after the other, as process 1 and while each ends well, and then ends. The kernel speaks only of errors.
+ * @param name of the files that it is made of
+ */
+export function programGuest(name: string, arch: Arch, commands: readonly Command[]): LinuxGuest {
+  const guest = linuxGuest(arch);
   const archive = new CpioArchive();
   archive.directory('dev');
   archive.characterDevice('dev/console', 5, 1);
-  archive.file(program.name, readFileSync(program.path), 0o755);
-  return archive.bytes();
-}
-
-/** What the kernel's command line has beside the guest's own: the program is process 1, and the kernel only speaks of errors. */
-export function kernelWords(program: BuiltProgram, args: readonly string[]): string {
-  return `loglevel=3 rdinit=/${program.name} -- ${args.join(' ')}`;
-}
-
-/** The guest that runs a program with these arguments and ends. */
-export function programGuest(program: BuiltProgram, args: readonly string[]): LinuxGuest {
-  const guest = linuxGuest(program.arch);
-  const initrd = `${program.path}.cpio`;
-  writeFileSync(initrd, initramfs(program));
-  return { ...guest, name: `${program.name}-${program.arch}`, initrd, append: `${guest.append} ${kernelWords(program, args)}`, ready: 'ended ' };
+  for (const program of new Set(commands.map((it) => it[0]))) archive.file(program, readFileSync(buildProgram(program, arch).path), 0o755);
+  const initrd = join(FOLDER, `${name}-${arch}.cpio`);
+  writeFileSync(initrd, archive.bytes());
+  const words = commands.map(([program, ...args], n) => (n ? [`then=/${program}`, ...args] : args).join(' '));
+  return { ...guest, name: `${name}-${arch}`, initrd, append: `${guest.append} loglevel=3 rdinit=/${commands[0][0]} -- ${words.join(' ')}`, ready: 'ended ' };
 }
 
 /** Run a program on this computer. @returns what it writes; undefined where its kernel does not run such programs */
@@ -97,7 +96,7 @@ export interface PartResult {
 /** The lines of an output that are of parts. @throws where it says that something was wrong, or has not ended */
 export function readParts(output: string): PartResult[] {
   const text = output.replaceAll('\r', '');
-  if (!/^ended 0$/m.test(text)) throw new Error(`the mix has gone wrong: ${/^.*FAILED.*$/m.exec(text)?.[0] ?? text.slice(-300)}`);
+  if (!/^ended 0$/m.test(text) || /^FAILED/m.test(text)) throw new Error(`the mix has gone wrong: ${/^.*FAILED.*$/m.exec(text)?.[0] ?? text.slice(-300)}`);
   return [...text.matchAll(/^([a-z]\w*) (\d+) (\d+) ([0-9a-f]{16}) (\d+) (\d+) (\d+) (\d+)$/gm)].map(([, name, units, ns, sum, bestUnits, bestNs, lastUnits, lastNs]) => ({
     name, units: Number(units), ns: Number(ns), sum, bestUnits: Number(bestUnits), bestNs: Number(bestNs), lastUnits: Number(lastUnits), lastNs: Number(lastNs),
   }));
@@ -133,6 +132,6 @@ export function checkParts(parts: readonly PartResult[], wanted: readonly string
 
 /** The mix as a guest. */
 export function mixGuest(arch: Arch, parts: readonly string[], how: string): LinuxGuest {
-  return programGuest(buildProgram('mix', arch), [how, `parts=${parts.join(',')}`]);
+  return programGuest('mix', arch, [['mix', how, `parts=${parts.join(',')}`]]);
 }
 

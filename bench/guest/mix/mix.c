@@ -1,7 +1,8 @@
 // The CPU mix. Every part runs for a time, or for a number of units, and prints a line:
 //   NAME units nanoseconds sum best-units best-nanoseconds last-units last-nanoseconds
 // Units are run in batches that grow until one takes 20 ms. The first two numbers are of the whole time, the warming up included;
-// "best" and "last" are of single batches. Arguments: ms=1000 | units=N, parts=NAME,NAME…
+// "best" and "last" are of single batches. Arguments: ms=1000 | units=N, parts=NAME,NAME…, alarm=N: a signal every N microseconds
+// that whatever runs has to bear.
 
 #include "parts.h"
 
@@ -84,15 +85,39 @@ static void run(const struct part *part, u64 time, u64 units) {
   if (part->teardown) part->teardown();
 }
 
+static u32 alarms;
+
+static void on_alarm(int signal, u8 *address) {
+  (void)signal, (void)address;
+  alarms++;
+}
+
+/** SIGALRM again and again (setitimer(2), ITIMER_REAL); 0: no more. */
+static void ring_every(u64 us) {
+  const word timer[4] = {0, us, 0, us};
+  call3(SYS_setitimer, 0, timer, 0);
+}
+
 int program(int argc, char **argv) {
-  u64 time = 1000000000, units = 0;
+  u64 time = 1000000000, units = 0, alarm = 0;
   const char *wanted = 0, *value;
   for (int n = 1; n < argc; n++) {
     if ((value = argument(argv[n], "ms"))) time = number(value) * 1000000;
     else if ((value = argument(argv[n], "units"))) units = number(value);
+    else if ((value = argument(argv[n], "alarm"))) alarm = number(value);
     else if ((value = argument(argv[n], "parts"))) wanted = value;
   }
   print("mix: start\n");
+  if (alarm) {
+    handle(SIGALRM, on_alarm);
+    ring_every(alarm);
+  }
   for (u32 n = 0; n < COUNT(PARTS); n++) if (is_wanted(wanted, PARTS[n].name)) run(&PARTS[n], time, units);
+  if (alarm) {
+    ring_every(0);
+    print("alarms ");
+    print_decimal(alarms);
+    print("\n");
+  }
   return 0;
 }

@@ -14,14 +14,25 @@ enum { AT_SYSINFO = 32, WHOLE_AUXV = 64 };
 __attribute__((used)) word sysinfo;
 #endif
 
+static char **next;
+static char **environment;
+
 __attribute__((used, noreturn)) void start(word *stack) {
   int argc = (int)stack[0];
   char **argv = (char **)(stack + 1);
-  word *aux = stack + 1 + argc + 1;
+  environment = argv + argc + 1;
+  word *aux = (word *)environment;
   while (*aux) aux++;
 #ifndef __x86_64__
   for (aux++; aux[0]; aux += 2) if (aux[0] == AT_SYSINFO) sysinfo = aux[1];
 #endif
+  for (int n = 1; n < argc; n++) {
+    const char *program = argument(argv[n], "then");
+    if (!program) continue;
+    next = argv + n;
+    *next = (char *)program;
+    argc = n;
+  }
   finish(program(argc, argv));
 }
 
@@ -56,6 +67,57 @@ u64 now(void) {
   word time[2];
   call2(SYS_clock_gettime, 1, time);
   return (u64)time[0] * 1000000000ull + time[1];
+}
+
+/** The kernel's own form of sigaction(2): arch/x86/include/uapi/asm/signal.h. */
+struct action {
+  void *handler;
+  word flags;
+  void (*restorer)(void);
+  u64 mask;
+};
+
+static void (*handlers[32])(int, u8 *);
+
+#ifdef __x86_64__
+__asm__("restore: mov $15,%eax\n syscall\n");
+enum { ADDRESS_AT = 16 };
+#define HANDLER
+#else
+__asm__("restore: mov $173,%eax\n int $0x80\n");
+enum { ADDRESS_AT = 12 };
+#define HANDLER __attribute__((force_align_arg_pointer))
+#endif
+void restore(void);
+
+static HANDLER void handle_any(int signal, u8 *information, void *context) {
+  (void)context;
+  handlers[signal](signal, *(u8 **)(information + ADDRESS_AT));
+}
+
+void handle(int signal, void (*handler)(int, u8 *)) {
+  handlers[signal] = handler;
+  static u8 stack[32768];
+  const struct {
+    void *at;
+    int flags;
+    word bytes;
+  } alternate = {stack, 0, sizeof stack};
+  if (call2(SYS_sigaltstack, &alternate, 0)) fail("sigaltstack", 0);
+  // SA_SIGINFO, SA_RESTORER, SA_ONSTACK, SA_RESTART
+  const struct action action = {handler ? (void *)handle_any : 0, 4 | 0x04000000 | 0x08000000 | 0x10000000, restore, 0};
+  const word failed = call4(SYS_rt_sigaction, signal, &action, 0, 8);
+  if (failed) fail("sigaction", failed);
+}
+
+word split(void) {
+  const word pid = call0(SYS_fork);
+  if (pid > (word)-4096) fail("fork", pid);
+  return pid;
+}
+
+void leave(int status) {
+  for (;;) call1(SYS_exit, status);
 }
 
 int wait_for(word pid) {
@@ -102,9 +164,15 @@ void finish(int status) {
   print("ended ");
   print_decimal((u32)status);
   print("\n");
+  if (next && status == 0) {
+    char **arguments = next;
+    next = 0;
+    call3(SYS_execve, arguments[0], arguments, environment);
+    fail(arguments[0], 0);
+  }
   // Process 1 must not end: it ends the machine (RB_POWER_OFF of linux/reboot.h).
   if (call0(SYS_getpid) == 1) call4(SYS_reboot, 0xfee1dead, 672274793, 0x4321fedc, 0);
-  for (;;) call1(SYS_exit, status);
+  leave(status);
 }
 
 void fail(const char *what, u64 value) {

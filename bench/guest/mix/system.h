@@ -17,16 +17,20 @@ typedef unsigned long word;
 #ifdef __x86_64__
 enum {
   SYS_read = 0, SYS_write = 1, SYS_open = 2, SYS_close = 3, SYS_mmap = 9, SYS_mprotect = 10, SYS_munmap = 11, SYS_pipe = 22, SYS_mremap = 25, SYS_getpid = 39,
-  SYS_fork = 57, SYS_execve = 59, SYS_exit = 60, SYS_wait4 = 61, SYS_getppid = 110, SYS_reboot = 169, SYS_clock_gettime = 228, SYS_memfd_create = 319,
+  SYS_fork = 57, SYS_execve = 59, SYS_exit = 60, SYS_wait4 = 61, SYS_getppid = 110, SYS_reboot = 169, SYS_clock_gettime = 228, SYS_memfd_create = 319, SYS_rt_sigaction = 13, SYS_setitimer = 38, SYS_ftruncate = 77,
+  SYS_kill = 62, SYS_sigaltstack = 131,
 };
 #else
 enum {
   SYS_exit = 1, SYS_fork = 2, SYS_read = 3, SYS_write = 4, SYS_open = 5, SYS_close = 6, SYS_execve = 11, SYS_getpid = 20, SYS_pipe = 42, SYS_getppid = 64,
-  SYS_reboot = 88, SYS_munmap = 91, SYS_wait4 = 114, SYS_mprotect = 125, SYS_mremap = 163, SYS_mmap = 192, SYS_clock_gettime = 265, SYS_memfd_create = 356,
+  SYS_reboot = 88, SYS_munmap = 91, SYS_wait4 = 114, SYS_mprotect = 125, SYS_mremap = 163, SYS_mmap = 192, SYS_clock_gettime = 265, SYS_memfd_create = 356, SYS_rt_sigaction = 174, SYS_setitimer = 104, SYS_ftruncate = 93,
+  SYS_kill = 37, SYS_sigaltstack = 186,
 };
 #endif
 
 enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
+enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
+enum { SIGKILL = 9, SIGSEGV = 11, SIGALRM = 14 };
 enum { MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20 };
 
 /** The system call as a C library makes it: on i386 by the kernel's own entry code (AT_SYSINFO) where it has one. */
@@ -44,6 +48,17 @@ void *map(word bytes, int protection, int flags, int file);
 /** CLOCK_MONOTONIC, ns. */
 u64 now(void);
 
+/**
+ * Have a signal handled by a function, on a stack of its own; it gets the address of a fault. System calls go on after it.
+ * Without a function it does again what it does by default.
+ */
+void handle(int signal, void (*handler)(int signal, u8 *address));
+
+/** A copy of this process. @returns 0 in the copy, its id in the original */
+word split(void);
+/** End this process, and only it. */
+__attribute__((noreturn)) void leave(int status);
+
 /** Wait for a child. @returns its status as wait(2) has it */
 int wait_for(word pid);
 
@@ -60,7 +75,10 @@ int equals(const char *a, const char *b);
 const char *argument(const char *text, const char *name);
 u64 number(const char *text);
 
-/** Every program's own; argv ends with 0. */
+/**
+ * Every program's own; argv ends with 0. The arguments "then=PROGRAM …" are not among them: they are what the process goes on with
+ * when this program has ended well.
+ */
 int program(int argc, char **argv);
 
 static inline u32 next_random(u32 *state) {
