@@ -9,7 +9,7 @@ const VISIBLE: Phase = { cursor: true, text: true };
 
 beforeEach(() => {
   view = {
-    vram: new Uint8Array(0x40000), sequencer: new Uint8Array(8), graphics: new Uint8Array(16), crtc: new Uint8Array(32), attributes: new Uint8Array(32),
+    enabled: true, vram: new Uint8Array(0x40000), sequencer: new Uint8Array(8), graphics: new Uint8Array(16), crtc: new Uint8Array(32), attributes: new Uint8Array(32),
     palette: new Uint8Array(768), pelMask: 0xff, dac8: true, vbe: null,
   };
   for (let i = 0; i < 16; i++) view.attributes[i] = i;

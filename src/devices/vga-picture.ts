@@ -4,6 +4,8 @@
 
 /** What of the card the picture depends on. Arrays are live. */
 export interface VgaView {
+  /** The attribute controller shows the palette's colours (its index register, bit 5); without it the screen is dark. */
+  readonly enabled: boolean;
   /** Byte 4 * a + p is address a of plane p. */
   readonly vram: Uint8Array;
   readonly sequencer: Uint8Array;
@@ -42,43 +44,101 @@ const scale = (value: number, bits: number) => (value << (8 - bits)) | (value >>
 /** Red lowest, as in the bytes of RGBA. */
 const pixel = (r: number, g: number, b: number) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
 
+/** Most dots of a picture: a guest can ask for more than a host can show. */
+const MAX_DOTS = 1 << 24;
+const BLACK = 0xff000000;
+
+/** Size of the picture, dots. */
+export function screenSize({ vbe, crtc, graphics, sequencer }: VgaView): { width: number; height: number } {
+  const size = vbe
+    ? { width: vbe.width, height: vbe.height }
+    : {
+        width: (crtc[0x01] + 1) * dotsOf(graphics, sequencer) * (sequencer[0x01] & 0x08 ? 2 : 1),
+        height: vertical(crtc, 0x12, 1, 6) + 1,
+      };
+  return { width: size.width, height: Math.min(size.height, Math.floor(MAX_DOTS / size.width)) };
+}
+
+/** Dots of a character. */
+function dotsOf(graphics: Uint8Array, sequencer: Uint8Array): number {
+  return !(graphics[0x06] & 1) && !(sequencer[0x01] & 1) ? 9 : 8;
+}
+
+/** Asked before a line is drawn: is it wanted? It depends on `length` bytes of video memory from `start`, modulo 256 KiB in the VGA's modes. */
+export type Wants = (y: number, start: number, length: number) => boolean;
+
 export function drawScreen(view: VgaView, phase: Phase): Picture {
+  const { width, height } = screenSize(view);
+  const pixels = new Uint32Array(width * height);
+  drawLines(view, phase, pixels, () => true);
+  return { width, height, rgba: new Uint8ClampedArray(pixels.buffer) };
+}
+
+/**
+ * Draw the lines that are wanted.
+ * @param pixels of screenSize()
+ */
+export function drawLines(view: VgaView, phase: Phase, pixels: Uint32Array, wants: Wants): void {
+  if (!view.enabled) {
+    pixels.fill(BLACK);
+    return;
+  }
   const colors = Uint32Array.from({ length: 256 }, (_, index) => {
     const at = 3 * (index & view.pelMask);
     const [r, g, b] = view.palette.subarray(at, at + 3);
     return view.dac8 ? pixel(r, g, b) : pixel(six(r), six(g), six(b));
   });
-  if (view.vbe) return drawVbe(view, view.vbe, colors);
-  return drawVga(view, colors, phase);
+  if (view.vbe) drawVbe(view, view.vbe, colors, pixels, wants);
+  else drawVga(view, colors, phase, pixels, wants);
 }
 
-function drawVbe({ vram, attributes }: VgaView, vbe: NonNullable<VgaView['vbe']>, colors: Uint32Array): Picture {
-  const { width, height, bpp, start, pitch } = vbe;
-  const pixels = new Uint32Array(width * height);
+function drawVbe(view: VgaView, vbe: NonNullable<VgaView['vbe']>, colors: Uint32Array, pixels: Uint32Array, wants: Wants): void {
+  const { width, bpp, start, pitch } = vbe;
+  const { height } = screenSize(view);
+  const bytes = bpp === 4 ? 4 * Math.ceil(width / 8) : width * ((bpp + 7) >> 3);
+  const words = new Uint32Array(view.vram.buffer, view.vram.byteOffset, view.vram.length >> 2);
   for (let y = 0; y < height; y++) {
     const line = start + y * pitch;
-    for (let x = 0; x < width; x++) {
-      let color: number;
-      if (bpp === 4) {
-        // Planes: eight pixels to an address, which is four bytes.
-        const cell = line + 4 * (x >> 3);
-        const bit = 7 - (x & 7);
-        color = colors[attributes[planar(vram, cell, bit)] & 0x3f];
-      } else if (bpp === 8) {
-        color = colors[vram[line + x]];
-      } else if (bpp <= 16) {
-        const value = vram[line + 2 * x] | (vram[line + 2 * x + 1] << 8);
-        color = bpp === 15
-          ? pixel(scale((value >> 10) & 31, 5), scale((value >> 5) & 31, 5), scale(value & 31, 5))
-          : pixel(scale(value >> 11, 5), scale((value >> 5) & 63, 6), scale(value & 31, 5));
-      } else {
-        const at = line + (bpp >> 3) * x;
-        color = pixel(vram[at + 2], vram[at + 1], vram[at]);
-      }
-      pixels[y * width + x] = color;
-    }
+    if (!wants(y, line, bytes)) continue;
+    const out = pixels.subarray(y * width, (y + 1) * width);
+    if (bpp === 32 && (line & 3) === 0) lineOfWords(words.subarray(line >> 2, (line >> 2) + width), out);
+    else lineVbe(view, bpp, line, colors, out);
   }
-  return { width, height, rgba: new Uint8ClampedArray(pixels.buffer) };
+}
+
+/** 32 bits a pixel: blue lowest, to red lowest. */
+function lineOfWords(words: Uint32Array, out: Uint32Array): void {
+  for (let x = 0; x < words.length; x++) {
+    const word = words[x];
+    out[x] = BLACK | (word & 0xff00) | ((word >>> 16) & 0xff) | ((word & 0xff) << 16);
+  }
+}
+
+function lineVbe({ vram, attributes }: VgaView, bpp: number, line: number, colors: Uint32Array, out: Uint32Array): void {
+  const width = out.length;
+  switch (bpp) {
+    case 4:
+      // Planes: eight pixels to an address, which is four bytes.
+      for (let x = 0; x < width; x++) out[x] = colors[attributes[planar(vram, line + 4 * (x >> 3), 7 - (x & 7))] & 0x3f];
+      break;
+    case 8:
+      for (let x = 0; x < width; x++) out[x] = colors[vram[line + x]];
+      break;
+    case 15:
+      for (let x = 0, at = line; x < width; x++, at += 2) {
+        const value = vram[at] | (vram[at + 1] << 8);
+        out[x] = pixel(scale((value >> 10) & 31, 5), scale((value >> 5) & 31, 5), scale(value & 31, 5));
+      }
+      break;
+    case 16:
+      for (let x = 0, at = line; x < width; x++, at += 2) {
+        const value = vram[at] | (vram[at + 1] << 8);
+        out[x] = pixel(scale(value >> 11, 5), scale((value >> 5) & 63, 6), scale(value & 31, 5));
+      }
+      break;
+    default:
+      for (let x = 0, at = line; x < width; x++, at += bpp >> 3) out[x] = pixel(vram[at + 2], vram[at + 1], vram[at]);
+  }
 }
 
 /** A bit of each of the four planes at a cell. */
@@ -86,15 +146,14 @@ function planar(vram: Uint8Array, cell: number, bit: number): number {
   return ((vram[cell] >> bit) & 1) | (((vram[cell + 1] >> bit) & 1) << 1) | (((vram[cell + 2] >> bit) & 1) << 2) | (((vram[cell + 3] >> bit) & 1) << 3);
 }
 
-function drawVga(view: VgaView, colors: Uint32Array, phase: Phase): Picture {
+function drawVga(view: VgaView, colors: Uint32Array, phase: Phase, pixels: Uint32Array, wants: Wants): void {
   const { crtc, graphics, sequencer, attributes } = view;
   const isText = !(graphics[0x06] & 1);
   const isHalf = (sequencer[0x01] & 0x08) !== 0;
-  const dots = isText && !(sequencer[0x01] & 1) ? 9 : 8;
+  const dots = dotsOf(graphics, sequencer);
   const cells = crtc[0x01] + 1;
   const is256 = !isText && (graphics[0x05] & 0x40) !== 0;
-  const width = cells * dots * (isHalf ? 2 : 1);
-  const height = vertical(crtc, 0x12, 1, 6) + 1;
+  const { width, height } = screenSize(view);
   const compare = vertical(crtc, 0x18, 4, 5) & 0x1ff | (((crtc[0x09] >> 6) & 1) << 9);
   const rowLines = crtc[0x09] & 0x1f;
   const isDoubled = (crtc[0x09] & 0x80) !== 0;
@@ -107,16 +166,20 @@ function drawVga(view: VgaView, colors: Uint32Array, phase: Phase): Picture {
   const color = palette16(view, colors);
   // One cell more than can be seen, for panning.
   const line = new Uint32Array((cells + 1) * dots * (isHalf ? 2 : 1));
-  const pixels = new Uint32Array(width * height);
+  // An address is four bytes; in 256 colours that is four pixels of two dots.
+  const bytes = is256 ? 4 * (Math.ceil(line.length / (isHalf ? 16 : 8)) + 1) : 4 * (cells + 1);
   const text = isText ? textDrawer(view, color, phase, dots) : null;
   let address = ((crtc[0x0c] << 8) | crtc[0x0d]) + ((crtc[0x08] >> 5) & 3);
   let scan = crtc[0x08] & 0x1f;
   for (let y = 0; y < height; y++) {
-    if (text) text(line, address, scan, cells + 1);
-    else if (is256) line256(view, colors, line, cgaAddress(crtc, address, scan), isHalf);
-    else line16(view, color, line, cgaAddress(crtc, address, scan), (graphics[0x05] & 0x20) !== 0);
-    if (isHalf && !is256) for (let x = line.length - 1; x >= 0; x--) line[x] = line[x >> 1];
-    pixels.set(line.subarray(pan, pan + width), y * width);
+    const from = isText ? address : cgaAddress(crtc, address, scan);
+    if (wants(y, (4 * from) & 0x3ffff, bytes)) {
+      if (text) text(line, from, scan, cells + 1);
+      else if (is256) line256(view, colors, line, from, isHalf);
+      else line16(view, color, line, from, (graphics[0x05] & 0x20) !== 0);
+      if (isHalf && !is256) for (let x = line.length - 1; x >= 0; x--) line[x] = line[x >> 1];
+      pixels.set(line.subarray(pan, pan + width), y * width);
+    }
     if (y === compare) {
       // The split screen below shows memory from its start.
       address = 0;
@@ -131,7 +194,6 @@ function drawVga(view: VgaView, colors: Uint32Array, phase: Phase): Picture {
       }
     }
   }
-  return { width, height, rgba: new Uint8ClampedArray(pixels.buffer) };
 }
 
 /** Addresses of graphics lines: bits that CGA and Hercules modes take from the line in the row. */

@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { VirtualClock } from '../machine/clock.ts';
 import { Bus } from '../machine/bus.ts';
 import { PciBus } from './pci.ts';
-import { screenText, Vga } from './vga.ts';
+import { screenText } from './vga-text.ts';
+import { Vga } from './vga.ts';
 
 const VRAM = 1 << 20;
 let clock: VirtualClock;
@@ -280,6 +281,7 @@ describe('the text screen', () => {
   beforeEach(() => {
     const mode: [number, number][] = [[1, 9], [7, 0], [9, 0x4f], [0x12, 47], [0x13, 5], [0x0e, 0], [0x0f, 12]];
     for (const [register, value] of mode) crtc(register, value);
+    out(0x3c0, 0x20);
     [...'Hello, 10 columns and 3 rows'].forEach((c, i) => vram.set([c.charCodeAt(0), 0x07], 4 * i));
   });
 
@@ -298,8 +300,12 @@ describe('the text screen', () => {
     expect(screenText(vga.textScreen()!).split('\n')[0]).toBe('☺░ß■⌂  10');
   });
 
-  it('is none in graphics modes', () => {
+  it('is none in graphics modes, and while the palette is off', () => {
     graphics(6, 1);
+    expect(vga.textScreen()).toBeNull();
+    graphics(6, 0);
+    out(0x3c0, 0x00);
+    out(0x3c0, 0x00);
     expect(vga.textScreen()).toBeNull();
   });
 });

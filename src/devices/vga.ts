@@ -6,6 +6,7 @@
 
 import type { AccessSize, Clock, MmioDevice, PortDevice } from './interfaces.ts';
 import type { VgaView } from './vga-picture.ts';
+import { type TextScreen, textScreen } from './vga-text.ts';
 import { COMMAND_MEMORY, PCI_COMMAND, PCI_ROM_ADDRESS, PciFunction } from './pci.ts';
 
 export const VGA_WINDOW_START = 0xa0000;
@@ -73,16 +74,10 @@ const CRTC_V_TOTAL = 0x06;
 const CRTC_OVERFLOW = 0x07;
 const CRTC_MAX_SCAN = 0x09;
 const CRTC_DOUBLED = 0x80;
-const CRTC_CURSOR_START = 0x0a;
-const CRTC_START_HIGH = 0x0c;
-const CRTC_START_LOW = 0x0d;
-const CRTC_CURSOR_HIGH = 0x0e;
-const CRTC_CURSOR_LOW = 0x0f;
 const CRTC_V_SYNC_START = 0x10;
 const CRTC_V_SYNC_END = 0x11;
 const CRTC_PROTECT = 0x80;
 const CRTC_V_DISPLAY = 0x12;
-const CRTC_OFFSET = 0x13;
 
 const STATUS_1_DISABLED = 0x01;
 const STATUS_1_RETRACE = 0x08;
@@ -90,6 +85,8 @@ const STATUS_1_RETRACE = 0x08;
 /** Bits that exist. */
 const SEQUENCER_BITS = [0x03, 0x3d, 0x0f, 0x3f, 0x0e];
 const GRAPHICS_BITS = [0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff];
+/** Of the attribute controller's index: the palette is shown, and the CPU keeps off. */
+const ATTRIBUTE_ENABLE = 0x20;
 const ATTRIBUTE_REGISTERS = 0x15;
 const ATTRIBUTE_BITS = [...new Array<number>(16).fill(0x3f), 0xef, 0xff, 0x3f, 0x0f, 0x0f];
 const CRTC_REGISTERS = 0x19;
@@ -180,18 +177,9 @@ const powerOn = (): State => {
 /** Four bytes of FFh or 0 from the low four bits: a byte for each plane. */
 const PLANES = Uint32Array.from({ length: 16 }, (_, bits) => [0, 1, 2, 3].reduce((mask, plane) => mask + (bits & (1 << plane) ? 0xff * 2 ** (8 * plane) : 0), 0));
 
-/** A text screen. */
-export interface TextScreen {
-  columns: number;
-  rows: number;
-  /** Character codes, and attributes, row by row. */
-  characters: Uint8Array;
-  attributes: Uint8Array;
-  /** Cell of the cursor, counted from the top left; -1 if it is off. */
-  cursor: number;
-}
-
 export class Vga extends PciFunction implements PortDevice, MmioDevice {
+  /** Counts what may have changed registers that the view shows. */
+  changes = 0;
   private s = powerOn();
   private readonly vram: Uint8Array;
   private readonly words: DataView;
@@ -227,6 +215,7 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
 
   override reset(): void {
     super.reset();
+    this.changes++;
     this.set32(PCI_ROM_ADDRESS, 0);
     this.s = powerOn();
     this.mapRom();
@@ -303,6 +292,7 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
   }
 
   writePort(port: number, size: AccessSize, value: number): void {
+    this.changes++;
     if (port >= VBE_DISPI_PORTS && port < VBE_DISPI_PORTS + VBE_DISPI_LENGTH) return this.writeVbePort(port, size, value);
     const { s } = this;
     switch (this.decode(port)) {
@@ -423,6 +413,7 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
   }
 
   private writeVbe(index: number, value: number): void {
+    this.changes++;
     const { vbe } = this.s;
     switch (index) {
       case VBE_ID:
@@ -623,36 +614,16 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
 
   /** The text screen, or null in graphics modes. */
   textScreen(): TextScreen | null {
-    const { crtc, graphics } = this.s;
-    if (this.vbe(VBE_ENABLE) & VBE_ENABLED || graphics[GFX_MISC] & GFX_MISC_GRAPHICS) return null;
-    const columns = crtc[CRTC_H_DISPLAY] + 1;
-    const height = ((crtc[CRTC_MAX_SCAN] & 0x1f) + 1) * (crtc[CRTC_MAX_SCAN] & CRTC_DOUBLED ? 2 : 1);
-    const rows = Math.floor((this.vertical(CRTC_V_DISPLAY, 1, 6) + 1) / height);
-    const start = (crtc[CRTC_START_HIGH] << 8) | crtc[CRTC_START_LOW];
-    const pitch = 2 * crtc[CRTC_OFFSET];
-    const characters = new Uint8Array(columns * rows);
-    const attributes = new Uint8Array(columns * rows);
-    const cursorAddress = (crtc[CRTC_CURSOR_HIGH] << 8) | crtc[CRTC_CURSOR_LOW];
-    let cursor = -1;
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++) {
-        // 64 KiB a plane, in which addresses wrap.
-        const address = (start + row * pitch + column) & 0xffff;
-        const cell = row * columns + column;
-        characters[cell] = this.vram[4 * address];
-        attributes[cell] = this.vram[4 * address + 1];
-        if (address === cursorAddress && !(crtc[CRTC_CURSOR_START] & 0x20)) cursor = cell;
-      }
-    }
-    return { columns, rows, characters, attributes, cursor };
+    return textScreen(this.view);
   }
 
   /** What the picture on the screen is made of. */
   get view(): VgaView {
     const { s } = this;
     const [width, height, bpp] = [VBE_XRES, VBE_YRES, VBE_BPP].map((index) => s.vbe[index]);
-    const start = (s.vbe[VBE_X_OFFSET] * this.bits) / 8 + s.vbe[VBE_Y_OFFSET] * this.pitch;
+    const start = Math.floor((s.vbe[VBE_X_OFFSET] * this.bits) / 8) + s.vbe[VBE_Y_OFFSET] * this.pitch;
     return {
+      enabled: (s.attributeIndex & ATTRIBUTE_ENABLE) !== 0,
       vram: this.vram,
       sequencer: s.sequencer,
       graphics: s.graphics,
@@ -673,22 +644,7 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
     const saved = state as { function: unknown; registers: State };
     super.load(saved.function);
     this.s = structuredClone(saved.registers);
+    this.changes++;
     this.mapRom();
   }
-}
-
-/** Code page 437, the characters of the BIOS font, as Unicode. */
-const CP437 =
-  ' ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼' +
-  Array.from({ length: 95 }, (_, i) => String.fromCharCode(0x20 + i)).join('') +
-  '⌂ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ ';
-
-/** A text screen as lines of text, without blanks at their ends. */
-export function screenText(screen: TextScreen): string {
-  const lines: string[] = [];
-  for (let row = 0; row < screen.rows; row++) {
-    const codes = screen.characters.subarray(row * screen.columns, (row + 1) * screen.columns);
-    lines.push(Array.from(codes, (code) => CP437[code]).join('').trimEnd());
-  }
-  return `${lines.join('\n').trimEnd()}\n`;
 }

@@ -79,7 +79,7 @@ class Host implements MachineApi {
     return { memory: buffer };
   }
 
-  /** What the page cannot do: options that write files or to a terminal, and firmware, whose screen it does not draw yet. */
+  /** What the page cannot do: options that write files or to a terminal. */
   private refuseInPage(config: MachineConfig): void {
     if (config.drives.length > 0 && !this.environment.openDisk) {
       throw new MachineError({
@@ -89,13 +89,6 @@ class Host implements MachineApi {
       });
     }
     if (this.environment.openLog) return;
-    if (config.kernel === undefined) {
-      throw new MachineError({
-        what: 'There is nothing to boot',
-        why: 'The machine line names no kernel; the page has no disks and no screen yet, so firmware would find nothing and show nothing',
-        advice: 'Add -kernel FILE, and -initrd FILE if the kernel needs one. bin/tabvisor boots firmware without them.',
-      });
-    }
     const option = config.log.items.size > 0 ? '-d'
       : config.serial.some((port) => port?.kind === 'file') ? '-serial file:'
       : config.debugcon && config.debugcon.to.kind !== 'null' ? '-debugcon' : null;

@@ -21,6 +21,7 @@ import { Network } from './network.ts';
 import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options/index.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import type { MachineFailure } from './protocol.ts';
+import { ScreenPublisher } from './screen-block.ts';
 
 /** The guest's time-stamp counter: 1 GHz, so that it counts nanoseconds. */
 const TSC_FREQUENCY = 1_000_000_000;
@@ -94,6 +95,7 @@ export class Machine {
   private rate = 0.02;
   /** ns of the host spent in guest code and its devices. */
   guestNs = 0;
+  private screen: ScreenPublisher | undefined;
 
   /** @throws MachineFailure-shaped errors: what cannot be loaded, what does not fit */
   constructor(private readonly options: MachineOptions) {
@@ -155,6 +157,7 @@ export class Machine {
     });
     const { pc } = this;
     this.network = new Network(config.netdevs, { clock: this.clock });
+    if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
@@ -312,6 +315,7 @@ export class Machine {
     } catch (error) {
       return { kind: 'failed', failure: this.failure('The emulator stopped', error instanceof Error ? error.message : String(error)) };
     }
+    this.screen?.publish();
     const ns = this.options.hostNow() - began;
     this.guestNs += ns;
     const executed = vcpu.icount - before;

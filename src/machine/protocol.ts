@@ -41,6 +41,9 @@ export const enum Control {
   /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, lost bytes u32, breaks sent u32) included. */
   RING_SIZE = 0x2000,
   RING_HEADER = 16,
+
+  /** Registers of the VGA card, for whoever draws its screen: screen-block.ts. */
+  SCREEN = Mem.CONTROL + 0x1f000,
 }
 
 /** A file the machine line names, under the name it has there. */

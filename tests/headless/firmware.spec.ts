@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { drawScreen } from '../../src/devices/vga-picture.ts';
-import { screenText } from '../../src/devices/vga.ts';
+import { screenText } from '../../src/devices/vga-text.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { firmwareFiles, parse } from '../../src/machine/options/index.ts';
 import { loadModules } from '../oracle/emulator.ts';
