@@ -113,6 +113,34 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
   });
 });
 
+test('firmware boots to its screen; a second panel, a screenshot of the dots', async ({ page }) => {
+  await open(page, '-m 16');
+  const screenText = () => page.evaluate(() => window.tabvisor?.screenText() ?? '');
+  await expect.poll(screenText, { timeout: BOOT_MS }).toMatch(/SeaBIOS[\s\S]*No bootable device/);
+  await expect(page.locator('[data-screen]')).toHaveAttribute('data-screen', '720x400');
+  // As wide as high as on a monitor, whatever the dots.
+  const box = (await page.getByRole('img', { name: /Screen of/ }).boundingBox())!;
+  expect(box.width / box.height).toBeCloseTo(4 / 3, 2);
+  const coming = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Screenshot' }).click();
+  const chunks: Buffer[] = [];
+  for await (const chunk of await (await coming).createReadStream()) chunks.push(chunk as Buffer);
+  const png = Buffer.concat(chunks);
+  // The header's width and height (PNG, 11.2.2).
+  expect([png.toString('latin1', 1, 4), png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(['PNG', 720, 400]);
+
+  await page.getByRole('button', { name: 'View' }).click();
+  await page.getByRole('button', { name: /^Console/ }).click();
+  await page.keyboard.press('Escape');
+  const border = page.getByRole('separator', { name: 'Border between Screen and Console' });
+  const before = (await border.boundingBox())!.x;
+  await border.press('ArrowRight');
+  expect((await border.boundingBox())!.x).toBeGreaterThan(before);
+  await page.reload();
+  await expect(page.getByRole('region', { name: 'Console' })).toBeVisible();
+  await expect(page.getByRole('region', { name: 'Screen' })).toBeVisible();
+});
+
 test('a static host without headers, under a path: starts the guest', async ({ page }) => {
   const { line } = await guest(page, 'i386');
   const host = await serveStatically('dist');

@@ -52,3 +52,9 @@ export function filesOf(config: MachineConfig): NamedFile[] {
 export function consolesOf(config: MachineConfig): number[] {
   return config.serial.flatMap((serial, port) => serial && serial.kind !== 'null' ? [port] : []);
 }
+
+/** Does a user who boots this machine look at its screen first? A kernel that was told to talk to a serial port says nothing elsewhere. */
+export function looksAtScreen(config: MachineConfig): boolean {
+  if (config.vga === 'none') return false;
+  return !(config.kernel !== undefined && /(?:^|\s)console=ttyS\d/.test(config.append));
+}

@@ -5,26 +5,35 @@ import { RunState } from '../../machine/protocol.ts';
 import { millions, percent } from '../format.ts';
 import { Icon, type IconName } from '../icons.tsx';
 import { stateWords } from './machine-room.tsx';
+import type { PanelContent, PanelId } from './panels.tsx';
 import type { Command, MachineSession, SessionView } from './session.ts';
 import styles from './bar.module.css';
 
-export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link';
+export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link' | 'screenshot' | 'fullscreen' | 'crisp';
 
 const STATE_CLASS: Record<RunState, string> = {
   [RunState.EMPTY]: '', [RunState.LOADING]: styles.loading, [RunState.RUNNING]: styles.running,
   [RunState.PAUSED]: styles.paused, [RunState.OFF]: '', [RunState.FAILED]: styles.failed,
 };
 
+const PANEL_ICONS: Record<PanelId, IconName> = { screen: 'screen', console: 'console' };
+
 export interface BarProps {
   session: MachineSession;
   view: SessionView;
   /** Screen readers read the console's output. */
   spoken: boolean;
+  /** The screen's dots have hard edges. */
+  crisp: boolean;
+  /** The panels that this machine has, and those that are open. */
+  panels: readonly PanelContent[];
+  shown: readonly PanelId[];
+  onPanel(id: PanelId): void;
   onAction(action: BarAction): void;
   ref: Ref<HTMLElement>;
 }
 
-export function Bar({ session, view, spoken, onAction, ref }: BarProps) {
+export function Bar({ session, view, spoken, crisp, panels, shown, onPanel, onAction, ref }: BarProps) {
   const { state, pending } = view;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const can = running && !pending;
@@ -43,7 +52,15 @@ export function Bar({ session, view, spoken, onAction, ref }: BarProps) {
           <Item icon="power" label="Press the power button" note="asks the guest to shut down" onClick={() => onAction('powerButton')} />
           <Item icon="close" label="Pull the plug…" note="off at once" onClick={() => onAction('powerOff')} />
         </Menu>
-        <Menu icon="console" label="Console" disabled={!view.live}>
+        {view.screen && <Control icon="camera" label="Screenshot" disabled={!view.live} onClick={() => onAction('screenshot')} />}
+        <Menu icon="panels" label="View" disabled={!view.live}>
+          {panels.length > 1 && panels.map(({ id, label }) => (
+            <Item key={id} icon={PANEL_ICONS[id]} label={label} note={shown.includes(id) ? 'shown' : 'hidden'} pressed={shown.includes(id)} keepOpen onClick={() => onPanel(id)} />
+          ))}
+          {view.screen && <Item icon="grid" label="Crisp dots" note={crisp ? 'on' : 'off'} pressed={crisp} keepOpen onClick={() => onAction('crisp')} />}
+          <Item icon="expand" label="Full screen" onClick={() => onAction('fullscreen')} />
+        </Menu>
+        {shown.includes('console') && <Menu icon="console" label="Console" disabled={!view.live}>
           <Item icon="search" label="Find" note="Ctrl+Shift+F" onClick={() => onAction('find')} />
           <Item icon="copy" label="Copy" note="Ctrl+Shift+C" onClick={() => onAction('copy')} />
           <Item icon="paste" label="Paste" note="Ctrl+Shift+V" disabled={!running} onClick={() => onAction('paste')} />
@@ -52,7 +69,7 @@ export function Bar({ session, view, spoken, onAction, ref }: BarProps) {
           <Item icon="clear" label="Clear the console" onClick={() => onAction('clear')} />
           <Item icon="speak" label="For screen readers" note={spoken ? 'on' : 'off'} pressed={spoken} onClick={() => onAction('speak')} />
           <Item icon="download" label="Download console log" onClick={() => onAction('download')} />
-        </Menu>
+        </Menu>}
         <Control icon="link" label="Copy link" onClick={() => onAction('link')} />
         <a className={styles.control} href="#help" target="_blank" rel="noopener" aria-label="Help (opens a new tab)" title="Help"><Icon name="help" /></a>
       </div>

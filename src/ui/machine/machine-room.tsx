@@ -7,10 +7,13 @@ import { guardLeaving } from '../leave-guard.ts';
 import { wordsOf } from '../line.ts';
 import { LOCAL_PREFIX } from '../local-files.ts';
 import { notify } from '../notices.tsx';
+import { recall, remember } from '../remember.ts';
 import { Bar, type BarAction } from './bar.tsx';
 import { BootPanel } from './boot-panel.tsx';
 import { Console, type ConsoleHandle } from './console.tsx';
 import { FailurePanel } from './failure.tsx';
+import { Panels, type PanelContent, type PanelId } from './panels.tsx';
+import { Screen, type ScreenHandle } from './screen.tsx';
 import { MachineSession, type Command } from './session.ts';
 import { TouchKeys, withModifiers, type Modifiers } from './touch-keys.tsx';
 import panel from './panel.module.css';
@@ -21,6 +24,8 @@ export interface PageHandle {
   state(): RunState;
   /** Text of a serial console: screen and scrollback. */
   consoleText(port?: number): string;
+  /** Text of the screen; empty in graphics modes. */
+  screenText(): string;
 }
 
 declare global {
@@ -35,6 +40,9 @@ export function MachineRoom({ line }: { line: string }) {
 type Question = 'reset' | 'powerOff' | 'leave';
 
 const SPOKEN = 'tabvisor-spoken';
+const CRISP = 'tabvisor-crisp';
+/** Which panels are open, by what the machine shows first. */
+const PANELS = 'tabvisor-panels-';
 const FONT_SIZE = { key: 'tabvisor-font-size', least: 9, most: 28, usual: 14 };
 
 function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
@@ -45,17 +53,31 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const [fontSize, setFontSize] = useState(storedFontSize);
   const [spoken, setSpoken] = useState(() => recall(SPOKEN) === 'yes');
   const [modifiers, setModifiers] = useState<Modifiers>({ ctrl: false, alt: false });
+  const [crisp, setCrisp] = useState(() => recall(CRISP) === 'yes');
+  const [chosenPanels, setChosenPanels] = useState<readonly PanelId[]>();
+  const [focused, setFocused] = useState<PanelId>();
   const consoles = useRef(new Map<number, ConsoleHandle>());
+  const screen = useRef<ScreenHandle>(null);
+  const stage = useRef<HTMLElement>(null);
   const bar = useRef<HTMLElement>(null);
   /** Has the user typed something that leaving would lose? */
   const typed = useRef(false);
   const leaving = useRef(false);
-  const target = useRef('');
+  const destination = useRef('');
 
   const { state, title } = view;
   const port = tab ?? view.ports[0] ?? 0;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const active = () => consoles.current.get(port);
+  const available: readonly PanelId[] = [...(view.screen ? ['screen' as const] : []), ...(view.ports.length || !view.screen ? ['console' as const] : [])];
+  const first: PanelId = view.screenFirst ? 'screen' : 'console';
+  const shown = panelsToShow(available, first, chosenPanels);
+  /** Where the keyboard goes. */
+  const target: PanelId = focused && shown.includes(focused) ? focused : shown.includes(first) ? first : shown[0];
+  const focus = () => {
+    if (target === 'screen') screen.current?.focus();
+    else active()?.focus();
+  };
 
   useEffect(() => {
     void session.start();
@@ -68,6 +90,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     window.tabvisor = {
       state: () => session.getView().state,
       consoleText: (n = session.getView().ports[0]) => consoles.current.get(n)?.text() ?? '',
+      screenText: () => screen.current?.text() ?? '',
     };
     return () => { delete window.tabvisor; };
   }, [session]);
@@ -77,7 +100,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     if (!running) return;
     return guardLeaving((hash) => {
       if (leaving.current || !typed.current) return false;
-      target.current = hash;
+      destination.current = hash;
       setQuestion('leave');
       return true;
     });
@@ -128,7 +151,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       case 'reset': case 'powerOff': setQuestion(action); return;
       case 'home':
         if (running) {
-          target.current = '';
+          destination.current = '';
           setQuestion('leave');
         } else {
           location.hash = '';
@@ -153,8 +176,14 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
         break;
       case 'download': downloadLog(session, port); break;
       case 'link': void copyLink(line); break;
+      case 'screenshot': void saveScreenshot(screen.current, title); break;
+      case 'fullscreen': void toggleFullscreen(stage.current!); break;
+      case 'crisp':
+        setCrisp(!crisp);
+        remember(CRISP, crisp ? 'no' : 'yes');
+        return;
     }
-    active()?.focus();
+    focus();
   };
 
   const answer = (yes: boolean) => {
@@ -162,9 +191,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     setQuestion(undefined);
     if (yes && asked === 'leave') {
       leaving.current = true;
-      location.hash = target.current;
+      location.hash = destination.current;
     } else if (yes && asked) command(asked as Command);
-    active()?.focus();
+    focus();
   };
 
   const filter = useCallback((data: string) => {
@@ -173,30 +202,29 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     return withModifiers(data, modifiers);
   }, [modifiers]);
 
-  const over = state === RunState.OFF || state === RunState.FAILED;
-  return (
-    <div className={styles.room} style={{ height }}>
-      <Bar ref={bar} session={session} view={view} spoken={spoken} onAction={act} />
-      {view.ports.length > 1 && (
-        <div className={styles.tabs} role="tablist" aria-label="Serial consoles" onKeyDown={(event) => {
-          const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
-          const next = view.ports[view.ports.indexOf(port) + step];
-          if (step && next !== undefined) {
-            setTab(next);
-            event.currentTarget.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
-          }
-        }}>
+  const togglePanel = (id: PanelId) => {
+    const next = shown.includes(id) ? shown.filter((other) => other !== id) : [...shown, id];
+    // The last one stays.
+    if (!next.length) return;
+    setChosenPanels(next);
+    remember(PANELS + first, next.join(' '));
+  };
+  // The keyboard is where the user looks, without a click.
+  useEffect(() => { if (view.live) focus(); }, [view.live, target]);
+
+  const leave = () => bar.current?.querySelector<HTMLElement>('button:not(:disabled)')?.focus();
+  const panels: PanelContent[] = available.map((id) => id === 'screen' ? {
+    id, label: 'Screen',
+    node: <Screen ref={screen} memory={view.live ? session.memory : undefined} title={title} crisp={crisp} onLeave={leave} />,
+  } : {
+    id, label: 'Console',
+    node: (
+      <div className={styles.consoles}>
+        {view.ports.length > 1 && <Tabs ports={view.ports} port={port} onPort={setTab} />}
+        <div id="consoles" className={styles.terminals} role={view.ports.length > 1 ? 'tabpanel' : undefined} aria-labelledby={view.ports.length > 1 ? `tab-${port}` : undefined}>
           {view.ports.map((n) => (
-            <button key={n} id={`tab-${n}`} type="button" role="tab" aria-selected={n === port} aria-controls="consoles" tabIndex={n === port ? 0 : -1}
-              onClick={() => setTab(n)}>serial{n}</button>
-          ))}
-        </div>
-      )}
-      <main id="consoles" className={styles.stage} role={view.ports.length > 1 ? 'tabpanel' : undefined} aria-labelledby={view.ports.length > 1 ? `tab-${port}` : undefined}>
-        <div className={`${styles.screens} ${over ? styles.ended : ''}`}>
-          {view.ports.map((n) => (
-            <Console key={n} pump={view.live ? session.pump : undefined} port={n} active={n === port} running={running} fontSize={fontSize} spoken={spoken} filter={filter}
-              onLeave={() => bar.current?.querySelector<HTMLElement>('button:not(:disabled)')?.focus()}
+            <Console key={n} pump={view.live ? session.pump : undefined} port={n} active={n === port && shown.includes('console')} running={running} fontSize={fontSize} spoken={spoken} filter={filter}
+              onLeave={leave}
               onTyped={() => { typed.current = true; }}
               ref={(handle) => {
                 if (handle) consoles.current.set(n, handle);
@@ -204,6 +232,18 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
               }} />
           ))}
           {view.live && !view.ports.length && <p className={styles.none}>This machine has no serial port to show.</p>}
+        </div>
+      </div>
+    ),
+  });
+
+  const over = state === RunState.OFF || state === RunState.FAILED;
+  return (
+    <div className={styles.room} style={{ height }}>
+      <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} panels={panels} shown={shown} onPanel={togglePanel} onAction={act} />
+      <main ref={stage} className={styles.stage}>
+        <div className={`${styles.screens} ${over ? styles.ended : ''}`} onFocus={(event) => setFocused(panelOf(event.target) ?? focused)}>
+          <Panels panels={panels} shown={shown} />
         </div>
         {!view.live && !view.failure && <div className={panel.over}><BootPanel view={view} line={line} /></div>}
         {state === RunState.OFF && !view.failure && (
@@ -234,6 +274,58 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   );
 }
 
+function Tabs({ ports, port, onPort }: { ports: readonly number[]; port: number; onPort(port: number): void }) {
+  return (
+    <div className={styles.tabs} role="tablist" aria-label="Serial consoles" onKeyDown={(event) => {
+      const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+      const next = ports[ports.indexOf(port) + step];
+      if (step && next !== undefined) {
+        onPort(next);
+        event.currentTarget.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
+      }
+    }}>
+      {ports.map((n) => (
+        <button key={n} id={`tab-${n}`} type="button" role="tab" aria-selected={n === port} aria-controls="consoles" tabIndex={n === port ? 0 : -1}
+          onClick={() => onPort(n)}>serial{n}</button>
+      ))}
+    </div>
+  );
+}
+
+/** The panels that are open: those the user chose, for a machine of this kind, as far as this one has them; else what it shows first. */
+function panelsToShow(available: readonly PanelId[], first: PanelId, chosen: readonly PanelId[] | undefined): PanelId[] {
+  const wanted: readonly string[] = chosen ?? recall(PANELS + first)?.split(' ') ?? [];
+  const shown = available.filter((id) => wanted.includes(id));
+  return shown.length ? shown : [available.includes(first) ? first : available[0]];
+}
+
+function panelOf(element: Element): PanelId | undefined {
+  return element.closest<HTMLElement>('[data-panel]')?.dataset.panel as PanelId | undefined;
+}
+
+async function saveScreenshot(screen: ScreenHandle | null, title: string): Promise<void> {
+  const png = await screen?.png();
+  if (!png) return notify('There is no picture yet');
+  save(png, `${title.replace(/[^\w.-]+/g, '-')}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}.png`);
+}
+
+async function toggleFullscreen(element: HTMLElement): Promise<void> {
+  try {
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else await element.requestFullscreen();
+  } catch {
+    refused('the full screen')();
+  }
+}
+
+function save(blob: Blob, name: string): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 function Question({ question, title, onAnswer }: { question: Question; title: string; onAnswer(yes: boolean): void }) {
   switch (question) {
     case 'reset': return <Confirm title={`Reset ${title}?`} action="Reset" onAnswer={onAnswer}>It starts again as if its reset button were pressed. What it holds in memory is lost.</Confirm>;
@@ -257,23 +349,6 @@ function storedFontSize(): number {
   return size >= FONT_SIZE.least && size <= FONT_SIZE.most ? size : FONT_SIZE.usual;
 }
 
-/** What the user chose on an earlier visit; a browser may give this site no storage. */
-function recall(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function remember(key: string, value: string): void {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // Then it holds for this visit.
-  }
-}
-
 function refused(what: string): () => void {
   return () => notify(`The browser did not allow ${what}`, 'error');
 }
@@ -295,10 +370,6 @@ function downloadLog(session: MachineSession, port: number): void {
     notify('The console has no output yet');
     return;
   }
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([...log.parts] as BlobPart[], { type: 'text/plain' }));
-  link.download = `${session.getView().title.replace(/[^\w.-]+/g, '-')}-serial${port}.log`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  save(new Blob([...log.parts] as BlobPart[], { type: 'text/plain' }), `${session.getView().title.replace(/[^\w.-]+/g, '-')}-serial${port}.log`);
   if (log.dropped) notify(`The log starts after ${log.dropped} older bytes, which were not kept`);
 }

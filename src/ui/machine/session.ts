@@ -8,7 +8,7 @@ import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
 import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../machine/options/index.ts';
 import { QuotingError } from '../../machine/words.ts';
-import { consolesOf, filesOf, wordsOf } from '../line.ts';
+import { consolesOf, filesOf, looksAtScreen, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
 import { ConsolePump } from './console-pump.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
@@ -31,6 +31,9 @@ export interface SessionView {
   title: string;
   /** Serial ports of the machine, by number. */
   ports: readonly number[];
+  /** There is a VGA card; and it is what the user looks at first. */
+  screen: boolean;
+  screenFirst: boolean;
   parts: readonly BootPart[];
   /** What goes on between loading and the first instruction. */
   step: string;
@@ -52,7 +55,7 @@ const COMMAND_WORDS: Record<Command, string> = {
 
 export class MachineSession {
   private view: SessionView = {
-    title: 'Machine', ports: [0], parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
+    title: 'Machine', ports: [0], screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
   };
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
@@ -63,6 +66,8 @@ export class MachineSession {
   private readonly engineFiles = new Map<string, BootProgress>();
   /** The console's bytes, once the machine lives. */
   pump: ConsolePump | undefined;
+  /** The machine's memory, once it lives. */
+  memory: SharedArrayBuffer | undefined;
 
   constructor(readonly line: string) {}
 
@@ -79,8 +84,10 @@ export class MachineSession {
       const { words, config } = this.read();
       const wanted = filesOf(config);
       this.change({
-        title: config.name || wanted[0]?.name.split('/').pop() || 'Machine',
+        title: config.name || wanted.find((file) => file.role !== 'firmware')?.name.split('/').pop() || 'PC',
         ports: consolesOf(config),
+        screen: config.vga !== 'none',
+        screenFirst: looksAtScreen(config),
         parts: [
           { phase: 'engine', name: '', loaded: 0, total: 0, note: '', state: 'waiting' },
           ...wanted.map((file): BootPart => ({ phase: file.role, name: file.name, loaded: 0, total: 0, note: '', state: 'waiting' })),
@@ -267,6 +274,7 @@ export class MachineSession {
   }
 
   private connect(memory: SharedArrayBuffer): void {
+    this.memory = memory;
     this.pump = new ConsolePump(memory, this.view.ports);
     this.pump.start();
     const sampler = new FigureSampler(memory);
