@@ -15,6 +15,9 @@ export const enum Mem {
   CPU = 0x0004_0000,
   CPU_SIZE = 0x0008_0000,
   MAX_CPUS = 8,
+  /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
+  CHARDEV_RINGS = 0x0050_0000,
+  CHARDEV_RINGS_SIZE = 0x0008_0000,
   /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
   REGION_LIMIT = 0x007c_0000,
   REGION_SLOTS = 0x1_0000,

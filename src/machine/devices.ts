@@ -1,8 +1,9 @@
 // The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options/device.ts.
 
-import type { BlockBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
+import type { BlockBackend, CharBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
 import type { PciFunction } from '../devices/pci.ts';
 import { VirtioBlk } from '../virtio/blk.ts';
+import { VirtioConsole } from '../virtio/console.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import { VirtioNet } from '../virtio/net.ts';
 import { VirtioPci } from '../virtio/pci.ts';
@@ -19,9 +20,11 @@ export interface DeviceParts {
   /** One for each of MachineConfig.drives. */
   disks: readonly BlockBackend[];
   network: Network;
+  /** One for each of MachineConfig.chardevs. */
+  chars: readonly CharBackend[];
 }
 
-function makeVirtio(config: PciDeviceConfig, { entropy, disks, network }: DeviceParts): VirtioDevice {
+function makeVirtio(config: PciDeviceConfig, { entropy, disks, network, chars }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
       return new VirtioRng(entropy());
@@ -33,6 +36,11 @@ function makeVirtio(config: PciDeviceConfig, { entropy, disks, network }: Device
       network.add(nic, id, netdev);
       return nic;
     }
+    case 'virtio-serial-pci':
+      return new VirtioConsole({
+        ...config,
+        ports: config.ports.map(({ chardev, ...port }) => ({ ...port, ...(chardev === undefined ? {} : { backend: chars[chardev] }) })),
+      });
   }
 }
 

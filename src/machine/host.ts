@@ -91,6 +91,7 @@ class Host implements MachineApi {
     if (this.environment.openLog) return;
     const option = config.log.items.size > 0 ? '-d'
       : config.serial.some((port) => port?.kind === 'file') ? '-serial file:'
+      : config.chardevs.some(({ to }) => to.kind === 'file') ? '-chardev file'
       : config.debugcon && config.debugcon.to.kind !== 'null' ? '-debugcon' : null;
     if (option === null) return;
     throw new MachineError({

@@ -18,9 +18,9 @@ import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
 import { Network } from './network.ts';
-import { DEBUGCON_RING, type MachineConfig, VGA_ROM } from './options/index.ts';
+import { DEBUGCON_RING, type MachineConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
-import type { MachineFailure } from './protocol.ts';
+import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
 
 /** The guest's time-stamp counter: 1 GHz, so that it counts nanoseconds. */
@@ -83,7 +83,7 @@ export class Machine {
   get config(): MachineConfig {
     return this.options.config;
   }
-  /** Those of serial ports, and all. */
+  /** Those of serial ports and chardevs, and all. */
   private readonly rings: { ring: RingBackend; port: number }[] = [];
   private readonly outputs: RingBackend[] = [];
   private resetRequested = false;
@@ -117,14 +117,15 @@ export class Machine {
       memoryMapChanged: () => this.vcpu.memoryMapChanged(),
       invalidateCode: (page) => this.vcpu.cache.invalidate(page),
     };
-    const serial = config.serial.map((c, n): CharBackend | undefined => {
-      if (!c) return undefined;
-      if (c.kind === 'null') return new NullBackend();
+    const charBackend = (to: SerialConfig, n: number): CharBackend => {
+      if (to.kind === 'null') return new NullBackend();
       const ring = new RingBackend(buffer, n, clock.kind === 'virtual');
       this.rings.push({ ring, port: n });
       this.outputs.push(ring);
       return ring;
-    });
+    };
+    const serial = config.serial.map((to, n) => to && charBackend(to, n));
+    const chars = config.chardevs.map(({ to }, n) => charBackend(to, FIRST_CHARDEV_RING + n));
     const debugconRing = config.debugcon && config.debugcon.to.kind !== 'null' ? new RingBackend(buffer, DEBUGCON_RING) : null;
     if (debugconRing) this.outputs.push(debugconRing);
     const rtc = config.rtc;
@@ -161,7 +162,7 @@ export class Machine {
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network }), device.addr);
+      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars }), device.addr);
     }
     this.vcpu = new Vcpu(
       this.memory,

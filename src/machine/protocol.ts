@@ -38,7 +38,7 @@ export const enum Control {
 
   /** Rings of serial port n (n < 4), and of the debug port (n = 4): RING_SIZE bytes each at SERIAL_RINGS + n * 2 * RING_SIZE: first guest-to-host, then host-to-guest. */
   SERIAL_RINGS = Mem.CONTROL + 0x1000,
-  /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, lost bytes u32, breaks sent u32) included. */
+  /** Bytes of one ring, its header of 16 bytes (write index u32, read index u32, terminal's size u32, breaks sent u32) included. */
   RING_SIZE = 0x2000,
   RING_HEADER = 16,
 
@@ -104,6 +104,10 @@ export interface MachineApi {
   /** Hash (hex) of RAM and CPU state, and the instruction count; the machine should be paused or off. */
   stateHash(): Promise<{ icount: number; hash: string }>;
 }
+
+/** Rings of chardevs have numbers from here on: so many pairs fit at Mem.CHARDEV_RINGS. */
+export const FIRST_CHARDEV_RING = 8;
+export const MAX_CHARDEVS = Mem.CHARDEV_RINGS_SIZE / (2 * Control.RING_SIZE);
 
 /** A single-producer, single-consumer byte ring in the shared memory. */
 export class ByteRing {
@@ -171,6 +175,16 @@ export class ByteRing {
     return true;
   }
 
+  /** Towards the guest: characters that the terminal at this end can show, both below 65536; 0 while nobody knows. */
+  get size(): { cols: number; rows: number } {
+    const word = Atomics.load(this.words, 2);
+    return { cols: word & 0xffff, rows: word >>> 16 };
+  }
+
+  set size({ cols, rows }) {
+    Atomics.store(this.words, 2, (rows << 16) | cols);
+  }
+
   /** Read all that is there (a copy, not a view of shared memory). */
   read(): Uint8Array {
     const out = new Uint8Array(this.available);
@@ -183,9 +197,10 @@ export class ByteRing {
   }
 }
 
-/** The two rings of serial port n. */
+/** The two rings of serial port n, or of chardev n - FIRST_CHARDEV_RING. */
 export function serialRings(buffer: ArrayBufferLike, port: number): { toHost: ByteRing; toGuest: ByteRing } {
-  const base = Control.SERIAL_RINGS + port * 2 * Control.RING_SIZE;
+  const [start, n] = port < FIRST_CHARDEV_RING ? [Control.SERIAL_RINGS, port] : [Mem.CHARDEV_RINGS, port - FIRST_CHARDEV_RING];
+  const base = start + n * 2 * Control.RING_SIZE;
   return { toHost: new ByteRing(buffer, base), toGuest: new ByteRing(buffer, base + Control.RING_SIZE) };
 }
 

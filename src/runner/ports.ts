@@ -127,6 +127,20 @@ export class InputPump {
   }
 }
 
+/** Tell the machine how large the terminal is, now and whenever it changes. @returns a function that ends it */
+export function followSize(memory: SharedArrayBuffer, port: number, stream: NodeJS.WritableStream): () => void {
+  const terminal = stream as NodeJS.WritableStream & Partial<NodeJS.WriteStream>;
+  if (!terminal.isTTY) return () => {};
+  const { toGuest } = serialRings(memory, port);
+  const tell = () => {
+    toGuest.size = { cols: terminal.columns ?? 0, rows: terminal.rows ?? 0 };
+    ringDoorbell(memory);
+  };
+  tell();
+  terminal.on('resize', tell);
+  return () => terminal.off('resize', tell);
+}
+
 /** A stream that says when it is full (stdout). */
 export function streamSink(stream: NodeJS.WritableStream, transform: (bytes: Uint8Array) => Uint8Array): Sink {
   return {

@@ -7,10 +7,10 @@ import { Worker } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { moduleNames } from '../machine/boot/multiboot.ts';
 import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } from '../machine/client.ts';
-import { BUNDLED_FIRMWARE, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options/index.ts';
+import { BUNDLED_FIRMWARE, charRings, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options/index.ts';
 import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
 import { Escapes, Timestamps } from './escapes.ts';
-import { discard, fileSink, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
+import { discard, fileSink, followSize, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
 import { Terminal } from './terminal.ts';
 
 /** Exit statuses beside the guest's own (isa-debug-exit's are odd). */
@@ -55,8 +55,8 @@ export async function run(args: readonly string[], host: RunnerHost): Promise<nu
       throw new OptionError('-display', 'it is missing, and the runner has no window', 'Give -nographic, or -display none.');
     }
     const sink = (port: SerialConfig | undefined) => (port?.kind === 'stdio' ? show : port?.kind === 'file' ? openFile(port.path) : port && discard);
-    sinks = config.serial.map(sink);
-    if (config.debugcon) sinks[DEBUGCON_RING] = sink(config.debugcon.to);
+    sinks = [];
+    for (const { ring, to } of charRings(config)) sinks[ring] = sink(to);
   } catch (error) {
     if (error instanceof OptionError) complain(`${error.message}\n${error.advice}`);
     else if (isFailure(error)) complain(describe(error));
@@ -69,11 +69,13 @@ export async function run(args: readonly string[], host: RunnerHost): Promise<nu
 /** One machine from start to end. */
 class Session {
   private readonly terminal: Terminal;
-  private readonly stdioPort: number;
+  /** What has the terminal. */
+  private readonly stdio: { ring: number; to: SerialConfig } | undefined;
   private readonly input: InputPump;
   private output: { pump: OutputPump; ended: Promise<void> } | undefined;
   private status: number | undefined;
   private onFinish: () => void = () => {};
+  private stopFollowing: () => void = () => {};
 
   constructor(
     private readonly args: readonly string[],
@@ -84,7 +86,7 @@ class Session {
     private readonly complain: (text: string) => void,
   ) {
     this.terminal = new Terminal(host.stdin);
-    this.stdioPort = config.serial.findIndex((port) => port?.kind === 'stdio');
+    this.stdio = charRings(config).find(({ ring, to }) => to.kind === 'stdio' && ring !== DEBUGCON_RING);
     this.input = new InputPump((isHeld) => void (isHeld ? host.stdin.pause() : host.stdin.resume()));
   }
 
@@ -114,6 +116,7 @@ class Session {
       void this.start(machine);
       await finished;
       stopInput();
+      this.stopFollowing();
       this.output?.pump.end();
       await Promise.race([this.output?.ended, broken]);
       return this.status!;
@@ -144,7 +147,8 @@ class Session {
     this.output = { pump, ended: pump.run() };
     onConnected();
     if (this.status !== undefined) return;
-    if (this.stdioPort >= 0) this.input.connect(memory, this.stdioPort);
+    if (this.stdio) this.input.connect(memory, this.stdio.ring);
+    if (this.stdio) this.stopFollowing = followSize(memory, this.stdio.ring, this.host.stdout);
     if (this.config.startPaused) this.complain('-S: the machine waits before its first instruction; there is no monitor yet to let it go on.');
   }
 
@@ -164,7 +168,7 @@ class Session {
   /** Reads the terminal or whatever stdin is. @returns a function that stops it */
   private startInput(): () => void {
     const { stdin } = this.host;
-    const port = this.config.serial[this.stdioPort];
+    const port = this.stdio?.to;
     if (port?.kind !== 'stdio') return () => {};
     const isTty = (stdin as Readable & Partial<NodeJS.ReadStream>).isTTY === true;
     const escapes = new Escapes({

@@ -1,7 +1,7 @@
 // The machine line as it stands after the # of a link. What its options mean is in src/machine/options.
 
 import { moduleNames } from '../machine/boot/multiboot.ts';
-import { firmwareFiles, splitLine, type MachineConfig } from '../machine/options/index.ts';
+import { charRings, DEBUGCON_RING, firmwareFiles, splitLine, type MachineConfig } from '../machine/options/index.ts';
 
 /** What stands after the #: a room of the page. */
 export type Room = { kind: 'home' } | { kind: 'help' } | { kind: 'machine'; line: string };
@@ -48,9 +48,9 @@ export function filesOf(config: MachineConfig): NamedFile[] {
   return files;
 }
 
-/** Serial ports of the machine that a console can show, by number. */
-export function consolesOf(config: MachineConfig): number[] {
-  return config.serial.flatMap((serial, port) => serial && serial.kind !== 'null' ? [port] : []);
+/** What a console can show of a machine, serial ports first: the number of its rings, and how the user calls it. */
+export function consolesOf(config: MachineConfig): { port: number; title: string }[] {
+  return charRings(config).flatMap(({ ring, to, title }) => to.kind !== 'null' && ring !== DEBUGCON_RING ? [{ port: ring, title }] : []);
 }
 
 /** Does a user who boots this machine look at its screen first? A kernel that was told to talk to a serial port says nothing elsewhere. */

@@ -12,7 +12,7 @@ export class RingBackend implements CharBackend {
   private readonly held: number[] = [];
 
   /**
-   * @param buffer the machine's shared memory  @param port number of the serial port, 0 to 3
+   * @param buffer the machine's shared memory  @param port number of the rings: a serial port's, or a chardev's
    * @param holds take every byte at once, so that the guest does not see how fast the reader is; the machine must wait while isFull
    */
   constructor(buffer: ArrayBufferLike, port: number, private readonly holds = false) {
@@ -39,6 +39,12 @@ export class RingBackend implements CharBackend {
   /** True once for each break the user sent. */
   takeBreak(): boolean {
     return this.toGuest.takeBreak();
+  }
+
+  /** Of the terminal at the other end, once it has said so. */
+  size(): { cols: number; rows: number } | undefined {
+    const { size } = this.toGuest;
+    return size.cols && size.rows ? size : undefined;
   }
 
   /** The reader has to make room before the guest goes on. */

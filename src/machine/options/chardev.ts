@@ -4,12 +4,12 @@ import { DEBUGCON_IOBASE } from '../../devices/isa-debugcon.ts';
 import type { SerialConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { notYet, OptionError, unknownKey } from './error.ts';
-import { keyValues, onlyNone, port } from './values.ts';
+import { keyValues, onlyNone, onOff, port } from './values.ts';
 
 export const CHARDEV_OPTIONS: Options = {
   serial: { argument: 'stdio|mon:stdio|vc|file:PATH|null|none', help: 'where the next serial port goes', apply: applySerial },
   parallel: { argument: 'none', help: 'no parallel port', apply: onlyNone },
-  chardev: { argument: 'stdio|file|null,id=ID[,path=FILE]', help: 'where a device\'s characters go', apply: applyChardev },
+  chardev: { argument: 'stdio|vc|file|null,id=ID[,path=FILE]', help: 'where a device\'s characters go', apply: applyChardev },
   debugcon: { argument: 'stdio|file:PATH|null', help: 'where what is written to the debug port goes', apply: applyDebugcon },
   global: { argument: 'isa-debugcon.iobase=PORT', help: 'the debug port (default 0xe9; SeaBIOS writes to 0x402)', apply: applyGlobal },
 };
@@ -25,12 +25,17 @@ export function finishChardev(draft: Draft): void {
     let to = draft.debugconTo;
     if (debugconChardev) {
       to = chardevs.get(debugconChardev.id);
+      if (to?.kind === 'vc') throw new OptionError(debugconChardev.written, 'the debug port cannot go to a vc', 'Use stdio, file or null.');
       if (!to) throw new OptionError(debugconChardev.written, `there is no chardev "${debugconChardev.id}"`, `Add -chardev file,id=${debugconChardev.id || 'ID'},path=FILE.`);
     }
     config.debugcon = { iobase: draft.debugconIobase ?? DEBUGCON_IOBASE, to: to! };
   }
   const terminals = config.serial.filter((port) => port?.kind === 'stdio').length;
   if (terminals > 1) throw new OptionError('-serial stdio', 'only one serial port can use the terminal', 'Send the others to file:PATH or null.');
+  const stdio = config.chardevs.filter(({ to }) => to.kind === 'stdio');
+  if (stdio.length > 0 && terminals + stdio.length + (config.debugcon?.to.kind === 'stdio' ? 1 : 0) > 1) {
+    throw new OptionError(`-chardev stdio,id=${stdio.at(-1)!.id}`, 'the terminal is in use already', 'Give -serial null, or send one of them to a file.');
+  }
   if (terminals > 0 && config.debugcon?.to.kind === 'stdio') {
     throw new OptionError('-debugcon stdio', 'a serial port uses the terminal', 'Send one of them to file:PATH or null.');
   }
@@ -88,10 +93,11 @@ function applyChardev(draft: Draft, value: string, written: string): void {
   if (!id) throw new OptionError(written, 'it has no id', 'Write -chardev file,id=NAME,path=FILE.');
   if (draft.chardevs.has(id)) throw new OptionError(written, `there is a chardev "${id}" already`);
   const path = fields.get('path');
-  for (const key of fields.keys()) if (key !== 'backend' && key !== 'id' && !(key === 'path' && backend === 'file')) throw unknownKey(written, key);
-  if (backend === 'stdio') draft.chardevs.set(id, { kind: 'stdio', mux: false });
+  for (const key of fields.keys()) if (key !== 'backend' && key !== 'id' && !(key === 'path' && backend === 'file') && !(key === 'mux' && backend === 'stdio')) throw unknownKey(written, key);
+  if (backend === 'stdio') draft.chardevs.set(id, { kind: 'stdio', mux: onOff(fields.get('mux') ?? 'off', written, 'mux') });
+  else if (backend === 'vc') draft.chardevs.set(id, { kind: 'vc' });
   else if (backend === 'null') draft.chardevs.set(id, { kind: 'null' });
-  else if (backend !== 'file') throw notYet(written, `the backend "${backend}"`, 'Backends are file, stdio and null.');
+  else if (backend !== 'file') throw notYet(written, `the backend "${backend}"`, 'Backends are file, stdio, vc and null.');
   else if (!path) throw new OptionError(written, 'the path is missing', 'Write -chardev file,id=NAME,path=FILE.');
   else draft.chardevs.set(id, { kind: 'file', path });
 }

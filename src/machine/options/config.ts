@@ -2,6 +2,7 @@
 
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { BootConfig } from '../firmware.ts';
+import { FIRST_CHARDEV_RING } from '../protocol.ts';
 import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
 
 /** Where a serial port goes. */
@@ -63,6 +64,15 @@ export type NetdevConfig = { id: string } & (
   | { type: 'hubport'; hubid: number; netdev?: number }
 );
 
+/** A port of virtio-serial-pci: virtconsole or virtserialport. */
+export interface SerialPortConfig {
+  nr: number;
+  console: boolean;
+  name?: string;
+  /** Index in MachineConfig.chardevs. */
+  chardev?: number;
+}
+
 /** A device on the PCI bus, in the order of the line. */
 export type PciDeviceConfig = VirtioPciConfig;
 
@@ -72,6 +82,7 @@ export type VirtioPciConfig = VirtioDeviceConfig & (
   /** drive: index in MachineConfig.drives. */
   | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
   | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)
+  | { driver: 'virtio-serial-pci'; maxPorts: number; emergencyWrite: boolean; ports: SerialPortConfig[] }
 );
 
 export interface MachineConfig {
@@ -106,6 +117,8 @@ export interface MachineConfig {
   debugExit?: { iobase: number; iosize: 1 | 2 | 4 };
   /** isa-debugcon: its port, and where its log goes. */
   debugcon?: { iobase: number; to: SerialConfig };
+  /** Those of -chardev that a port of virtio-serial-pci uses. */
+  chardevs: { id: string; to: SerialConfig }[];
   drives: DriveConfig[];
   devices: PciDeviceConfig[];
   netdevs: NetdevConfig[];
@@ -122,6 +135,15 @@ export const VGA_ROM = 'vgabios-stdvga.bin';
 export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VGA_ROM];
 /** Number of the ring that carries isa-debugcon's log: behind those of the serial ports. */
 export const DEBUGCON_RING = 4;
+
+/** All that goes through rings in shared memory, with the number of its rings; `title` names it for the user. */
+export function charRings(config: MachineConfig): { ring: number; to: SerialConfig; title: string }[] {
+  return [
+    ...config.serial.flatMap((to, n) => (to ? [{ ring: n, to, title: `serial${n}` }] : [])),
+    ...(config.debugcon ? [{ ring: DEBUGCON_RING, to: config.debugcon.to, title: 'debugcon' }] : []),
+    ...config.chardevs.map(({ id, to }, n) => ({ ring: FIRST_CHARDEV_RING + n, to, title: id })),
+  ];
+}
 
 /** What an empty line says, before the defaults that depend on other options (finish… in the topics' files). */
 export function newConfig(): MachineConfig {
@@ -141,6 +163,7 @@ export function newConfig(): MachineConfig {
     onReset: 'reset',
     onPowerOff: 'exit',
     startPaused: false,
+    chardevs: [],
     drives: [],
     devices: [],
     netdevs: [],

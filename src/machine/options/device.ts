@@ -6,6 +6,7 @@ import type { Draft, Options } from './draft.ts';
 import { OptionError } from './error.ts';
 import { keyValues, number, own } from './values.ts';
 import { applyNic, NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
+import { applyPort, applySerialBus, PORT_PROPERTIES, SERIAL_PROPERTIES } from './virtio-serial.ts';
 import { applyBlk, applyRng, VIRTIO_PROPERTIES } from './virtio.ts';
 
 /** PCI slots that the board leaves. */
@@ -15,7 +16,7 @@ const FREE_SLOTS = 30;
 export type Properties = Readonly<Record<string, string>>;
 
 interface DeviceDriver {
-  bus: 'ISA' | 'PCI';
+  bus: 'ISA' | 'PCI' | 'virtio-serial-bus';
   help: string;
   properties: Properties;
   apply(draft: Draft, fields: Map<string, string>, written: string): void;
@@ -40,6 +41,9 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
     apply: applyBlk,
   },
   'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },
+  'virtio-serial-pci': { bus: 'PCI', help: 'a bus of consoles and ports for characters', properties: SERIAL_PROPERTIES, apply: applySerialBus },
+  virtconsole: { bus: 'virtio-serial-bus', help: 'a console', properties: PORT_PROPERTIES, apply: applyPort(true) },
+  virtserialport: { bus: 'virtio-serial-bus', help: 'a port for programs', properties: PORT_PROPERTIES, apply: applyPort(false) },
 };
 
 export const DEVICE_OPTIONS: Options = {

@@ -17,6 +17,8 @@ export class Draft {
   debugconTo?: SerialConfig;
   /** What -device isa-debugcon names, for when all chardevs are known. */
   debugconChardev?: { id: string; written: string };
+  // virtio-serial.ts: the buses, with the ports that they have got
+  readonly serialBuses: SerialBus[] = [];
   // monitor.ts
   monitorNone = false;
   // drive.ts
@@ -35,6 +37,13 @@ export class Draft {
   logFile?: string;
   // run.ts
   noDefaults = false;
+}
+
+/** A virtio-serial-pci and its ports. */
+export interface SerialBus {
+  id?: string;
+  maxPorts: number;
+  ports: { nr: number; console: boolean; id?: string; name?: string; chardev?: string; written: string }[];
 }
 
 export interface Option {

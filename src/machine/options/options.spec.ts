@@ -249,3 +249,49 @@ describe('parse', () => {
     }), { numRuns: 500 });
   });
 });
+
+describe('virtio-serial', () => {
+  const K = '-kernel k -nographic -chardev vc,id=a -chardev null,id=b -chardev file,path=f,id=c ';
+  const bus = '-device virtio-serial-pci ';
+  const ports = (line: string) => parse(K + line).devices.map((device) => (device.driver === 'virtio-serial-pci' ? device.ports : []));
+
+  it('numbers ports as QEMU does: 0 for the first console, the others from 1', () => {
+    expect(ports(`${bus}-device virtserialport,chardev=b,name=org.x -device virtconsole,chardev=a,name=con -device virtconsole -device virtserialport,nr=7,chardev=c -device virtserialport`)).toEqual([[
+      { nr: 1, console: false, name: 'org.x', chardev: 0 },
+      { nr: 0, console: true, name: 'con', chardev: 1 },
+      { nr: 2, console: true },
+      { nr: 7, console: false, chardev: 2 },
+      { nr: 3, console: false },
+    ]]);
+    const { chardevs, devices } = parse(`${K}${bus}-device virtserialport,chardev=b -device virtconsole,chardev=a`);
+    expect(chardevs).toEqual([{ id: 'b', to: { kind: 'null' } }, { id: 'a', to: { kind: 'vc' } }]);
+    expect(devices[0]).toMatchObject({ maxPorts: 31, emergencyWrite: true, vectors: 2 });
+  });
+
+  it('puts ports on the bus that they name, or the first with room', () => {
+    const two = '-device virtio-serial-pci,id=x,max_ports=2 -device virtio-serial-pci,id=y,max_ports=3 ';
+    expect(ports(`${two}-device virtserialport,bus=y.0 -device virtserialport -device virtserialport -device virtconsole,bus=x.0`)).toEqual([
+      [{ nr: 1, console: false }, { nr: 0, console: true }],
+      [{ nr: 1, console: false }, { nr: 2, console: false }],
+    ]);
+  });
+
+  it('refuses what QEMU refuses', () => {
+    for (const [line, why] of [
+      ['-device virtconsole', /no virtio-serial-bus/],
+      [`${bus}-device virtserialport,nr=0`, /port 0 is for a virtconsole/],
+      [`${bus}-device virtserialport,nr=31`, /0 to 30/],
+      [`${bus}-device virtserialport,nr=3 -device virtserialport,nr=3`, /port 3 is taken/],
+      [`${bus}-device virtserialport,name=a -device virtserialport,name=a`, /with the name "a"/],
+      [`${bus}-device virtserialport,chardev=z`, /no chardev "z"/],
+      [`${bus}-device virtserialport,chardev=a -device virtserialport,chardev=a`, /has a device already/],
+      [`${bus}-device virtserialport,bus=q.0`, /no bus "q.0"/],
+      [`-device virtio-serial-pci,max_ports=2 -device virtserialport -device virtserialport`, /no port left/],
+      ['-device virtio-serial-pci,max_ports=0', /1 to 511/],
+      ['-device virtio-serial-pci,max_ports=512', /1 to 511/],
+      [`${bus}-device virtconsole,chardev=t -chardev stdio,id=t`, /terminal is in use/],
+      [`${bus}-device virtconsole,id=p -device virtserialport,id=p`, /id "p" already/],
+    ] as const) expect(() => parse(K + line), line).toThrow(why);
+    expect(parse(`-kernel k -nographic -serial null -chardev stdio,id=t,mux=on ${bus}-device virtconsole,chardev=t`).chardevs).toEqual([{ id: 't', to: { kind: 'stdio', mux: true } }]);
+  });
+});

@@ -90,6 +90,7 @@ class Port {
   }
 
   queue(bytes: Uint8Array): void { this.input.push(bytes); }
+  resize(cols: number, rows: number): void { this.toGuest.size = { cols, rows }; }
 }
 
 type WaitAsync = (array: Int32Array, index: number, value: number, timeout: number) =>
@@ -136,6 +137,12 @@ export class ConsolePump {
     if (!port || this.stopped || !bytes.length) return;
     port.queue(bytes);
     if (port.step().inputMoved) ringDoorbell(this.buffer);
+  }
+
+  /** The window of port n has this size, in characters. */
+  resize(n: number, cols: number, rows: number): void {
+    this.ports.get(n)?.resize(cols, rows);
+    ringDoorbell(this.buffer);
   }
 
   log(n: number): Log | undefined { return this.ports.get(n)?.log; }

@@ -1,4 +1,4 @@
-// One serial console: an xterm terminal on a port of the machine.
+// One console: an xterm terminal on a serial port or virtio console of the machine.
 
 import { useEffect, useImperativeHandle, useRef, useState, type Ref } from 'react';
 import { Terminal, type ITheme } from '@xterm/xterm';
@@ -41,6 +41,7 @@ export interface ConsoleHandle {
 export interface ConsoleProps {
   pump: ConsolePump | undefined;
   port: number;
+  title: string;
   /** Seen, of several. */
   active: boolean;
   /** Is there a guest that reads? */
@@ -82,7 +83,7 @@ export function Console(props: ConsoleProps) {
     it.loadAddon(fit);
     it.loadAddon(search);
     it.open(place.current!);
-    it.textarea?.setAttribute('aria-label', `Console of serial port ${port}`);
+    it.textarea?.setAttribute('aria-label', `Console ${latest.current.title}`);
     void useWebGl(it);
     it.attachCustomKeyEventHandler((event) => ownKey(event, it));
     const encoder = new TextEncoder();
@@ -122,7 +123,15 @@ export function Console(props: ConsoleProps) {
 
   useEffect(() => {
     if (!terminal || !pump) return;
-    return pump.attach(port, terminal.it);
+    // The machine's virtio consoles follow the window's size.
+    const tell = ({ cols, rows }: { cols: number; rows: number }) => pump.resize(port, cols, rows);
+    tell(terminal.it);
+    const resizing = terminal.it.onResize(tell);
+    const detach = pump.attach(port, terminal.it);
+    return () => {
+      resizing.dispose();
+      detach();
+    };
   }, [terminal, pump, port]);
 
   useEffect(() => {

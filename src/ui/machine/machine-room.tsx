@@ -220,10 +220,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     id, label: 'Console',
     node: (
       <div className={styles.consoles}>
-        {view.ports.length > 1 && <Tabs ports={view.ports} port={port} onPort={setTab} />}
+        {view.ports.length > 1 && <Tabs ports={view.ports} titles={view.portTitles} port={port} onPort={setTab} />}
         <div id="consoles" className={styles.terminals} role={view.ports.length > 1 ? 'tabpanel' : undefined} aria-labelledby={view.ports.length > 1 ? `tab-${port}` : undefined}>
           {view.ports.map((n) => (
-            <Console key={n} pump={view.live ? session.pump : undefined} port={n} active={n === port && shown.includes('console')} running={running} fontSize={fontSize} spoken={spoken} filter={filter}
+            <Console key={n} pump={view.live ? session.pump : undefined} port={n} title={view.portTitles.get(n) ?? ''} active={n === port && shown.includes('console')} running={running} fontSize={fontSize} spoken={spoken} filter={filter}
               onLeave={leave}
               onTyped={() => { typed.current = true; }}
               ref={(handle) => {
@@ -231,7 +231,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
                 return () => { consoles.current.delete(n); };
               }} />
           ))}
-          {view.live && !view.ports.length && <p className={styles.none}>This machine has no serial port to show.</p>}
+          {view.live && !view.ports.length && <p className={styles.none}>This machine has no serial port or console to show.</p>}
         </div>
       </div>
     ),
@@ -274,9 +274,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   );
 }
 
-function Tabs({ ports, port, onPort }: { ports: readonly number[]; port: number; onPort(port: number): void }) {
+function Tabs({ ports, titles, port, onPort }: { ports: readonly number[]; titles: ReadonlyMap<number, string>; port: number; onPort(port: number): void }) {
   return (
-    <div className={styles.tabs} role="tablist" aria-label="Serial consoles" onKeyDown={(event) => {
+    <div className={styles.tabs} role="tablist" aria-label="Consoles" onKeyDown={(event) => {
       const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
       const next = ports[ports.indexOf(port) + step];
       if (step && next !== undefined) {
@@ -286,7 +286,7 @@ function Tabs({ ports, port, onPort }: { ports: readonly number[]; port: number;
     }}>
       {ports.map((n) => (
         <button key={n} id={`tab-${n}`} type="button" role="tab" aria-selected={n === port} aria-controls="consoles" tabIndex={n === port ? 0 : -1}
-          onClick={() => onPort(n)}>serial{n}</button>
+          onClick={() => onPort(n)}>{titles.get(n)}</button>
       ))}
     </div>
   );
@@ -370,6 +370,6 @@ function downloadLog(session: MachineSession, port: number): void {
     notify('The console has no output yet');
     return;
   }
-  save(new Blob([...log.parts] as BlobPart[], { type: 'text/plain' }), `${session.getView().title.replace(/[^\w.-]+/g, '-')}-serial${port}.log`);
+  save(new Blob([...log.parts] as BlobPart[], { type: 'text/plain' }), `${session.getView().title.replace(/[^\w.-]+/g, '-')}-${session.getView().portTitles.get(port) ?? `serial${port}`}.log`);
   if (log.dropped) notify(`The log starts after ${log.dropped} older bytes, which were not kept`);
 }

@@ -29,8 +29,10 @@ export interface BootPart {
 /** What the page shows. Never changed in place: a new object for each change. */
 export interface SessionView {
   title: string;
-  /** Serial ports of the machine, by number. */
+  /** Serial ports of the machine, and consoles of virtio, by the number of their rings. */
   ports: readonly number[];
+  /** How they are called, by number. */
+  portTitles: ReadonlyMap<number, string>;
   /** There is a VGA card; and it is what the user looks at first. */
   screen: boolean;
   screenFirst: boolean;
@@ -55,7 +57,7 @@ const COMMAND_WORDS: Record<Command, string> = {
 
 export class MachineSession {
   private view: SessionView = {
-    title: 'Machine', ports: [0], screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
+    title: 'Machine', ports: [0], portTitles: new Map(), screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
   };
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
@@ -85,7 +87,8 @@ export class MachineSession {
       const wanted = filesOf(config);
       this.change({
         title: config.name || wanted.find((file) => file.role !== 'firmware')?.name.split('/').pop() || 'PC',
-        ports: consolesOf(config),
+        ports: consolesOf(config).map(({ port }) => port),
+        portTitles: new Map(consolesOf(config).map(({ port, title }) => [port, title])),
         screen: config.vga !== 'none',
         screenFirst: looksAtScreen(config),
         parts: [
