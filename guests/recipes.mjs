@@ -24,7 +24,10 @@ export const prompt = '~ # ';
 const modules = ['button', 'evdev'];
 
 /** Modules that are there for `modprobe`, for the devices that a machine line may add. */
-const modulesOnDemand = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console'];
+const modulesOnDemand = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console', 'virtio_balloon'];
+
+/** Folders of the host. Debian's cloud kernel has no 9P. */
+const shares = ['9pnet_virtio', '9p'];
 
 /**
  * Kernel command line. Beside the console it leaves out work that is no part of a boot, and hides nothing of it:
@@ -59,7 +62,7 @@ export const guests = {
     machine: 'i686',
     kernel: ['linux-image-686'],
     modules,
-    modulesOnDemand,
+    modulesOnDemand: [...modulesOnDemand, ...shares],
     memory: 256,
     append: `${append} noisapnp`,
   },
