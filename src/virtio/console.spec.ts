@@ -206,7 +206,7 @@ describe('virtio-serial', () => {
     offerControl(8);
     Object.assign(ends[0], { cols: 132, rows: 43 });
     control(0, VIRTIO_CONSOLE_PORT_READY, 1);
-    expect(messages().map(({ event, body }) => [event, body])).toContainEqual([VIRTIO_CONSOLE_RESIZE, '\x2b\0\x84\0']);
+    expect(messages().map(({ event, body }) => [event, body])).toContainEqual([VIRTIO_CONSOLE_RESIZE, '\x84\0\x2b\0']);
     expect([slot.modern.read(DEVICE, 2), slot.modern.read(DEVICE + 2, 2)]).toEqual([132, 43]);
     const generation = device.configGeneration;
     slot.fn.poll();

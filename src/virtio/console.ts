@@ -227,10 +227,10 @@ export class VirtioConsole extends VirtioDevice {
       });
     }
     if (!this.multiport) return;
-    // 5.3.6.2 has cols before rows; Linux, the driver there is, reads rows first, and other devices write it so.
+    // cols before rows, as 5.3.6.2 has it; Linux before its correction of 2025 took them the other way round.
     const body = new DataView(new ArrayBuffer(4));
-    body.setUint16(0, size.rows, true);
-    body.setUint16(2, size.cols, true);
+    body.setUint16(0, size.cols, true);
+    body.setUint16(2, size.rows, true);
     this.tell(port.nr, VIRTIO_CONSOLE_RESIZE, 0, new Uint8Array(body.buffer));
   }
 
