@@ -8,7 +8,7 @@ __asm__(".globl _start\n_start: xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n 
 __asm__(".globl _start\n_start: xor %ebp,%ebp\n mov %esp,%eax\n and $-16,%esp\n sub $12,%esp\n push %eax\n call start\n");
 #endif
 
-enum { AT_SYSINFO = 32, WHOLE_AUXV = 64 };
+enum { AT_SYSINFO = 32 };
 
 #ifndef __x86_64__
 __attribute__((used)) word sysinfo;
@@ -16,6 +16,32 @@ __attribute__((used)) word sysinfo;
 
 static char **next;
 static char **environment;
+
+static int is_below_init;
+
+static void go_on(void) {
+  call3(SYS_execve, next[0], next, environment);
+  fail(next[0], 0);
+}
+
+/**
+ * Process 1 must not end, and the kernel tells of every fault of its; so it has a child do the work. When that has ended, it goes on with
+ * the next program, or ends the machine (RB_POWER_OFF of linux/reboot.h).
+ */
+static void be_init(void) {
+  is_below_init = 1;
+  const word pid = split();
+  if (!pid) return;
+  const int status = wait_for(pid);
+  if (status == 0 && next) go_on();
+  if (status & 127) {
+    print("FAILED by signal ");
+    print_decimal(status & 127);
+    print("\n");
+  }
+  call4(SYS_reboot, 0xfee1dead, 672274793, 0x4321fedc, 0);
+  for (;;) wait_for(0);
+}
 
 __attribute__((used, noreturn)) void start(word *stack) {
   int argc = (int)stack[0];
@@ -33,6 +59,7 @@ __attribute__((used, noreturn)) void start(word *stack) {
     *next = (char *)program;
     argc = n;
   }
+  if (call0(SYS_getpid) == 1) be_init();
   finish(program(argc, argv));
 }
 
@@ -164,14 +191,7 @@ void finish(int status) {
   print("ended ");
   print_decimal((u32)status);
   print("\n");
-  if (next && status == 0) {
-    char **arguments = next;
-    next = 0;
-    call3(SYS_execve, arguments[0], arguments, environment);
-    fail(arguments[0], 0);
-  }
-  // Process 1 must not end: it ends the machine (RB_POWER_OFF of linux/reboot.h).
-  if (call0(SYS_getpid) == 1) call4(SYS_reboot, 0xfee1dead, 672274793, 0x4321fedc, 0);
+  if (next && status == 0 && !is_below_init) go_on();
   leave(status);
 }
 

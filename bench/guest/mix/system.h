@@ -67,7 +67,7 @@ void print_decimal(u64 value);
 void print_hex(u64 value, int digits);
 /** Print what went wrong and end. */
 __attribute__((noreturn)) void fail(const char *what, u64 value);
-/** Print "ended STATUS" and end: as process 1 the machine too. */
+/** Print "ended STATUS" and end; if this is the only process of a machine, that ends too. */
 __attribute__((noreturn)) void finish(int status);
 
 int equals(const char *a, const char *b);
