@@ -1,6 +1,8 @@
 // The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options/device.ts.
 
 import type { BlockBackend, CharBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
+import { E1000 } from '../devices/net/e1000.ts';
+import type { Nic, NicOptions } from '../devices/net/port.ts';
 import type { PciFunction } from '../devices/pci.ts';
 import { VirtioBlk } from '../virtio/blk.ts';
 import { VirtioConsole } from '../virtio/console.ts';
@@ -9,7 +11,7 @@ import { VirtioNet } from '../virtio/net.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { VirtioRng } from '../virtio/rng.ts';
 import type { Network } from './network.ts';
-import type { PciDeviceConfig } from './options/index.ts';
+import type { EmulatedNic, NicConfig, PciDeviceConfig, VirtioPciConfig } from './options/index.ts';
 
 /** What devices are built on. */
 export interface DeviceParts {
@@ -24,7 +26,7 @@ export interface DeviceParts {
   chars: readonly CharBackend[];
 }
 
-function makeVirtio(config: PciDeviceConfig, { entropy, disks, network, chars }: DeviceParts): VirtioDevice {
+function makeVirtio(config: VirtioPciConfig, { entropy, disks, network, chars }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
       return new VirtioRng(entropy());
@@ -44,7 +46,20 @@ function makeVirtio(config: PciDeviceConfig, { entropy, disks, network, chars }:
   }
 }
 
+const NICS: Readonly<Record<EmulatedNic, new (options: NicOptions) => PciFunction & Nic>> = { e1000: E1000 };
+
+function makeNic({ driver, id, netdev, mac }: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network }: DeviceParts): PciFunction {
+  const nic = new NICS[driver]({ memory, clock, mac: Uint8Array.from(mac), backend: network.backend(netdev) });
+  network.add(nic, id, netdev);
+  return nic;
+}
+
 export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
+  if (isEmulatedNic(config)) return makeNic(config, parts);
   const { legacy, modern, vectors } = config;
   return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors });
+}
+
+function isEmulatedNic(config: PciDeviceConfig): config is Extract<PciDeviceConfig, { driver: EmulatedNic }> {
+  return Object.hasOwn(NICS, config.driver);
 }

@@ -1,6 +1,6 @@
 // The socket of a NIC: its cable, whether the link is up, and how much has passed. What all NICs have in common towards the network.
 
-import { type FrameOffload, MAX_FRAME, MIN_FRAME, type NetBackend, type NetOffloads, type NetReceiver } from '../interfaces.ts';
+import { type Clock, type FrameOffload, type GuestMemory, MAX_FRAME, MIN_FRAME, type NetBackend, type NetOffloads, type NetReceiver } from '../interfaces.ts';
 import { ALL_OFFLOADS, finishChecksum, NO_OFFLOADS, takes, transmit } from './offload.ts';
 
 /** The end of a cable that leads nowhere, for a NIC without netdev=. As in QEMU its link is up, and everything sent is lost. */
@@ -42,6 +42,16 @@ export interface Nic {
   readonly model: string;
   /** The address that it was made with. */
   readonly mac: Uint8Array;
+}
+
+/** What an emulated card is built on. */
+export interface NicOptions {
+  memory: GuestMemory;
+  clock: Clock;
+  /** Six bytes. */
+  mac: Uint8Array;
+  /** Where the cable leads; without it, nowhere. */
+  backend?: NetBackend;
 }
 
 export class NicPort implements NetReceiver {

@@ -74,7 +74,11 @@ export interface SerialPortConfig {
 }
 
 /** A device on the PCI bus, in the order of the line. */
-export type PciDeviceConfig = VirtioPciConfig;
+export type PciDeviceConfig = VirtioPciConfig | (PciDevice & { driver: EmulatedNic } & NicConfig);
+
+/** Network cards that any guest has a driver for. */
+export const EMULATED_NICS = ['e1000'] as const;
+export type EmulatedNic = (typeof EMULATED_NICS)[number];
 
 /** Virtio devices. */
 export type VirtioPciConfig = VirtioDeviceConfig & (

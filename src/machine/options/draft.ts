@@ -1,6 +1,7 @@
 // The options of a line being collected: the configuration so far, and what a topic has to remember until the line is complete.
 
 import { type DriveConfig, type LogItem, type MachineConfig, type NetdevConfig, newConfig, type PciDevice, type PciDeviceConfig, type SerialConfig } from './config.ts';
+import type { NicModel } from './nic.ts';
 
 export class Draft {
   readonly config: MachineConfig = newConfig();
@@ -27,11 +28,10 @@ export class Draft {
   readonly devices: { device: PciDevice; resolve(config: MachineConfig): PciDeviceConfig }[] = [];
   // net.ts: far ends with what they were written as, cards of the board, and which far ends have a card
   readonly netdevs: { id: string; written: string; resolve(draft: Draft): NetdevConfig }[] = [];
-  readonly boardNics: { model: string; fields: Map<string, string>; written: string }[] = [];
+  readonly boardNics: { model: NicModel; fields: Map<string, string>; written: string }[] = [];
   readonly connected = new Set<string>();
   readonly macs: (readonly number[])[] = [];
   hubPorts = 0;
-  netNone = false;
   // log.ts
   readonly logItems = new Set<LogItem>();
   logFile?: string;

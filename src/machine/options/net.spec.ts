@@ -42,9 +42,18 @@ describe('network options', () => {
     expect(devices).toMatchObject([{ id: 'eth', netdev: 0, mac: mac(0x99), addr: { slot: 7, fn: 0 }, vectors: 2 }, { netdev: 1, mac: mac(0x56) }]);
   });
 
+  it('puts QEMU\'s card where none is named', () => {
+    expect(config('-nic hubport,hubid=0,id=x -device e1000,netdev=y,mac=02:00:00:00:00:01,addr=9 -netdev hubport,id=y,hubid=0').devices).toEqual([
+      { driver: 'e1000', netdev: 0, mac: mac(0x56) },
+      { driver: 'e1000', netdev: 1, mac: [2, 0, 0, 0, 0, 1], addr: { slot: 9, fn: 0 } },
+    ]);
+    expect(refusal('-device e1000,vectors=2')).toContain('vectors');
+    expect(refusal('-net nic,model=e1000,vectors=2')).toContain('no MSI-X');
+  });
+
   it('lists types, cards and properties', () => {
     for (const line of ['-netdev help', '-nic help', '-net ?']) expect(parse(line).information).toContain('hubport');
-    for (const line of ['-nic model=help', '-nic user,model=?', '-net nic,model=?']) expect(parse(line).information).toContain('virtio-net-pci');
+    for (const line of ['-nic model=help', '-nic user,model=?', '-net nic,model=?']) expect(parse(line).information).toMatch(/virtio-net-pci\ne1000/);
     expect(parse('-device virtio-net-pci,help').information).toContain('host_mtu');
   });
 

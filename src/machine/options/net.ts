@@ -3,7 +3,7 @@
 import type { NetdevConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { OptionError, unknownKey } from './error.ts';
-import { addNic, connect } from './nic.ts';
+import { addNic, connect, NIC_MODELS, type NicModel } from './nic.ts';
 import { keyValuePairs, keyValues, number, own } from './values.ts';
 
 /** A type of -netdev. To add one: a line in NETDEV_TYPES, a member of NetdevConfig (config.ts), and where it is made (../network.ts). */
@@ -24,10 +24,10 @@ const NETDEV_TYPES: Readonly<Record<string, NetdevType>> = {
   hubport: { help: 'a port of a hub that joins cards of this machine', properties: { hubid: 'number of the hub', netdev: 'id of another -netdev, to be plugged in there' }, parse: parseHubport },
 };
 
-/** Cards by the names that -nic and -net nic take. */
-const MODELS: Readonly<Record<string, string>> = { 'virtio-net-pci': 'virtio-net-pci', virtio: 'virtio-net-pci' };
+/** Names that -nic and -net nic take beside those of -device. */
+const MODEL_ALIASES: Readonly<Record<string, NicModel>> = { virtio: 'virtio-net-pci' };
 /** As on QEMU's pc. */
-const DEFAULT_MODEL = 'virtio-net-pci';
+const DEFAULT_MODEL = 'e1000';
 /** The hub that the old spelling -net joins everything with. */
 const OLD_HUB = 0;
 
@@ -48,7 +48,7 @@ function listTypes(draft: Draft): void {
 }
 
 function listModels(draft: Draft): void {
-  draft.config.information ??= `Available NIC models:\n${Object.keys(MODELS).map((name) => `${name}\n`).join('')}`;
+  draft.config.information ??= `Available NIC models:\n${NIC_MODELS.map((name) => `${name}\n`).join('')}`;
 }
 
 function applyNetdev(draft: Draft, value: string, written: string): void {
@@ -85,8 +85,8 @@ function parseHubport(fields: ReadonlyMap<string, string>, written: string, _pai
 const isHelp = (text: string | undefined): boolean => text === 'help' || text === '?';
 
 /** A model's device by QEMU's name of the model. */
-function modelOf(name: string, written: string): string {
-  const model = own(MODELS, name);
+function modelOf(name: string, written: string): NicModel {
+  const model = own(MODEL_ALIASES, name) ?? NIC_MODELS.find((candidate) => candidate === name);
   if (!model) throw new OptionError(written, `the network card "${name}" is not supported`, '-nic model=help lists the cards.');
   return model;
 }

@@ -1,9 +1,10 @@
 // Network cards: -device virtio-net-pci and its like, and those that -nic and -net nic put on the board. docs/network.md.
 
 import { NET_FEATURES, type NetFeature } from '../../virtio/net.ts';
-import type { NicConfig, PciDeviceConfig } from './config.ts';
+import { EMULATED_NICS, type EmulatedNic, type NicConfig, type PciDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
+import { PCI_PROPERTIES, pciProperties } from './pci.ts';
 import { number, onOff } from './values.ts';
 import { VIRTIO_PROPERTIES, virtioProperties } from './virtio.ts';
 
@@ -44,6 +45,12 @@ export const VIRTIO_NET_PROPERTIES = {
   ...VIRTIO_PROPERTIES,
 };
 
+export const EMULATED_NIC_PROPERTIES = { ...NIC_PROPERTIES, ...PCI_PROPERTIES };
+
+/** Every card, by QEMU's name of it. */
+export type NicModel = 'virtio-net-pci' | EmulatedNic;
+export const NIC_MODELS: readonly NicModel[] = ['virtio-net-pci', ...EMULATED_NICS];
+
 /** Six bytes of an address, as QEMU takes it. */
 export function parseMac(text: string, written: string): number[] {
   const parts = text.split(/[:-]/);
@@ -62,26 +69,30 @@ function defaultMac(draft: Draft): number[] {
 }
 
 /** A card of -device. Its far end, and its address if it has none of its own, are settled when the whole line is known. */
-export function applyNic(model: PciDeviceConfig['driver']): (draft: Draft, fields: Map<string, string>, written: string) => void {
+export function applyNic(model: NicModel): (draft: Draft, fields: Map<string, string>, written: string) => void {
   return (draft, fields, written) => addNic(draft, model, fields, written);
 }
 
 /** @param place at the end of the devices, or before them (-nic: cards of the board come first) */
-export function addNic(draft: Draft, model: string, fields: Map<string, string>, written: string, at = draft.devices.length): void {
+export function addNic(draft: Draft, model: NicModel, fields: Map<string, string>, written: string, at = draft.devices.length): void {
   const own = fields.get('mac');
   const mac = own === undefined ? undefined : parseMac(own, written);
   // What others may not get by default.
   if (mac) draft.macs.push(mac);
-  const common = virtioProperties(draft, fields, written);
-  const more = model === 'virtio-net-pci' ? virtioNetProperties(fields, written) : undefined;
-  draft.devices.splice(at, 0, {
-    device: common,
-    resolve: () => {
-      const nic: NicConfig = { mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written) };
-      if (!mac) draft.macs.push(nic.mac);
-      return { driver: 'virtio-net-pci', ...common, ...more!, ...nic };
-    },
-  });
+  /** What is settled later. */
+  const nic = (): NicConfig => {
+    const settled = { mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written) };
+    if (!mac) draft.macs.push(settled.mac);
+    return settled;
+  };
+  if (model === 'virtio-net-pci') {
+    const device = virtioProperties(draft, fields, written);
+    const properties = virtioNetProperties(fields, written);
+    draft.devices.splice(at, 0, { device, resolve: () => ({ driver: model, ...device, ...properties, ...nic() }) });
+  } else {
+    const device = pciProperties(draft, fields, written);
+    draft.devices.splice(at, 0, { device, resolve: () => ({ driver: model, ...device, ...nic() }) });
+  }
 }
 
 /** Index of the far end that a card names. */

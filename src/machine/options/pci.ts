@@ -1,5 +1,6 @@
 // What all devices on the PCI bus take in -device.
 
+import type { PciDevice } from './config.ts';
 import type { Draft } from './draft.ts';
 import { notYet, OptionError } from './error.ts';
 
@@ -16,4 +17,12 @@ export function pciAddress(draft: Draft, text: string, written: string): { slot:
   if (slot < 2) throw new OptionError(written, `PCI slot ${slot} belongs to the board`, 'Slots from 2 to 1f are free.');
   if (draft.devices.some(({ device }) => device.addr?.slot === slot)) throw new OptionError(written, `PCI slot ${slot.toString(16)} is taken already`);
   return { slot, fn };
+}
+
+/** Id and place. */
+export function pciProperties(draft: Draft, fields: ReadonlyMap<string, string>, written: string): PciDevice {
+  const id = fields.get('id');
+  if (id !== undefined && draft.devices.some(({ device }) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
+  const addr = fields.get('addr');
+  return { ...(id === undefined ? {} : { id }), ...(addr === undefined ? {} : { addr: pciAddress(draft, addr, written) }) };
 }

@@ -4,7 +4,7 @@ import { MSIX_MAX_VECTORS } from '../../devices/msix.ts';
 import type { VirtioDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
-import { PCI_PROPERTIES, pciAddress } from './pci.ts';
+import { PCI_PROPERTIES, pciProperties } from './pci.ts';
 import { number, onOff } from './values.ts';
 
 /** What -device X,help says of them. */
@@ -39,19 +39,16 @@ export function applyBlk(draft: Draft, fields: Map<string, string>, written: str
 
 /** What all virtio devices have. */
 export function virtioProperties(draft: Draft, fields: ReadonlyMap<string, string>, written: string): VirtioDeviceConfig {
-  const id = fields.get('id');
-  if (id !== undefined && draft.devices.some(({ device }) => device.id === id)) throw new OptionError(written, `there is a device with id "${id}" already`);
+  const common = pciProperties(draft, fields, written);
   const legacy = !onOff(fields.get('disable-legacy') ?? 'off', written, 'disable-legacy');
   const modern = !onOff(fields.get('disable-modern') ?? 'off', written, 'disable-modern');
   if (!legacy && !modern) throw new OptionError(written, 'a device needs one of its interfaces', 'Leave out disable-legacy=on or disable-modern=on.');
-  const addr = fields.get('addr');
   const vectors = fields.get('vectors');
   if (vectors !== undefined && number(vectors, written) > MSIX_MAX_VECTORS) throw new OptionError(written, `there can be ${MSIX_MAX_VECTORS} vectors at most`);
   return {
+    ...common,
     legacy,
     modern,
-    ...(id === undefined ? {} : { id }),
-    ...(addr === undefined ? {} : { addr: pciAddress(draft, addr, written) }),
     ...(vectors === undefined ? {} : { vectors: number(vectors, written) }),
   };
 }
