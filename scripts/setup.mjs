@@ -18,6 +18,8 @@ const TEST_PROGRAMS = [
   ['chromium', 'chromium', 'the page is tested in it'],
   ['nasm', 'nasm', 'assembles the test guests'],
   ['qemu-system-x86_64', 'qemu-system-x86', 'runs the test guests for comparison'],
+  ['qemu-img', 'qemu-utils', 'makes and checks disk images'],
+  ['zstd', 'zstd', 'compresses disk images'],
   ['gcc', 'gcc', 'builds the program that asks the real processor'],
 ];
 

@@ -1,0 +1,98 @@
+// A file of the host as a storage, under Node. All accesses are done at once.
+
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { type BlockDone, BlockError } from '../../devices/interfaces.ts';
+import type { Storage } from './io.ts';
+
+/** Bytes of zeros that are written at once. */
+const ZEROS = new Uint8Array(1 << 20);
+
+export class FileStorage implements Storage {
+  private readonly file: number;
+  private length: number;
+
+  /**
+   * @param flags of open(): "r+" by default, "r" if read-only, "w+" for a new file
+   * @throws what opening the file throws, and an Error if it is not a plain file
+   */
+  constructor(
+    readonly path: string,
+    readonly readOnly: boolean,
+    flags = readOnly ? 'r' : 'r+',
+  ) {
+    this.file = openSync(path, flags);
+    const stat = fstatSync(this.file);
+    this.length = stat.size;
+    if (stat.isFile()) return;
+    this.close();
+    throw new Error('it is not a plain file');
+  }
+
+  get size(): number {
+    return this.length;
+  }
+
+  /** Bytes that the file takes on the host. */
+  get allocated(): number {
+    return fstatSync(this.file).blocks * 512;
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+
+  /** Do something with the file; what goes wrong becomes an I/O error. */
+  private attempt(done: BlockDone, action: () => void): void {
+    let failure: BlockError | null = null;
+    try {
+      action();
+    } catch (error) {
+      failure = error instanceof BlockError ? error : new BlockError(error instanceof Error ? error.message : String(error));
+    }
+    done(failure);
+  }
+
+  read(offset: number, into: Uint8Array, done: BlockDone): void {
+    this.attempt(done, () => {
+      for (let at = 0; at < into.length; ) {
+        const n = readSync(this.file, into, at, into.length - at, offset + at);
+        if (n === 0) throw new BlockError('the file has become shorter');
+        at += n;
+      }
+    });
+  }
+
+  write(offset: number, data: Uint8Array, done: BlockDone): void {
+    this.attempt(done, () => this.put(offset, data));
+  }
+
+  private put(offset: number, data: Uint8Array): void {
+    if (this.readOnly) throw new BlockError('the file is read-only');
+    for (let at = 0; at < data.length; ) at += writeSync(this.file, data, at, data.length - at, offset + at);
+    this.length = Math.max(this.length, offset + data.length);
+  }
+
+  flush(done: BlockDone): void {
+    this.attempt(done, () => {
+      if (!this.readOnly) fdatasyncSync(this.file);
+    });
+  }
+
+  truncate(size: number, done: BlockDone): void {
+    this.attempt(done, () => {
+      ftruncateSync(this.file, size);
+      this.length = size;
+    });
+  }
+
+  /** Node has no call that gives a file's blocks back, and the contents may be anything: they stay. */
+  discard(_offset: number, _length: number, done: BlockDone): void {
+    done(null);
+  }
+
+  writeZeroes(offset: number, length: number, _mayUnmap: boolean, done: BlockDone): void {
+    this.attempt(done, () => {
+      for (let at = 0; at < length; at += ZEROS.length) this.put(offset + at, ZEROS.subarray(0, Math.min(ZEROS.length, length - at)));
+    });
+  }
+}
