@@ -74,14 +74,17 @@ function run(line: string): void {
   print('~ # ');
 }
 
+function input(text: string): void {
+  for (const c of text) {
+    if (c === '\x03') { flooding = false; typed = ''; print('^C\n~ # '); }
+    else if (c === '\r') { print('\n'); run(typed); typed = ''; }
+    else { typed += c; print(c); }
+  }
+}
+
 function tick(): void {
   if (state === RunState.RUNNING) {
-    const input = decoder.decode(serialRings(memory, 0).toGuest.read());
-    for (const c of input) {
-      if (c === '\x03') { flooding = false; typed = ''; print('^C\n~ # '); }
-      else if (c === '\r') { print('\n'); run(typed); typed = ''; }
-      else { typed += c; print(c); }
-    }
+    input(decoder.decode(serialRings(memory, 0).toGuest.read()));
     if (flooding && waiting[0].length < 1 << 16) {
       for (let i = 0; i < 200; i++) print(`flood ${counters[Control.ICOUNT / 8]} ${'x'.repeat(60)}\n`);
     }
@@ -123,6 +126,8 @@ const api: MachineApi = {
   async powerButton() { throw new MachineError({ what: 'The guest does not listen', why: 'it plays dead', advice: '' }); },
   async powerOff() { become(RunState.OFF); void events.exited(0); },
   async registers() { return 'RAX=0'; },
+  async typeText(text) { input(text); return { unknown: [], refused: 0 }; },
+  async screendump() { throw new MachineError({ what: 'There is no screen', why: 'it is a stand-in', advice: '' }); },
   async stateHash() { return { icount: 0, hash: '' }; },
 };
 

@@ -8,6 +8,7 @@ import { initrdFiles, kernelKind } from './boot/load.ts';
 import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
 import { firmwareFiles, type MachineConfig, parse } from './options/index.ts';
+import { toPng, toPpm } from './png.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
 /** Longest time without letting messages and host timers in, ms. */
@@ -177,6 +178,16 @@ class Host implements MachineApi {
     const machine = this.made();
     if (cpu !== 0) throw new MachineError({ what: `There is no CPU ${cpu}`, why: 'The machine has one CPU', advice: 'Ask for CPU 0.' });
     return machine.registers();
+  }
+
+  async typeText(text: string): Promise<{ unknown: string[]; refused: number }> {
+    return this.made().input.type(text);
+  }
+
+  async screendump(format: 'ppm' | 'png'): Promise<Uint8Array> {
+    const picture = this.made().picture();
+    if (!picture) throw new MachineError({ what: 'There is no screen', why: 'The machine has no VGA card', advice: 'Add -vga std.' });
+    return format === 'png' ? toPng(picture) : toPpm(picture);
   }
 
   async stateHash(): Promise<{ icount: number; hash: string }> {

@@ -22,6 +22,8 @@ import { DEBUGCON_RING, type MachineConfig, type SerialConfig, VGA_ROM } from '.
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
+import { MachineInput } from './input.ts';
+import { drawScreen, type Picture } from './png.ts';
 
 /** The guest's time-stamp counter: 1 GHz, so that it counts nanoseconds. */
 const TSC_FREQUENCY = 1_000_000_000;
@@ -96,6 +98,7 @@ export class Machine {
   /** ns of the host spent in guest code and its devices. */
   guestNs = 0;
   private screen: ScreenPublisher | undefined;
+  readonly input: MachineInput;
 
   /** @throws MachineFailure-shaped errors: what cannot be loaded, what does not fit */
   constructor(private readonly options: MachineOptions) {
@@ -142,6 +145,7 @@ export class Machine {
       debugExit: config.debugExit,
       debugcon: config.debugcon && { iobase: config.debugcon.iobase, backend: debugconRing ?? new NullBackend() },
       firmware: config.kernel === undefined ? this.firmware() : undefined,
+      vmport: config.vmport ? { get: (n) => this.vcpu.get32(Cpu.GPR + 8 * n), set: (n, value) => this.vcpu.set64(Cpu.GPR + 8 * n, BigInt(value >>> 0)) } : undefined,
       vga: config.vga === 'std' ? { rom: options.files.get(VGA_ROM)! } : undefined,
       onPowerOff: () => {
         this.powerOffRequested = true;
@@ -159,6 +163,7 @@ export class Machine {
     const { pc } = this;
     this.network = new Network(config.netdevs, { clock: this.clock });
     if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
+    this.input = new MachineInput(buffer, this.clock, pc);
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
@@ -270,6 +275,7 @@ export class Machine {
     this.exitStatus = null;
     this.ending = null;
     this.pc.endBootOnce();
+    this.input.reset();
     this.start();
   }
 
@@ -365,6 +371,11 @@ export class Machine {
       advice: 'The registers and the code below show where. Start the machine again to try once more.',
       details: `${this.registers()}\n${this.code()}`,
     };
+  }
+
+  /** What is on the screen, as a monitor shows it at this moment; undefined without a VGA card. */
+  picture(): Picture | undefined {
+    return this.pc.vga && drawScreen(this.pc.vga.view, { cursor: true, text: true });
   }
 
   registers(): string {

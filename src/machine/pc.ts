@@ -21,6 +21,8 @@ import { GPE0_BASE, GPE0_LENGTH, PMBASE, PMREGMISC, Piix4Pm, SMI_COMMAND } from 
 import { Port92, PORT92 } from '../devices/port92.ts';
 import { PostPort, POST_PORT } from '../devices/post-port.ts';
 import { Ps2Keyboard } from '../devices/ps2-keyboard.ts';
+import { Ps2Mouse } from '../devices/ps2-mouse.ts';
+import { type CpuRegisters, VMPORT, VMPORT_LENGTH, VmPort } from '../devices/vmport.ts';
 import { Serial16550, SERIAL_PORTS } from '../devices/serial16550.ts';
 import { ACPI_PM_BASE, type AcpiOptions, type E820Entry, installAcpiTables, PIRQ_DEFAULTS, SCI_IRQ } from './acpi.ts';
 import { type AccessCount, Bus } from './bus.ts';
@@ -63,6 +65,8 @@ export interface PcOptions {
   debugcon?: { iobase: number; backend: CharBackend };
   /** Firmware, for a machine that boots by it; without, setUpForDirectBoot() does its work. */
   firmware?: FirmwareConfig;
+  /** VMware's port with its pointer, if they are there: the registers of the CPU that reads it. */
+  vmport?: CpuRegisters;
   /** The VGA card, if there is one, and its option ROM. */
   vga?: { rom: Uint8Array };
   /** The guest switched the machine off (ACPI S5). Called in the middle of an access: stop the CPUs, then leave. */
@@ -73,7 +77,6 @@ export interface PcOptions {
   onExit(status: number): void;
   /** The speaker: whether it sounds, and at which frequency (Hz). */
   onSpeaker?(on: boolean, frequency: number): void;
-  onKeyboardLeds?(leds: number): void;
 }
 
 export interface FirmwareConfig {
@@ -105,6 +108,8 @@ export class Pc {
   readonly pm: Piix4Pm;
   readonly serial: readonly (Serial16550 | undefined)[];
   readonly keyboard: Ps2Keyboard;
+  readonly mouse = new Ps2Mouse();
+  readonly vmport: VmPort | undefined;
   readonly i8042: I8042;
   readonly port92: Port92;
   readonly post = new PostPort();
@@ -196,16 +201,21 @@ export class Pc {
       bus.mapPorts(`serial${i}`, port, base, 8);
       return port;
     });
-    this.keyboard = new Ps2Keyboard((leds) => options.onKeyboardLeds?.(leds));
+    this.keyboard = new Ps2Keyboard(clock);
     this.i8042 = new I8042(
       this.irqs.line(1),
       this.irqs.line(12),
       (enabled) => this.setA20(enabled),
       () => options.onReset(),
       this.keyboard,
+      this.mouse,
     );
     bus.mapPorts('i8042', this.i8042, 0x60, 1);
     bus.mapPorts('i8042', this.i8042, 0x64, 1);
+    if (options.vmport) {
+      this.vmport = new VmPort(options.vmport, options.ramSize, () => this.mouse.poke());
+      bus.mapPorts('vmport', this.vmport, VMPORT, VMPORT_LENGTH, 4);
+    }
     this.port92 = new Port92(
       (enabled) => this.setA20(enabled),
       () => options.onReset(),
@@ -245,6 +255,7 @@ export class Pc {
       ...this.serial.flatMap((port, i): [string, Snapshotable][] => (port ? [[`serial${i}`, port]] : [])),
       ['i8042', this.i8042],
       ['port92', this.port92],
+      ...(this.vmport ? [['vmport', this.vmport] as [string, Snapshotable]] : []),
       ['kvm-clock', this.kvmClock],
       ['fw_cfg', this.fwCfg],
     ];
@@ -430,6 +441,7 @@ export class Pc {
     this.rtc.reset();
     for (const port of this.serial) port?.reset();
     this.i8042.reset();
+    this.vmport?.reset();
     this.port92.reset();
     this.fpuError.writePort(COPROCESSOR_ERROR, 1, 0);
     this.pic.reset();

@@ -44,6 +44,13 @@ export const enum Control {
 
   /** Registers of the VGA card, for whoever draws its screen: screen-block.ts. */
   SCREEN = Mem.CONTROL + 0x1f000,
+
+  /** Events of keyboard and mouse, towards the machine: input.ts. */
+  INPUT_RING = Mem.CONTROL + 0x1e000,
+  INPUT_RING_SIZE = 0xf00,
+  /** 1: the guest takes the pointer's place on the screen (u32). The keyboard's lamps: bit 0 Scroll, 1 Num, 2 Caps Lock (u32). */
+  POINTER = Mem.CONTROL + 0x1ef00,
+  LEDS = Mem.CONTROL + 0x1ef04,
 }
 
 /** A file the machine line names, under the name it has there. */
@@ -101,6 +108,10 @@ export interface MachineApi {
   powerOff(): Promise<void>;
   /** Registers of a vCPU as text, as QEMU's "info registers" prints them. */
   registers(cpu: number): Promise<string>;
+  /** Type a text on the machine's keyboard, as on a US one. The characters that no key types, each once, and how many there was no room for. */
+  typeText(text: string): Promise<{ unknown: string[]; refused: number }>;
+  /** The picture on the machine's screen as a file. */
+  screendump(format: 'ppm' | 'png'): Promise<Uint8Array>;
   /** Hash (hex) of RAM and CPU state, and the instruction count; the machine should be paused or off. */
   stateHash(): Promise<{ icount: number; hash: string }>;
 }

@@ -102,6 +102,8 @@ export interface MachineConfig {
   /** Without a kernel, what the machine boots by: a file as the line names it, or one of BUNDLED_FIRMWARE. */
   bios?: string;
   boot: BootConfig;
+  /** VMware's port, and with it the absolute pointer. */
+  vmport: boolean;
   /** The VGA card, whose option ROM is VGA_ROM. */
   vga: 'std' | 'none';
   /** One entry a serial port, at most 4; undefined: the port is not there. */
@@ -158,6 +160,7 @@ export function newConfig(): MachineConfig {
     cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
     append: '',
     boot: { order: 'cad', menu: false, strict: false },
+    vmport: true,
     vga: 'none',
     serial: [],
     nographic: false,

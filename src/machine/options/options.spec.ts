@@ -55,6 +55,8 @@ describe('parse', () => {
     expect(refusal('-accel kvm').why).toContain('kvm');
     expect(refusal('-machine q35').why).toContain('q35');
     expect(refusal('-machine pc,usb=off').why).toContain('usb=');
+    expect(refusal('-machine vmport=maybe').why).toContain('vmport');
+    expect([parse([]), parse('-M pc,vmport=off'), parse('-M vmport=auto')].map((config) => config.vmport)).toEqual([true, false, true]);
     expect(refusal('-usb')).toMatchObject({ option: '-usb', why: 'QEMU has this option, Tabvisor does not support it yet' });
     expect(refusal('-vga std').option).toBe('-vga std');
     expect(refusal('-display gtk').why).toContain('gtk');

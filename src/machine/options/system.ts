@@ -5,7 +5,7 @@ import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, 
 import { MIB } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { notYet, OptionError, unknownKey } from './error.ts';
-import { keyValues, own } from './values.ts';
+import { keyValues, onOff, own } from './values.ts';
 
 const PAGE = 4096;
 /** As the memory map needs it: all of the first MiB, and something above. */
@@ -17,7 +17,7 @@ export const SYSTEM_OPTIONS: Options = {
   m: { argument: '[size=]MEGS', help: 'guest memory: MiB, or with suffix K, M, G (default 128M, at most 3G)', apply: applyMemory },
   smp: { argument: '[cpus=]N', help: 'number of CPUs; only 1 is supported yet', apply: applySmp },
   cpu: { argument: 'MODEL[,+FEATURE][,-FEATURE]', help: 'CPU model and features; -cpu help lists them', apply: applyCpu },
-  machine: { argument: 'pc[,accel=interpreter]', help: 'the machine; pc is the only one', apply: applyMachine },
+  machine: { argument: 'pc[,accel=interpreter][,vmport=on|off|auto]', help: 'the machine; pc is the only one. vmport: VMware\'s port and its absolute pointer (default on)', apply: applyMachine },
   accel: { argument: 'interpreter', help: 'how guest code is run', apply: applyAccel },
 };
 
@@ -89,6 +89,7 @@ function applyMachine(draft: Draft, value: string, written: string): void {
   }
   for (const [key, text] of keyValues(value, 'type', written)) {
     if (key === 'accel') applyAccel(draft, text, written);
+    else if (key === 'vmport') draft.config.vmport = text === 'auto' || onOff(text, written, key);
     else if (key !== 'type') throw notYet(written, `${key}=`);
     else if (text !== 'pc') throw new OptionError(written, `the machine "${text}" is not supported`, 'The only machine is pc.');
   }
