@@ -24,7 +24,10 @@ export const prompt = '~ # ';
 const modules = ['button', 'evdev'];
 
 /** Modules that are there for `modprobe`, for the devices that a machine line may add. */
-const modulesOnDemand = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console', 'virtio_balloon'];
+const modulesOnDemand = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console', 'virtio_balloon', 'virtio_net'];
+
+/** Network cards. Debian's cloud kernel has drivers for none of them. */
+const cards = ['e1000', '8139cp', '8139too', 'ne2k_pci'];
 
 /** Folders of the host. Debian's cloud kernel has no 9P. */
 const shares = ['9pnet_virtio', '9p'];
@@ -62,7 +65,7 @@ export const guests = {
     machine: 'i686',
     kernel: ['linux-image-686'],
     modules,
-    modulesOnDemand: [...modulesOnDemand, ...shares],
+    modulesOnDemand: [...modulesOnDemand, ...cards, ...shares],
     memory: 256,
     append: `${append} noisapnp`,
   },
