@@ -33,12 +33,13 @@ interface Sample {
 
 async function endure(arch: Arch, program: (typeof PROGRAMS)[number], seconds: number, seed: number, everyS: number, options: readonly string[]): Promise<boolean> {
   const command: Command = [program, `ms=${seconds * 1000}`, `seed=${seed}`];
-  const run = startRunner(programGuest(`endurance-${program}`, arch, [command]), options);
-  const started = performance.now();
+  const run = startRunner({ ...programGuest(`endurance-${program}`, arch, [command]), tabvisor: options });
   const samples: Sample[] = [];
   let wrong: string | undefined;
   try {
-    const end = run.untilText('\nended 0', seconds * 1.5 + BOOT_TIMEOUT_S).then(() => true, (error: Error) => {
+    await run.untilText(`${program}: start`, BOOT_TIMEOUT_S);
+    const started = performance.now();
+    const end = run.untilText('\nended 0', seconds * 1.5 + 60).then(() => true, (error: Error) => {
       wrong = error.message;
       return true;
     });

@@ -18,6 +18,8 @@ export interface Guest {
   kernel: string;
   initrd?: string;
   append: string;
+  /** Options that only Tabvisor gets. */
+  tabvisor?: readonly string[];
 }
 
 export interface LinuxGuest extends Guest {

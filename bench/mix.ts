@@ -5,10 +5,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from './guests.ts';
-import { ARCHES, type Arch, buildProgram, checkParts, mixGuest, partNames, type PartResult, readParts } from './mix-guest.ts';
-import type { Run } from './peers/peer.ts';
+import { ARCHES, type Arch, buildProgram, checkParts, mixGuest, partNames, type PartResult, readParts, runNative } from './mix-guest.ts';
+import type { Peer, Run } from './peers/peer.ts';
 import { qemu, startRunner } from './peers/processes.ts';
-import { figure, table } from './statistics.ts';
+import { figure, geometricMean, medianOf, table } from './statistics.ts';
 
 /** To the guest's first part, s; v86 needs most. */
 const BOOT_TIMEOUT_S = 240;
@@ -17,18 +17,145 @@ const BOOT_TIMEOUT_S = 240;
 export const wholeRate = (part: PartResult): number => (part.units / part.ns) * 1e9;
 export const bestRate = (part: PartResult): number => (part.bestNs ? (part.bestUnits / part.bestNs) * 1e9 : wholeRate(part));
 
-/** Wait for the mix's end, and check its sums. */
-export async function finishMix(run: Run, parts: readonly string[], timeS: number): Promise<PartResult[]> {
-  await run.untilText('\nended ', BOOT_TIMEOUT_S + parts.length * timeS * 3);
-  // The status follows; it comes with the line's end.
-  await run.untilText('\nended 0', 5);
-  const results = readParts(`${await run.text()}\n`);
-  checkParts(results, parts);
+/** Guest and host may differ by this much in how long the parts took: the guest's clock is right. */
+const CLOCK = { least: 0.85, most: 1.03 };
+
+export interface MixRun {
+  parts: PartResult[];
+  /** Seconds from the start to the first part. */
+  bootS: number;
+  /** Time of the parts by the guest's clock, to their time by the host's. */
+  clock: number;
+}
+
+/** Run the mix in a machine, and check its sums. @throws where one is wrong */
+async function measure(start: () => Promise<Run>, parts: readonly string[], timeS: number): Promise<MixRun> {
+  const run = await start();
+  try {
+    const bootS = await run.untilText('mix: start', BOOT_TIMEOUT_S);
+    const endS = await run.untilText('\nended ', 60 + parts.length * timeS * 3);
+    // The status follows, with the line's end.
+    let output = await run.text();
+    for (let tries = 0; tries < 100 && !/^ended \d+\r?\n/m.test(output); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      output = await run.text();
+    }
+    const results = readParts(output);
+    checkParts(results, parts);
+    return { parts: results, bootS, clock: results.reduce((sum, part) => sum + part.ns, 0) / 1e9 / (endS - bootS) };
+  } finally {
+    await run.stop();
+  }
+}
+
+export interface MixResult {
+  arch: Arch;
+  peer: string;
+  runs: MixRun[];
+  why?: string;
+}
+
+/** This computer without a machine, in the first columns of the tables. */
+const NATIVE = 'native';
+
+/** Runs interleaved, and this computer's own beside them. */
+export async function benchMix(peers: readonly Peer[], runs: number, timeS: number, say: (text: string) => void): Promise<MixResult[]> {
+  const results: MixResult[] = [];
+  const parts = chooseParts(undefined);
+  for (const arch of ARCHES) {
+    const guest = mixGuest(arch, parts, `ms=${Math.round(timeS * 1000)}`);
+    const here = peers.map((peer) => ({ peer, result: { arch, peer: peer.name, runs: [], why: peer.refuses(guest) } as MixResult }));
+    const native: MixResult = { arch, peer: NATIVE, runs: [] };
+    results.push(native, ...here.map((it) => it.result));
+    for (let n = 1; n <= runs; n++) {
+      const output = native.why === undefined ? runNative(buildProgram('mix', arch), [`ms=${Math.round(timeS * 1000)}`]) : undefined;
+      if (output === undefined) native.why = `this computer does not run programs for ${arch}`;
+      else native.runs.push({ parts: readParts(output), bootS: 0, clock: 1 });
+      for (const { peer, result } of here) {
+        if (result.why !== undefined) continue;
+        try {
+          const it = await measure(() => peer.start(guest), parts, timeS);
+          result.runs.push(it);
+          const isOff = it.clock < CLOCK.least || it.clock > CLOCK.most;
+          say(`mix ${arch}, ${peer.title}, run ${n}: right sums${isOff ? `; BUT the guest's clock went at ${figure(it.clock, 2)} of the host's` : ''}`);
+        } catch (error) {
+          result.why = (error as Error).message;
+          say(`mix ${arch}, ${peer.title}: ${result.why}`);
+        }
+      }
+    }
+  }
   return results;
 }
 
-export function geometricMean(values: readonly number[]): number {
-  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+/** The ratio of two machines at a part, run by run, and of these the median. */
+function ratioAt(part: string, own: MixResult | undefined, other: MixResult | undefined): number | undefined {
+  const rate = (run: MixRun | undefined) => {
+    const found = run?.parts.find((it) => it.name === part);
+    return found && wholeRate(found);
+  };
+  return medianOf((own?.runs ?? []).map((run, n) => {
+    const a = rate(run);
+    const b = rate(other?.runs[n]);
+    return a !== undefined && b !== undefined ? a / b : undefined;
+  }));
+}
+
+export interface MixSummary {
+  arch: Arch;
+  peer: string;
+  to: string;
+  computing?: number;
+  system?: number;
+  all?: number;
+  least?: { part: string; ratio: number };
+}
+
+function ratios(own: MixResult | undefined, other: MixResult | undefined, parts: readonly string[]): { part: string; ratio: number }[] {
+  return parts.map((part) => ({ part, ratio: ratioAt(part, own, other) })).filter((it): it is { part: string; ratio: number } => it.ratio !== undefined);
+}
+
+/** Geometric means of one machine's ratios to another's. */
+export function summariseMix(results: readonly MixResult[], arch: Arch, peer: string, to: string): MixSummary {
+  const of = (name: string) => results.find((it) => it.arch === arch && it.peer === name);
+  const { computing, system } = partNames();
+  const mean = (parts: readonly string[]) => {
+    const them = ratios(of(peer), of(to), parts);
+    return them.length ? geometricMean(them.map((it) => it.ratio)) : undefined;
+  };
+  const each = ratios(of(peer), of(to), [...computing, ...system]);
+  return { arch, peer, to, computing: mean(computing), system: mean(system), all: mean([...computing, ...system]), least: each.sort((a, b) => a.ratio - b.ratio)[0] };
+}
+
+/** The peers that a machine is compared with: QEMU, and v86 in the same surroundings. */
+function opponents(peer: Peer, peers: readonly Peer[]): Peer[] {
+  const where = peer.name.includes('chromium') ? 'v86-chromium' : 'v86-node';
+  return peers.filter((it) => it.name === 'qemu' || it.name === where);
+}
+
+export function mixTable(arch: Arch, results: readonly MixResult[], peers: readonly Peer[]): string {
+  const of = (name: string) => results.find((it) => it.arch === arch && it.peer === name && it.runs.length);
+  const there = peers.filter((peer) => of(peer.name));
+  const own = there.filter((peer) => peer.name.startsWith('tabvisor'));
+  const pairs = own.flatMap((peer) => opponents(peer, there).map((other) => ({ peer, other })));
+  const columns = [...(of(NATIVE) ? [NATIVE] : []), ...there.map((peer) => peer.name)];
+  const times = (value: number | undefined) => (value === undefined ? '–' : `${value.toFixed(2)}×`);
+  const { computing, system } = partNames();
+  const rows = [...computing, ...system].map((part) => [
+    part,
+    ...columns.map((name) => figure(medianOf(of(name)!.runs.map((run) => run.parts.find((it) => it.name === part)).map((it) => it && wholeRate(it))), 0)),
+    ...pairs.map(({ peer, other }) => times(ratioAt(part, of(peer.name), of(other.name)))),
+  ]);
+  const sums = pairs.map(({ peer, other }) => summariseMix(results, arch, peer.name, other.name));
+  const blank = columns.map(() => '');
+  rows.push(
+    ['computing, mean', ...blank, ...sums.map((it) => times(it.computing))],
+    ['system, mean', ...blank, ...sums.map((it) => times(it.system))],
+    ['all, mean', ...blank, ...sums.map((it) => times(it.all))],
+    ['least', ...blank, ...sums.map((it) => (it.least ? `${it.least.part} ${times(it.least.ratio)}` : '–'))],
+  );
+  const title = (name: string) => peers.find((peer) => peer.name === name)?.title ?? name;
+  return table([`mix, ${arch}, units a second`, ...columns.map(title), ...pairs.map(({ peer, other }) => `${peer.title} : ${other.title}`)], rows);
 }
 
 const HELP = `node --import tsx bench/mix.ts [OPTION…] [-- TABVISOR OPTION…]: the CPU mix in bin/tabvisor, beside QEMU.
@@ -86,25 +213,13 @@ async function quickLook(): Promise<void> {
     const kept = cache[arch]?.sha256 === sha256 ? cache[arch] : { sha256, parts: {} };
     const due = values['only-tabvisor'] ? [] : values.reuse ? parts.filter((name) => !kept.parts[name]) : parts;
     if (due.length) {
-      const run = await qemu.start(mixGuest(arch, due, how));
-      try {
-        for (const part of await finishMix(run, due, seconds)) kept.parts[part.name] = part;
-      } finally {
-        await run.stop();
-      }
+      const { parts: measured } = await measure(() => qemu.start(mixGuest(arch, due, how)), due, seconds);
+      for (const part of measured) kept.parts[part.name] = part;
       mkdirSync(dirname(CACHE), { recursive: true });
       writeFileSync(CACHE, JSON.stringify({ ...cache, [arch]: kept }, null, 1));
     }
     const from = performance.now();
-    const run = startRunner(mixGuest(arch, parts, how), positionals);
-    let own: PartResult[];
-    let bootS: number;
-    try {
-      bootS = await run.untilText('mix: start', BOOT_TIMEOUT_S);
-      own = await finishMix(run, parts, seconds);
-    } finally {
-      await run.stop();
-    }
+    const { parts: own, bootS } = await measure(async () => startRunner({ ...mixGuest(arch, parts, how), tabvisor: positionals }), parts, seconds);
     const wholes: number[] = [];
     const bests: number[] = [];
     const rows = own.map((part) => {

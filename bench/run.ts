@@ -10,24 +10,34 @@ import { bundle } from './bundle.ts';
 import { linuxGuest, type LinuxGuest, root } from './guests.ts';
 import { benchLoops, loopTable } from './loops.ts';
 import { pageSize, pageTable } from './page-size.ts';
+import { benchMix, mixTable, summariseMix } from './mix.ts';
+import { ARCHES } from './mix-guest.ts';
 import { closeServers, tabvisorChromium, v86Chromium } from './peers/chromium.ts';
 import type { Peer } from './peers/peer.ts';
 import { qemu, tabvisorNode, v86Node } from './peers/processes.ts';
 import { benchPrompt, promptTable } from './prompt.ts';
 
 const PEERS: readonly Peer[] = [tabvisorNode, tabvisorChromium, v86Node, v86Chromium, qemu];
-const BENCHMARKS = ['boot-i386', 'boot-amd64', 'loops', 'prompt', 'page'] as const;
+const BENCHMARKS = ['boot-i386', 'boot-amd64', 'mix', 'loops', 'prompt', 'page'] as const;
 
 const HELP = `npm run bench -- [OPTION…]: measures Tabvisor and its peers on this computer, in turn.
 
   --only NAME[,NAME…]   only these: ${BENCHMARKS.join(', ')}; boot means both boots
   --peers NAME[,NAME…]  only these machines: ${PEERS.map((peer) => peer.name).join(', ')}
   --runs N              runs of each, of which the median counts (default 3)
+  --mix-seconds N       time of each part of the mix (default 1)
+  --tabvisor OPTIONS    Tabvisor with these options besides, under Node; again for others: --tabvisor "-accel interpreter"
   --json FILE           where the figures go (default bench/results/TIME.json)
   --help                this text
 
 The tables go to stdout, what is going on to stderr. docs/performance.md says what each figure means.
 `;
+
+/** A machine with options that its peers do not get. */
+function withOptions(peer: Peer, options: string): Peer {
+  const words = options.split(/\s+/).filter((word) => word !== '');
+  return { ...peer, name: `${peer.name} ${options}`, title: `${peer.title}, ${options}`, start: (guest, until) => peer.start({ ...guest, tabvisor: words }, until) };
+}
 
 /** Something in the command line that cannot be used. */
 class UsageError extends Error {}
@@ -37,7 +47,7 @@ function readOptions() {
     return parseArgs({
       options: {
         only: { type: 'string', multiple: true }, peers: { type: 'string', multiple: true },
-        runs: { type: 'string', default: '3' }, json: { type: 'string' }, help: { type: 'boolean' },
+        runs: { type: 'string', default: '3' }, 'mix-seconds': { type: 'string', default: '1' }, tabvisor: { type: 'string', multiple: true }, json: { type: 'string' }, help: { type: 'boolean' },
       },
     }).values;
   } catch (error) {
@@ -74,13 +84,16 @@ async function main(): Promise<void> {
   if (options.help) return void process.stdout.write(HELP);
   const runs = Number(options.runs);
   if (!Number.isInteger(runs) || runs < 1) throw new UsageError(`--runs ${options.runs}: a number from 1 on is needed`);
+  const mixSeconds = Number(options['mix-seconds']);
+  if (!(mixSeconds > 0)) throw new UsageError(`--mix-seconds ${options['mix-seconds']}: a number above 0 is needed`);
   const chosen = choose(options.only, BENCHMARKS, 'benchmark');
   const wanted = choose(options.peers, PEERS.map((peer) => peer.name), 'machine');
   const say = (text: string) => void process.stderr.write(`${text}\n`);
   const show = (text: string) => void process.stdout.write(`${text}\n\n`);
 
   const absent: Record<string, string> = {};
-  const peers = PEERS.filter((peer) => {
+  const variants = (options.tabvisor ?? []).map((words) => withOptions(tabvisorNode, words));
+  const peers = [...PEERS.filter((peer) => {
     if (!wanted.has(peer.name)) return false;
     const why = peer.missing();
     if (why !== undefined) {
@@ -88,7 +101,7 @@ async function main(): Promise<void> {
       say(`${peer.title} is left out: ${why}`);
     }
     return why === undefined;
-  });
+  }), ...variants];
   await bundle();
 
   const started = new Date();
@@ -108,6 +121,13 @@ async function main(): Promise<void> {
       const boots = await benchBoot(booted, peers, runs, say);
       results.boot = boots.map((it) => ({ ...it, summary: summarise(it) }));
       for (const guest of booted) show(bootTable(guest.name, boots, peers));
+    }
+    if (chosen.has('mix')) {
+      const mixes = await benchMix(peers, runs, mixSeconds, say);
+      const own = peers.filter((peer) => peer.name.startsWith('tabvisor'));
+      const pairs = ARCHES.flatMap((arch) => own.flatMap((peer) => peers.filter((other) => !own.includes(other)).map((other) => ({ arch, peer: peer.name, to: other.name }))));
+      results.mix = { seconds: mixSeconds, runs: mixes, summary: pairs.map(({ arch, peer, to }) => summariseMix(mixes, arch, peer, to)) };
+      for (const arch of ARCHES) show(mixTable(arch, mixes, peers));
     }
     if (chosen.has('loops')) {
       const loops = await benchLoops(peers, runs, say);

@@ -12,6 +12,10 @@ export function medianOf(values: readonly (number | undefined)[]): number | unde
   return known.length ? median(known) : undefined;
 }
 
+export function geometricMean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
 /** A Markdown table whose columns are aligned, so that it can be read on a terminal too. Columns after the first are numbers. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const width = head.map((title, column) => Math.max(title.length, 3, ...rows.map((row) => row[column].length)));

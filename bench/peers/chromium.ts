@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { chromium, type Browser, type Page } from '@playwright/test';
 import { preview, type PreviewServer } from 'vite';
 import { joinLine } from '../../src/machine/words.ts';
@@ -154,18 +154,21 @@ export const tabvisorChromium: Peer = {
   async start(guest, until = '') {
     previewing ??= preview({ root, configFile: join(root, 'vite.config.ts'), logLevel: 'warn', preview: { host: '127.0.0.1', port: 0 } });
     const url = (await previewing).resolvedUrls!.local[0];
-    // A bundled guest by the path that the page has it under, so that it comes as a visitor gets it; another one as a file beside them.
-    const path = (file: string) => (guest.initrd ? `guests/${guest.name}/${file.split('/').pop()}` : `guests/${guest.name}.elf`);
+    // What is bundled by the path that the page has it under, so that it comes as a visitor gets it; other files beside them.
+    const bundled = join(root, 'guests/out/');
+    const path = (file: string) => `guests/${file.startsWith(bundled) ? file.slice(bundled.length) : basename(file)}`;
     const words = [
       '-m', String(guest.memory), '-kernel', path(guest.kernel), ...(guest.initrd ? ['-initrd', path(guest.initrd)] : []),
-      ...(guest.append ? ['-append', guest.append] : []),
+      ...(guest.append ? ['-append', guest.append] : []), ...(guest.tabvisor ?? []),
     ];
     return openPage(`${url}#${encodeURI(joinLine(words))}`, until === '' ? [] : [until], async (page) => {
-      if (guest.initrd) return;
-      await page.context().route(`**/${path(guest.kernel)}`, (route) => route.fulfill({
-        body: readFileSync(guest.kernel), contentType: 'application/octet-stream',
-        headers: { 'cross-origin-resource-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
-      }));
+      for (const file of [guest.kernel, guest.initrd]) {
+        if (file === undefined || file.startsWith(bundled)) continue;
+        await page.context().route(`**/${path(file)}`, (route) => route.fulfill({
+          body: readFileSync(file), contentType: 'application/octet-stream',
+          headers: { 'cross-origin-resource-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
+        }));
+      }
     });
   },
 };

@@ -64,13 +64,13 @@ export const tabvisorNode: Peer = {
   refuses: () => undefined,
   version: () => `Node ${process.versions.node}`,
   async start(guest, until = '') {
-    return new ProcessRun(process.execPath, [join(root, 'build/bench/tabvisor-node.js'), until, ...machineLine(guest)], until !== '');
+    return new ProcessRun(process.execPath, [join(root, 'build/bench/tabvisor-node.js'), until, ...machineLine(guest), ...(guest.tabvisor ?? [])], until !== '');
   },
 };
 
 /** bin/tabvisor itself, which tells no counters. */
-export function startRunner(guest: Guest, more: readonly string[] = []): Run {
-  return new ProcessRun(process.execPath, [join(root, 'bin/tabvisor'), ...machineLine(guest), ...more], false);
+export function startRunner(guest: Guest): Run {
+  return new ProcessRun(process.execPath, [join(root, 'bin/tabvisor'), ...machineLine(guest), ...(guest.tabvisor ?? [])], false);
 }
 
 export const v86Node: Peer = {

@@ -444,6 +444,7 @@ int program(int argc, char **argv) {
     else if ((value = argument(argv[n], "rounds"))) rounds = number(value);
     else if ((value = argument(argv[n], "seed"))) seed = (u32)number(value);
   }
+  print("code: start\n");
   for (u32 n = 0; n < 2; n++) {
     files[n] = (int)call2(SYS_memfd_create, "code", 0);
     if (files[n] < 0 || call2(SYS_ftruncate, files[n], PAGES * PAGE)) fail("memfd_create", (u64)files[n]);

@@ -360,6 +360,7 @@ int program(int argc, char **argv) {
     else if ((value = argument(argv[n], "seed"))) seed = (u32)number(value);
     else if ((value = argument(argv[n], "child"))) leave(child((u32)number(value)));
   }
+  print("processes: start\n");
   u64 done = 0, shown = now(), end = shown + time;
   do {
     switch (below(8)) {
