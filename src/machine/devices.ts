@@ -4,6 +4,7 @@ import type { BlockBackend, CharBackend, Clock, EntropySource, GuestMemory } fro
 import { E1000 } from '../devices/net/e1000.ts';
 import type { Nic, NicOptions } from '../devices/net/port.ts';
 import type { PciFunction } from '../devices/pci.ts';
+import { VirtioBalloon } from '../virtio/balloon.ts';
 import { VirtioBlk } from '../virtio/blk.ts';
 import { VirtioConsole } from '../virtio/console.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
@@ -26,7 +27,7 @@ export interface DeviceParts {
   chars: readonly CharBackend[];
 }
 
-function makeVirtio(config: VirtioPciConfig, { entropy, disks, network, chars }: DeviceParts): VirtioDevice {
+function makeVirtio(config: VirtioPciConfig, { memory, entropy, disks, network, chars }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
       return new VirtioRng(entropy());
@@ -38,6 +39,8 @@ function makeVirtio(config: VirtioPciConfig, { entropy, disks, network, chars }:
       network.add(nic, id, netdev);
       return nic;
     }
+    case 'virtio-balloon-pci':
+      return new VirtioBalloon({ ...config, ramSize: memory.size });
     case 'virtio-serial-pci':
       return new VirtioConsole({
         ...config,

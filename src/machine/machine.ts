@@ -9,6 +9,8 @@ import type { BlockBackend, CharBackend, CpuPort } from '../devices/interfaces.t
 import { FEATURES } from '../engine/cpuid.ts';
 import { dumpCode, dumpRegisters } from '../engine/dump.ts';
 import { Vcpu, type VcpuModules } from '../engine/vcpu.ts';
+import { VirtioBalloon } from '../virtio/balloon.ts';
+import { VirtioPci } from '../virtio/pci.ts';
 import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
@@ -376,6 +378,12 @@ export class Machine {
   /** What is on the screen, as a monitor shows it at this moment; undefined without a VGA card. */
   picture(): Picture | undefined {
     return this.pc.vga && drawScreen(this.pc.vga.view, { cursor: true, text: true });
+  }
+
+  /** What takes memory from the guest, if the line names one. */
+  get balloon(): VirtioBalloon | undefined {
+    for (const { device } of this.pc.pci.list()) if (device instanceof VirtioPci && device.device instanceof VirtioBalloon) return device.device;
+    return undefined;
   }
 
   registers(): string {

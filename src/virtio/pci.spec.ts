@@ -124,7 +124,10 @@ describe('the modern interface', () => {
     driver.add([{ address: DATA, length: 1 }], [{ address: DATA, length: 1 }]);
     slot.kick(0);
     expect(driver.used()).toEqual([]);
+    // What waits is taken then.
     slot.status = 15;
+    expect(driver.used()).toHaveLength(1);
+    driver.add([{ address: DATA, length: 1 }], [{ address: DATA, length: 1 }]);
     slot.fn.writeConfig(4, 2, 3);
     slot.kick(0);
     expect(driver.used()).toEqual([]);
@@ -177,9 +180,9 @@ describe('the modern interface', () => {
     slot.kick(0);
     expect(slot.intx).toBe(false);
     const resets = device.resets;
+    memory.all.fill(0);
     const [again] = slot.start(0n);
     expect(device.resets).toBe(resets + 1);
-    memory.all.fill(0);
     roundTrip(again, () => slot.kick(0));
   });
 

@@ -272,7 +272,13 @@ export class VirtioPci extends PciFunction {
       if (this.acceptable(this.s.driverFeatures)) this.device.setFeatures(this.s.driverFeatures);
       else status &= ~STATUS_FEATURES_OK;
     }
+    const begins = (status & ~this.device.status & STATUS_DRIVER_OK) !== 0;
     this.device.setStatus(status);
+    if (!begins) return;
+    // Drivers may have offered buffers and notified earlier, which had no effect: Linux's balloon does.
+    this.device.queues.forEach((queue, index) => {
+      if (queue.available > 0) this.notifyQueue(index);
+    });
   }
 
   /** A modern driver must take VERSION_1, and nothing that was not offered. */

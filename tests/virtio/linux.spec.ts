@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import { RawMemory } from '../../src/backends/block/raw-memory.ts';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
+import { FIRST_CHARDEV_RING } from '../../src/machine/protocol.ts';
 import { RawFile } from '../../workers/raw-file-node.ts';
 import { loadModules } from '../oracle/emulator.ts';
 import { LinuxConsole } from './linux.ts';
@@ -24,6 +25,39 @@ beforeAll(async () => {
   modules = loadModules();
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Memory that goes and comes; ports and balloon survive their drivers. */
+function exerciseBalloonAndPorts(linux: LinuxConsole): void {
+  const balloon = linux.machine.balloon!;
+  const memory = () => Number(/MemTotal: +(\d+) kB/.exec(linux.run('grep MemTotal /proc/meminfo'))![1]) * 1024;
+  const full = balloon.actual;
+  const port = linux.port(FIRST_CHARDEV_RING);
+  for (const round of [1, 2, 3]) {
+    expect(linux.run('modprobe -a virtio_balloon virtio_console')).toBe('done 0');
+    const before = memory();
+    balloon.setTarget(full - 24 * MIB);
+    linux.run('sleep 1');
+    expect(balloon.actual).toBe(full - 24 * MIB);
+    expect(balloon.inflated).toBe((24 * MIB) / 4096);
+    // Without deflate-on-oom the guest counts it as gone.
+    expect(before - memory()).toBe(24 * MIB);
+    expect(balloon.statistics.get('stat-total-memory')).toBe(BigInt(before - 24 * MIB));
+    balloon.setTarget(full);
+    linux.run('sleep 1');
+    expect(balloon.actual).toBe(full);
+    expect(memory()).toBe(before);
+    expect(linux.run(`for p in /dev/vport*p1; do echo round ${round} > $p; done`)).toBe('done 0');
+    expect(port.received.toString()).toMatch(new RegExp(`round ${round}\n$`));
+    // The driver gives all back when it goes.
+    balloon.setTarget(full - 8 * MIB);
+    linux.run('sleep 1');
+    expect(linux.run('modprobe -r virtio_balloon virtio_console; grep -E "^virtio_(balloon|console)" /proc/modules')).toBe('done 1');
+    expect(balloon.actual).toBe(full);
+    expect(memory()).toBe(before);
+    balloon.setTarget(full);
+  }
+  expect(balloon.reported).toBeGreaterThan(0);
+}
 
 /** What every guest does with the devices: vda is writable and 4 MiB, vdb is read-only. */
 function exercise(linux: LinuxConsole, vda: () => Uint8Array, vdb: Uint8Array): void {
@@ -59,10 +93,14 @@ describe('Debian\'s kernels', () => {
       '-device', 'virtio-blk-pci,drive=a,serial=TV-1', '-drive', `if=none,id=a,file=${path},format=raw`,
       '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,disable-modern=on',
       '-device', 'virtio-rng-pci,disable-legacy=on',
+      // Linux reports free pages where there are more than 64 MiB of them.
+      '-m', '192', '-device', 'virtio-balloon-pci,free-page-reporting=on,guest-stats-polling-interval=1',
+      '-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=c', '-chardev', 'vc,id=c',
     ], { disks: [file, new RawMemory(vdb, true)] });
     exercise(linux, () => new Uint8Array(readFileSync(path)), vdb);
+    exerciseBalloonAndPorts(linux);
     expect(linux.run('cat /proc/interrupts')).toMatch(/[1-9]\d* +PCI-MSI \d+-edge +virtio\d-req.0/);
-    expect(linux.run('cat /sys/bus/virtio/devices/virtio*/features | cut -c33')).toBe('1\n0\n1\ndone 0');
+    expect(linux.run('cat /sys/bus/virtio/devices/virtio*/features | cut -c33')).toBe('1\n0\n1\n1\n1\ndone 0');
     file.close();
   });
 

@@ -1,5 +1,6 @@
 // What a machine line says, as the machine is built from it. parse() (index.ts) makes it; its defaults stand below.
 
+import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { BootConfig } from '../firmware.ts';
 import { FIRST_CHARDEV_RING } from '../protocol.ts';
@@ -86,6 +87,7 @@ export type VirtioPciConfig = VirtioDeviceConfig & (
   /** drive: index in MachineConfig.drives. */
   | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
   | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)
+  | ({ driver: 'virtio-balloon-pci' } & Omit<VirtioBalloonOptions, 'ramSize'>)
   | { driver: 'virtio-serial-pci'; maxPorts: number; emergencyWrite: boolean; ports: SerialPortConfig[] }
 );
 

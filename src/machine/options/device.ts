@@ -6,6 +6,7 @@ import type { Draft, Options } from './draft.ts';
 import { OptionError } from './error.ts';
 import { keyValues, number, own } from './values.ts';
 import { applyNic, EMULATED_NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
+import { applyBalloon, BALLOON_PROPERTIES } from './virtio-balloon.ts';
 import { applyPort, applySerialBus, PORT_PROPERTIES, SERIAL_PROPERTIES } from './virtio-serial.ts';
 import { applyBlk, applyRng, VIRTIO_PROPERTIES } from './virtio.ts';
 
@@ -42,6 +43,7 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
   },
   'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },
   e1000: { bus: 'PCI', help: 'Intel Gigabit Ethernet 82540EM', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('e1000') },
+  'virtio-balloon-pci': { bus: 'PCI', help: 'takes memory from the guest and gives it back', properties: BALLOON_PROPERTIES, apply: applyBalloon },
   'virtio-serial-pci': { bus: 'PCI', help: 'a bus of consoles and ports for characters', properties: SERIAL_PROPERTIES, apply: applySerialBus },
   virtconsole: { bus: 'virtio-serial-bus', help: 'a console', properties: PORT_PROPERTIES, apply: applyPort(true) },
   virtserialport: { bus: 'virtio-serial-bus', help: 'a port for programs', properties: PORT_PROPERTIES, apply: applyPort(false) },

@@ -18,6 +18,8 @@ export class Draft {
   debugconTo?: SerialConfig;
   /** What -device isa-debugcon names, for when all chardevs are known. */
   debugconChardev?: { id: string; written: string };
+  // virtio-balloon.ts
+  hasBalloon = false;
   // virtio-serial.ts: the buses, with the ports that they have got
   readonly serialBuses: SerialBus[] = [];
   // monitor.ts

@@ -297,3 +297,15 @@ describe('virtio-serial', () => {
     expect(parse(`-kernel k -nographic -serial null -chardev stdio,id=t,mux=on ${bus}-device virtconsole,chardev=t`).chardevs).toEqual([{ id: 't', to: { kind: 'stdio', mux: true } }]);
   });
 });
+
+describe('virtio-balloon-pci', () => {
+  it('has QEMU\'s defaults', () => {
+    expect(withKernel('-device virtio-balloon-pci').devices).toEqual([
+      { driver: 'virtio-balloon-pci', legacy: true, modern: true, deflateOnOom: false, freePageReporting: false, pagePoison: true, statsInterval: 0 },
+    ]);
+    expect(withKernel('-device virtio-balloon-pci,deflate-on-oom=on,free-page-reporting=on,page-poison=off,guest-stats-polling-interval=2').devices[0])
+      .toMatchObject({ deflateOnOom: true, freePageReporting: true, pagePoison: false, statsInterval: 2 });
+    expect(refusal('-device virtio-balloon-pci,free-page-hint=on').why).toMatch(/free-page-hint=on/);
+    expect(refusal('-device virtio-balloon-pci -device virtio-balloon-pci').why).toMatch(/one virtio-balloon-pci already/);
+  });
+});
