@@ -30,7 +30,7 @@ export interface DeviceParts {
 function makeVirtio(config: VirtioPciConfig, { memory, entropy, disks, network, chars }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
-      return new VirtioRng(entropy());
+      return new VirtioRng(entropy(), config);
     case 'virtio-blk-pci':
       return new VirtioBlk(disks[config.drive], { serial: config.serial });
     case 'virtio-net-pci': {

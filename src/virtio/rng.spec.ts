@@ -49,6 +49,34 @@ describe('virtio-rng', () => {
     expect(next(other)).toEqual(expected);
   });
 
+  it('gives no more than max-bytes in a period, which begins with a buffer', () => {
+    slot = new TestSlot(new VirtioRng(new RepeatableEntropy(), { maxBytes: 100, period: 1000 }), memory);
+    memory.all.fill(0);
+    [driver] = slot.start(0n);
+    slot.clock.advance(5e8);
+    const add = () => driver.add([], [{ address: 0x4000, length: 64 }]);
+    const written = () => driver.used().map((used) => used.written);
+    const later = (ms: number) => {
+      slot.clock.advance(ms * 1e6);
+      slot.clock.runExpired();
+    };
+    add();
+    add();
+    add();
+    slot.kick(0);
+    expect(written()).toEqual([64, 36]);
+    later(999);
+    expect(written()).toEqual([]);
+    const saved = structuredClone(slot.fn.save());
+    later(1);
+    expect(written()).toEqual([64]);
+    // Nobody waits: no period runs on.
+    later(1000);
+    expect(slot.clock.nextDeadline()).toBe(Infinity);
+    slot.fn.load(saved);
+    expect((slot.fn.save() as { device: { device: unknown } }).device.device).toMatchObject({ quota: 0, deadline: 1.5e9 });
+  });
+
   it('stops at a buffer that it should read', () => {
     driver.add([{ address: 0x4000, length: 1 }], [{ address: 0x5000, length: 1 }]);
     slot.kick(0);

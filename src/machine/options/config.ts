@@ -2,6 +2,7 @@
 
 import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
+import type { VirtioRngOptions } from '../../virtio/rng.ts';
 import type { BootConfig } from '../firmware.ts';
 import { FIRST_CHARDEV_RING } from '../protocol.ts';
 import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
@@ -83,7 +84,7 @@ export type EmulatedNic = (typeof EMULATED_NICS)[number];
 
 /** Virtio devices. */
 export type VirtioPciConfig = VirtioDeviceConfig & (
-  | { driver: 'virtio-rng-pci' }
+  | ({ driver: 'virtio-rng-pci' } & VirtioRngOptions)
   /** drive: index in MachineConfig.drives. */
   | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
   | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)

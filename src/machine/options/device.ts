@@ -8,7 +8,7 @@ import { keyValues, number, own } from './values.ts';
 import { applyNic, EMULATED_NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
 import { applyBalloon, BALLOON_PROPERTIES } from './virtio-balloon.ts';
 import { applyPort, applySerialBus, PORT_PROPERTIES, SERIAL_PROPERTIES } from './virtio-serial.ts';
-import { applyBlk, applyRng, VIRTIO_PROPERTIES } from './virtio.ts';
+import { applyBlk, applyRng, RNG_PROPERTIES, VIRTIO_PROPERTIES } from './virtio.ts';
 
 /** PCI slots that the board leaves. */
 const FREE_SLOTS = 30;
@@ -35,7 +35,7 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
     properties: { iobase: 'port (default 0xe9; SeaBIOS writes to 0x402)', chardev: 'id of a -chardev' },
     apply: applyDebugconDevice,
   },
-  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: VIRTIO_PROPERTIES, apply: applyRng },
+  'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: RNG_PROPERTIES, apply: applyRng },
   'virtio-blk-pci': {
     bus: 'PCI', help: 'a disk',
     properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...VIRTIO_PROPERTIES },

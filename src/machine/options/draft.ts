@@ -18,6 +18,8 @@ export class Draft {
   debugconTo?: SerialConfig;
   /** What -device isa-debugcon names, for when all chardevs are known. */
   debugconChardev?: { id: string; written: string };
+  // object.ts: sources of random numbers
+  readonly rngs = new Set<string>();
   // virtio-balloon.ts
   hasBalloon = false;
   // virtio-serial.ts: the buses, with the ports that they have got

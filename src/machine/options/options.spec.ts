@@ -129,7 +129,6 @@ describe('parse', () => {
     expect(withKernel('-device help').information).toContain('virtio-rng-pci');
     expect(withKernel('-device virtio-rng-pci,help').information).toContain('disable-modern');
     expect(refusal('-device virtio-rng-pci,disable-legacy=on,disable-modern=on').why).toContain('one of its interfaces');
-    expect(refusal('-device virtio-rng-pci,rng=rng0').why).toContain('"rng"');
     expect(refusal('-device virtio-rng-pci,addr=1').why).toContain('belongs to the board');
     expect(refusal('-device virtio-rng-pci,addr=20').why).toContain('not a place');
     expect(refusal('-device virtio-rng-pci,addr=4.1').why).toContain('function');
@@ -308,4 +307,21 @@ describe('virtio-balloon-pci', () => {
     expect(refusal('-device virtio-balloon-pci,free-page-hint=on').why).toMatch(/free-page-hint=on/);
     expect(refusal('-device virtio-balloon-pci -device virtio-balloon-pci').why).toMatch(/one virtio-balloon-pci already/);
   });
+});
+
+it('virtio-rng-pci has a rate and a source', () => {
+  expect(withKernel('-object rng-random,id=r,filename=/dev/urandom -object rng-builtin,id=s -device virtio-rng-pci,rng=r,max-bytes=1024,period=1000 -device virtio-rng-pci').devices).toEqual([
+    { driver: 'virtio-rng-pci', legacy: true, modern: true, maxBytes: 1024, period: 1000 },
+    { driver: 'virtio-rng-pci', legacy: true, modern: true },
+  ]);
+  for (const [line, why] of [
+    ['-device virtio-rng-pci,rng=x', /no random number source "x"/],
+    ['-object rng-egd,id=r', /"rng-egd"/],
+    ['-object rng-random,id=r,filename=/etc/passwd', /filename=/],
+    ['-object rng-builtin', /no id/],
+    ['-object rng-builtin,id=r,filename=/dev/random', /no setting "filename"/],
+    ['-object rng-builtin,id=r -object rng-builtin,id=r', /"r" already/],
+    ['-device virtio-rng-pci,period=0', /positive/],
+    ['-device virtio-rng-pci,max-bytes=9223372036854775808', /2\^63/],
+  ] as const) expect(refusal(line).why, line).toMatch(why);
 });

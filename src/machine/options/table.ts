@@ -9,6 +9,7 @@ import { DRIVE_OPTIONS } from './drive.ts';
 import { LOG_OPTIONS } from './log.ts';
 import { MONITOR_OPTIONS } from './monitor.ts';
 import { NET_OPTIONS } from './net.ts';
+import { OBJECT_OPTIONS } from './object.ts';
 import { RUN_OPTIONS } from './run.ts';
 import { SYSTEM_OPTIONS } from './system.ts';
 import { TIME_OPTIONS } from './time.ts';
@@ -24,6 +25,7 @@ export const OPTIONS: Options = {
   ...NET_OPTIONS,
   ...DRIVE_OPTIONS,
   ...DEVICE_OPTIONS,
+  ...OBJECT_OPTIONS,
   ...TIME_OPTIONS,
   ...LOG_OPTIONS,
   ...RUN_OPTIONS,
@@ -38,7 +40,7 @@ export const QEMU_OPTIONS: ReadonlySet<string> = new Set((
   'L acpitable action add-fd async-teardown audio audio-help audiodev blockdev cdrom chroot compat '
   + 'daemonize dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
   + 'g gdb hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock no-acpi '
-  + 'no-fd-bootchk no-hpet numa object only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
+  + 'no-fd-bootchk no-hpet numa only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
   + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios snapshot spice tpmdev trace '
   + 'usb usbdevice uuid virtfs vnc watchdog watchdog-action win2k-hack xen-attach xen-domid xen-domid-restrict'
 ).split(' '));

@@ -15,9 +15,31 @@ export const VIRTIO_PROPERTIES = {
   vectors: 'MSI-X vectors; 0: the INTx line only',
 };
 
+export const RNG_PROPERTIES = {
+  'max-bytes': 'random bytes in each period at most (default: without limit)',
+  period: 'milliseconds (default 65536)',
+  rng: 'id of an -object rng-builtin or rng-random',
+  ...VIRTIO_PROPERTIES,
+};
+
 export function applyRng(draft: Draft, fields: Map<string, string>, written: string): void {
   const device = virtioProperties(draft, fields, written);
-  draft.devices.push({ device, resolve: () => ({ driver: 'virtio-rng-pci', ...device }) });
+  const maxBytes = fields.get('max-bytes');
+  const period = fields.get('period');
+  const rng = fields.get('rng');
+  // The default is QEMU's, and as good as no limit.
+  if (maxBytes !== undefined && (!/^\d{1,19}$/.test(maxBytes) || BigInt(maxBytes) >= 2n ** 63n)) throw new OptionError(written, 'max-bytes must be a number below 2^63');
+  if (period !== undefined && !(number(period, written) > 0)) throw new OptionError(written, 'period must be a positive number of milliseconds');
+  draft.devices.push({
+    device,
+    resolve: () => {
+      if (rng !== undefined && !draft.rngs.has(rng)) throw new OptionError(written, `there is no random number source "${rng}"`, `Add -object rng-builtin,id=${rng || 'ID'}.`);
+      return {
+        driver: 'virtio-rng-pci', ...device,
+        ...(maxBytes === undefined ? {} : { maxBytes: Number(maxBytes) }), ...(period === undefined ? {} : { period: number(period, written) }),
+      };
+    },
+  });
 }
 
 export function applyBlk(draft: Draft, fields: Map<string, string>, written: string): void {
