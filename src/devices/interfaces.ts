@@ -189,6 +189,21 @@ export interface NetBackend {
   describe(): string;
   /** Take what the host brought since the last call. Called between slices of the guest's running. */
   poll?(): void;
+
+/** A drive whose medium comes and goes while the machine runs. */
+export interface RemovableDrive {
+  readonly medium: BlockBackend | null;
+  /** The guest keeps the medium in. */
+  readonly locked: boolean;
+  readonly trayOpen: boolean;
+  /** Put a medium in, in place of what is there. */
+  insert(medium: BlockBackend): void;
+  /**
+   * Take the medium out.
+   * @param force even if the guest has locked it
+   * @returns false if it is locked: the guest is told that the user wants it out
+   */
+  eject(force?: boolean): boolean;
 }
 
 /** What the interrupt system and the chipset do to one CPU. */
