@@ -43,9 +43,11 @@ const environment: HostEnvironment = {
     }
   },
 
-  openDisk({ file, readOnly }) {
+  openDisk({ file, format, readOnly, snapshot }) {
     try {
-      return new RawFile(file, readOnly);
+      const disk = new RawFile(file, readOnly || snapshot === true);
+      if (format === undefined) refuseOtherFormats(disk);
+      return disk;
     } catch (error) {
       throw new MachineError({
         what: `The disk ${file} could not be opened`,
@@ -87,6 +89,17 @@ const environment: HostEnvironment = {
     };
   },
 };
+
+/** An image whose format the line does not say, and which is none that is supported, is not to be taken for a disk's bytes. */
+function refuseOtherFormats(disk: RawFile): void {
+  const start = new Uint8Array(Math.min(disk.size, 4096));
+  disk.read(0, start, () => {});
+  const magic = Buffer.from(start).toString('latin1');
+  const kind = magic.startsWith('QFI\xfb') ? 'qcow2' : magic.startsWith('KDMV') || magic.startsWith('# Disk DescriptorFile') ? 'VMDK'
+    : magic.startsWith('conectix') ? 'VHD' : magic.startsWith('vhdxfile') ? 'VHDX' : magic.startsWith('\x7f\x10\xda\xbe', 64) ? 'VDI'
+      : magic.startsWith('\x1f\x8b') ? 'gzip' : magic.startsWith('\x28\xb5\x2f\xfd') ? 'zstd' : '';
+  if (kind) throw new Error(`it is a ${kind} image, and only raw ones are supported yet; format=raw takes it as it is`);
+}
 
 function text(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

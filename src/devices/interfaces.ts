@@ -189,6 +189,7 @@ export interface NetBackend {
   describe(): string;
   /** Take what the host brought since the last call. Called between slices of the guest's running. */
   poll?(): void;
+}
 
 /** A drive whose medium comes and goes while the machine runs. */
 export interface RemovableDrive {

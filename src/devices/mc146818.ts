@@ -127,11 +127,20 @@ export class Mc146818 implements PortDevice, Snapshotable {
     set16(0x5b, Math.floor(ramAbove4G / 65536) & 0xffff);
     cmos[0x5d] = Math.floor(ramAbove4G / 65536) >> 16;
     cmos[0x5f] = cpus - 1;
-    // Equipment: x87 and a PS/2 mouse, no floppy drives.
+    // Equipment: x87 and a PS/2 mouse.
     cmos[0x14] = 0x06;
     // Boot order: disk, then floppy, then CD-ROM (QEMU's "cad", drive letters as in DOS), unless the machine says otherwise.
     cmos[0x3d] = 0x12;
     cmos[0x38] = 0x30;
+  }
+
+  /** Floppy drives A and B, by the types that CMOS has for them; 0: none. */
+  setFloppies(a: number, b: number): void {
+    const { cmos } = this.s;
+    cmos[0x10] = (a << 4) | b;
+    const count = Number(a !== 0) + Number(b !== 0);
+    // Equipment: a drive, and in the top bits how many more.
+    cmos[0x14] = (cmos[0x14] & 0x3e) | (count > 0 ? 1 | ((count - 1) << 6) : 0);
   }
 
   /** A byte of the CMOS memory, for the machine. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Mem } from '../core/layout.ts';
 import { FwCfg } from '../devices/fw-cfg.ts';
-import { bootOrderCmos, fillFwCfg, isFirmware, type FirmwareOptions } from './firmware.ts';
+import { bootOrderCmos, bootOrderFile, fillFwCfg, isFirmware, type FirmwareOptions } from './firmware.ts';
 import { MemoryMap } from './memory-map.ts';
 
 const RAM = 16 << 20;
@@ -90,10 +90,10 @@ describe('fw_cfg for the firmware', () => {
   it('says how to boot', () => {
     const boot = { order: 'c', menu: true, strict: true, splashTime: 0x1234, rebootTimeout: 500 };
     const all = files({ boot });
-    expect(String.fromCharCode(...all.get('bootorder')!)).toBe('HALT\0');
+    expect(String.fromCharCode(...bootOrderFile(['/a', '/b'], true))).toBe('/a\n/b\nHALT\0');
     expect([...all.get('etc/boot-menu-wait')!]).toEqual([0x34, 0x12]);
     expect([...all.get('etc/boot-fail-wait')!]).toEqual([0xf4, 1, 0, 0]);
-    expect(files().get('bootorder')!.length).toBe(0);
+    expect(bootOrderFile([], false).length).toBe(0);
     expect([...files().get('etc/boot-fail-wait')!]).toEqual([255, 255, 255, 255]);
     expect(bootOrderCmos('cad')).toEqual({ x3d: 0x12, x38: 0x30 });
     expect(bootOrderCmos('n')).toEqual({ x3d: 0x04, x38: 0 });

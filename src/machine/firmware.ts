@@ -46,9 +46,18 @@ export function fillFwCfg(fw: FwCfg, options: FirmwareOptions): void {
   fw.addInteger(FW_CFG_BOOT_MENU, boot.menu ? 1 : 0, 2);
   fw.addFile('etc/e820', e820File([{ address: 0, length: ramSize, type: E820.RAM }]));
   for (const [name, bytes] of buildAcpiFiles(options)) fw.addFile(name, bytes);
-  fw.addFile('bootorder', Uint8Array.from(boot.strict ? 'HALT\0' : '', (c) => c.charCodeAt(0)));
   if (boot.splashTime !== undefined) fw.addFile('etc/boot-menu-wait', little(boot.splashTime, 2));
   fw.addFile('etc/boot-fail-wait', little(boot.rebootTimeout ?? 0xffffffff, 4));
+}
+
+/**
+ * The file bootorder: what the firmware tries, in order.
+ * @param paths Open Firmware paths, as SeaBIOS makes them (src/boot.c)
+ * @param strict nothing else is tried
+ */
+export function bootOrderFile(paths: readonly string[], strict: boolean): Uint8Array {
+  const lines = strict ? [...paths, 'HALT'] : paths;
+  return Uint8Array.from(lines.length > 0 ? `${lines.join('\n')}\0` : '', (c) => c.charCodeAt(0));
 }
 
 /** etc/e820: entries of 20 bytes. */

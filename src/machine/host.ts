@@ -3,6 +3,8 @@
 // (Control.COMMANDS) the loop lets messages in instead of sleeping.
 
 import { asFailure, MachineError } from './client.ts';
+import { SnapshotDisk } from '../backends/block/snapshot.ts';
+import { bootSector } from './drives.ts';
 import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { MachineLog } from './log.ts';
@@ -59,13 +61,18 @@ class Host implements MachineApi {
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
     const { log: sink } = this;
-    const disks = config.drives.map((drive) => this.environment.openDisk!(drive));
+    const disks = config.drives.map((drive) => {
+      const disk = this.environment.openDisk!(drive);
+      return drive.snapshot ? new SnapshotDisk(disk) : disk;
+    });
+    const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const machine = new Machine({
       config,
       modules: { core, interpreter },
       files,
       disks,
+      bootSectors,
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
       log,

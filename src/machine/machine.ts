@@ -16,11 +16,12 @@ import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { RealClock, VirtualClock } from './clock.ts';
 import { makeDevice } from './devices.ts';
+import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
 import { Network } from './network.ts';
-import { DEBUGCON_RING, type MachineConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { DEBUGCON_RING, type MachineConfig, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
@@ -49,6 +50,8 @@ export interface MachineOptions {
   files: ReadonlyMap<string, Uint8Array>;
   /** One for each drive of the line. */
   disks?: readonly BlockBackend[];
+  /** The first sector of each, for those whose backend does not answer at once. */
+  bootSectors?: readonly (Uint8Array | undefined)[];
   /** Monotonic time of the host, ns. */
   hostNow(): number;
   /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
@@ -84,6 +87,8 @@ export class Machine {
   readonly network: Network;
   readonly vcpu: Vcpu;
   readonly clock: RealClock | VirtualClock;
+  /** Drives of the board, and those whose medium can be changed. */
+  readonly drives: BoardDrives;
   get config(): MachineConfig {
     return this.options.config;
   }
@@ -133,6 +138,7 @@ export class Machine {
     const chars = config.chardevs.map(({ to }, n) => charBackend(to, FIRST_CHARDEV_RING + n));
     const debugconRing = config.debugcon && config.debugcon.to.kind !== 'null' ? new RingBackend(buffer, DEBUGCON_RING) : null;
     if (debugconRing) this.outputs.push(debugconRing);
+    this.drives = new BoardDrives(config, options.disks ?? [], options.bootSectors ?? []);
     const rtc = config.rtc;
     const today = clock.kind === 'virtual' ? FIXED_DATE_MS : options.date.epochMs;
     this.pc = new Pc({
@@ -146,6 +152,8 @@ export class Machine {
       rtcOffsetMs: rtc.base === 'localtime' ? options.date.offsetMs : 0,
       debugExit: config.debugExit,
       debugcon: config.debugcon && { iobase: config.debugcon.iobase, backend: debugconRing ?? new NullBackend() },
+      ide: this.drives.ide,
+      floppies: this.drives.floppies,
       firmware: config.kernel === undefined ? this.firmware() : undefined,
       vmport: config.vmport ? { get: (n) => this.vcpu.get32(Cpu.GPR + 8 * n), set: (n, value) => this.vcpu.set64(Cpu.GPR + 8 * n, BigInt(value >>> 0)) } : undefined,
       vga: config.vga === 'std' ? { rom: options.files.get(VGA_ROM)! } : undefined,
@@ -167,10 +175,13 @@ export class Machine {
     if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
     this.input = new MachineInput(buffer, this.clock, pc);
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
+    const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars }), device.addr);
+      const slot = pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars }), device.addr);
+      slots.set(device, slot);
     }
+    pc.setBootDevices(bootDevicePaths(config, slots), config.boot.strict);
     this.vcpu = new Vcpu(
       this.memory,
       options.modules,

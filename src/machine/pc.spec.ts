@@ -1,7 +1,11 @@
 // The PC without a CPU: the port and register sequences with which Linux finds and calibrates its hardware.
 
 import { beforeEach, describe, expect, it } from 'vitest';
+import { RawMemory } from '../backends/block/raw-memory.ts';
 import { Mem, Pmap } from '../core/layout.ts';
+import { FloppyDrive } from '../devices/floppy/drive.ts';
+import { IdeCd } from '../devices/ide/atapi.ts';
+import { IdeDisk } from '../devices/ide/disk.ts';
 import { PciFunction } from '../devices/pci.ts';
 import { TestCpu } from '../devices/testing.ts';
 import { VirtualClock } from './clock.ts';
@@ -256,7 +260,8 @@ describe('PCI', () => {
     expect(config(0, 0, 0)).toBe(0x12378086);
     expect(config(1, 0, 0)).toBe(0x70008086);
     expect(config(1, 0, 0x0c) >>> 16).toBe(0x80);
-    expect(config(1, 1, 0)).toBe(0xffffffff);
+    expect(config(1, 1, 0)).toBe(0x70108086);
+    expect(config(1, 2, 0)).toBe(0xffffffff);
     expect(config(1, 3, 0)).toBe(0x71138086);
     expect(config(2, 0, 0)).toBe(0xffffffff);
     outl(0xcf8, configAddress(1, 3, 8));
@@ -403,7 +408,7 @@ describe('memory map', () => {
   it('unclaimed addresses read as ones', () => {
     expect(inb(0x1234)).toBe(0xff);
     expect(pc.ioRead(0xabc0, 2)).toBe(0xffff);
-    expect(inl(0xfffe)).toBe(0xffffffff);
+    expect(inl(0xfffc)).toBe(0xffffffff);
     expect(pc.mmioRead(0xa0000, 0, 4)).toBe(0xffffffff);
     expect(pc.mmioRead(0, 1, 2)).toBe(0xffff);
   });
@@ -424,7 +429,7 @@ describe('PCI devices', () => {
   }
 
   it('are plugged into the first free slot or where they belong', () => {
-    const names = () => pc.pci.list().map(({ slot, device }) => `${slot} ${device.name}`).slice(3);
+    const names = () => pc.pci.list().map(({ slot, device }) => `${slot} ${device.name}`).slice(4);
     pc.plug(new Card('c', 4, 16), { slot: 3, fn: 0 });
     pc.plug(new Card('a', 4, 16));
     pc.plug(new Card('b', 4, 16));
@@ -444,7 +449,8 @@ describe('PCI devices', () => {
     expect(pc.mmioRead(0xe0000000, 0, 4)).toBe(0x10000);
     expect(pc.mmioRead(0xe0012000, 0, 4)).toBe(16);
     expect(pc.ioRead(0xc000, 4)).toBe(64);
-    expect(pc.ioRead(0xc040, 4)).toBe(4);
+    // Behind the 16 ports of the IDE function
+    expect(pc.ioRead(0xc050, 4)).toBe(4);
     apicWrite(0xf0, 0x1ff);
     small.writeConfig(4, 2, 7);
     const table = small.get32(0x20) & ~15;
@@ -490,7 +496,12 @@ it('goes on from a saved state in another machine', () => {
 });
 
 it('no access of a guest, however odd, harms the machine', () => {
-  pc = build(2, { vga: { rom: new Uint8Array(0x8000) }, debugcon: { iobase: 0x402, backend: { write: () => true, read: () => -1 } } });
+  const disk = () => new RawMemory(new Uint8Array(1 << 20));
+  pc = build(2, {
+    ide: [new IdeDisk(disk(), { serial: 'x', geometry: { cylinders: 2, heads: 16, sectors: 63, translation: 0 } }), null, new IdeCd(disk(), { serial: 'y' }), null],
+    floppies: [new FloppyDrive(disk()), null],
+    vga: { rom: new Uint8Array(0x8000) }, debugcon: { iobase: 0x402, backend: { write: () => true, read: () => -1 } },
+  });
   pc.setUpForDirectBoot();
   let seed = 12345;
   const random = (n: number) => {

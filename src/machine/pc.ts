@@ -4,10 +4,19 @@
 import type { AccessSize, CharBackend, CpuPort, Snapshotable } from '../devices/interfaces.ts';
 import { FW_CFG_DMA, FW_CFG_DMA_LENGTH, FW_CFG_LENGTH, FW_CFG_SELECTOR, FwCfg } from '../devices/fw-cfg.ts';
 import { FpuError, COPROCESSOR_ERROR } from '../devices/fpu-error.ts';
+import type { FloppyDrive } from '../devices/floppy/drive.ts';
+import { CMOS_DRIVE_TYPE } from '../devices/floppy/formats.ts';
+import { FLOPPY_DMA, FLOPPY_IRQ, FLOPPY_PORTS, I82077 } from '../devices/floppy/i82077.ts';
 import { I440fx } from '../devices/i440fx.ts';
 import { I8042 } from '../devices/i8042.ts';
+import { I8237 } from '../devices/i8237.ts';
 import { I8254 } from '../devices/i8254.ts';
 import { I8259 } from '../devices/i8259.ts';
+import { IDE_CHANNELS } from '../devices/ide/channel.ts';
+import { IdeDisk } from '../devices/ide/disk.ts';
+import type { IdeDrive } from '../devices/ide/drive.ts';
+import { geometryCmos } from '../devices/ide/geometry.ts';
+import { IDETIM, IDETIM_DECODE, Piix3Ide } from '../devices/ide/piix3-ide.ts';
 import { IoApic, IOAPIC_ADDRESS } from '../devices/io-apic.ts';
 import { DEBUG_EXIT_IOBASE, DEBUG_EXIT_IOSIZE, IsaDebugExit } from '../devices/isa-debug-exit.ts';
 import { VBE_DISPI_LENGTH, VBE_DISPI_PORTS, Vga, VGA_PORTS, VGA_WINDOW_LENGTH, VGA_WINDOW_START } from '../devices/vga.ts';
@@ -27,7 +36,7 @@ import { Serial16550, SERIAL_PORTS } from '../devices/serial16550.ts';
 import { ACPI_PM_BASE, type AcpiOptions, type E820Entry, installAcpiTables, PIRQ_DEFAULTS, SCI_IRQ } from './acpi.ts';
 import { type AccessCount, Bus } from './bus.ts';
 import type { ClockBase } from './clock.ts';
-import { type BootConfig, bootOrderCmos, fillFwCfg } from './firmware.ts';
+import { type BootConfig, bootOrderCmos, bootOrderFile, fillFwCfg } from './firmware.ts';
 import { IrqRouting } from './irq.ts';
 import { MemoryMap } from './memory-map.ts';
 
@@ -63,6 +72,10 @@ export interface PcOptions {
   debugExit?: { iobase?: number; iosize?: number };
   /** The isa-debugcon device, if there is one. */
   debugcon?: { iobase: number; backend: CharBackend };
+  /** Drives on the IDE channels: primary master and slave, secondary master and slave. */
+  ide?: readonly (IdeDrive | null)[];
+  /** Drives A and B. */
+  floppies?: readonly [FloppyDrive | null, FloppyDrive | null];
   /** Firmware, for a machine that boots by it; without, setUpForDirectBoot() does its work. */
   firmware?: FirmwareConfig;
   /** VMware's port with its pointer, if they are there: the registers of the CPU that reads it. */
@@ -106,6 +119,9 @@ export class Pc {
   readonly hostBridge: I440fx;
   readonly isaBridge: Piix3;
   readonly pm: Piix4Pm;
+  readonly ide: Piix3Ide;
+  readonly dma: I8237;
+  readonly floppy: I82077;
   readonly serial: readonly (Serial16550 | undefined)[];
   readonly keyboard: Ps2Keyboard;
   readonly mouse = new Ps2Mouse();
@@ -183,6 +199,14 @@ export class Pc {
     bus.mapPorts('apm', this.pm, SMI_COMMAND, 2);
     this.pci.add(0, 0, this.hostBridge);
     this.pci.add(1, 0, this.isaBridge);
+    this.ide = new Piix3Ide(this.memory, [this.irqs.line(IDE_CHANNELS[0].irq), this.irqs.line(IDE_CHANNELS[1].irq)], options.ide ?? []);
+    this.ide.channels.forEach((channel, n) => {
+      bus.mapPorts(`ide${n}`, channel, IDE_CHANNELS[n].command, 8, 4);
+      bus.mapPorts(`ide${n} control`, channel, IDE_CHANNELS[n].control, 1);
+    });
+    geometryCmos(this.ide.channels.flatMap(({ drives }) => drives.map((drive) => (drive instanceof IdeDisk ? drive.geometry : null))))
+      .forEach(([index, value]) => this.rtc.setCmos(index, value));
+    this.pci.add(1, 1, this.ide);
     this.pci.add(1, 3, this.pm);
     if (options.vga) {
       const vga = new Vga(clock, this.memory.vgaMemory(options.vga.rom));
@@ -194,6 +218,17 @@ export class Pc {
     }
 
     // ISA
+    this.dma = new I8237(this.memory);
+    for (const [base, length] of [[0x00, 0x10], [0xc0, 0x20], [0x81, 3], [0x87, 1], [0x89, 3], [0x8f, 1], [0x481, 3], [0x487, 1], [0x489, 3]]) {
+      bus.mapPorts('i8237', this.dma, base, length);
+    }
+    const floppies = options.floppies ?? [null, null];
+    this.floppy = new I82077(this.irqs.line(FLOPPY_IRQ), this.dma.channel(FLOPPY_DMA), floppies);
+    // The last but one of its ports is the IDE channel's.
+    bus.mapPorts('floppy', this.floppy, FLOPPY_PORTS, 6);
+    bus.mapPorts('floppy', this.floppy, FLOPPY_PORTS + 7, 1);
+    const [typeA, typeB] = floppies.map((drive) => CMOS_DRIVE_TYPE[drive?.type ?? 'none']);
+    this.rtc.setFloppies(typeA, typeB);
     this.serial = options.serial.map((backend, i) => {
       if (!backend) return undefined;
       const { base, irq } = SERIAL_PORTS[i];
@@ -251,6 +286,8 @@ export class Pc {
       ['io-apic', this.ioApic],
       ...this.localApics.map((apic, i): [string, Snapshotable] => [`local-apic-${i}`, apic]),
       ['i8254', this.pit],
+      ['i8237', this.dma],
+      ['floppy', this.floppy],
       ['mc146818', this.rtc],
       ...this.serial.flatMap((port, i): [string, Snapshotable][] => (port ? [[`serial${i}`, port]] : [])),
       ['i8042', this.i8042],
@@ -384,6 +421,11 @@ export class Pc {
     if (this.options.firmware) this.setBootOrder(this.options.firmware.boot.order);
   }
 
+  /** What the firmware tries first, by paths of devices; call after all are plugged in. */
+  setBootDevices(paths: readonly string[], strict: boolean): void {
+    if (this.options.firmware) this.fwCfg.addFile('bootorder', bootOrderFile(paths, strict));
+  }
+
   private setBootOrder(order: string): void {
     const { x3d, x38 } = bootOrderCmos(order);
     this.rtc.setCmos(0x3d, x3d);
@@ -404,13 +446,15 @@ export class Pc {
   /**
    * Plug a function in before the machine runs.
    * @param place slot and function; without it, the first free slot, as QEMU does
+   * @returns its slot
    */
-  plug(device: PciFunction, place?: { slot: number; fn: number }): void {
+  plug(device: PciFunction, place?: { slot: number; fn: number }): number {
     let slot = place?.slot ?? FIRST_FREE_SLOT;
     if (!place) while (slot < SLOTS && this.pci.get(slot, 0)) slot++;
     if (slot >= SLOTS) throw new Error(`there is no free PCI slot for ${device.name}`);
     this.pci.add(slot, place?.fn ?? 0, device);
     this.plugged.push(device);
+    return slot;
   }
 
   /** Take what serial backends have for the guest, and give them what had to wait: to be called when there may be something. */
@@ -438,6 +482,8 @@ export class Pc {
   reset(): void {
     this.pci.reset();
     this.pit.reset();
+    this.dma.reset();
+    this.floppy.reset();
     this.rtc.reset();
     for (const port of this.serial) port?.reset();
     this.i8042.reset();
@@ -462,6 +508,7 @@ export class Pc {
     PIRQ_DEFAULTS.forEach((irq, pirq) => this.isaBridge.writeConfig(PIRQRCA + pirq, 1, irq));
     this.pm.writeConfig(PMBASE, 4, ACPI_PM_BASE | 1);
     this.pm.writeConfig(PMREGMISC, 1, 1);
+    for (const n of [0, 1]) this.ide.writeConfig(IDETIM + 2 * n, 2, IDETIM_DECODE);
     for (const { slot, device } of this.pci.list()) {
       const pin = device.config[PCI_INTERRUPT_PIN];
       if (pin) device.writeConfig(PCI_INTERRUPT_LINE, 1, PIRQ_DEFAULTS[PciBus.pirqOf(slot, pin - 1)]);

@@ -2,7 +2,7 @@
 // ATA/ATAPI-6 (T13/1410D), sections 8.23 (PACKET) and 9.8, 9.9 (protocols).
 
 import type { BlockBackend, BlockError, RemovableDrive } from '../interfaces.ts';
-import { Command, ERROR_ABRT, REASON_CD, REASON_IO, STATUS_BSY, STATUS_DRDY, STATUS_DRQ, STATUS_DSC, STATUS_ERR } from './ata.ts';
+import { Command, REASON_CD, REASON_IO, STATUS_BSY, STATUS_DRDY, STATUS_DRQ, STATUS_DSC, STATUS_ERR } from './ata.ts';
 import { IdeDrive } from './drive.ts';
 import { identifyPacketDevice } from './identify.ts';
 import { CD_SECTOR, type CdState, Mmc, type PacketResult, RAW_SECTOR, rawSector, type Sense } from './mmc.ts';
@@ -210,8 +210,6 @@ export class IdeCd extends IdeDrive implements RemovableDrive {
     s.senseKey = key;
     s.asc = asc;
     t.error = key << 4;
-    // Nothing was understood: the command is aborted, too.
-    if (key === 5) t.error |= ERROR_ABRT;
     t.count = (t.count & ~7) | REASON_IO | REASON_CD;
     t.status = STATUS_DRDY | STATUS_ERR;
     this.host.interrupt();

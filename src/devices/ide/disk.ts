@@ -22,7 +22,7 @@ type Addressing = 'lba28' | 'lba48';
 
 /** A read or write that is under way. */
 interface Transfer {
-  kind: 'pio-read' | 'pio-write' | 'dma-read' | 'dma-write';
+  kind: 'pio-read' | 'pio-write' | 'dma-read' | 'dma-write' | 'dma-trim';
   lba: number;
   left: number;
   addressing: Addressing;
@@ -115,6 +115,10 @@ export class IdeDisk extends IdeDrive {
         return this.verify('lba28');
       case Command.READ_VERIFY_EXT:
         return this.verify('lba48');
+      case Command.DATA_SET_MANAGEMENT:
+        // TRIM is the only function; its ranges come by DMA, in blocks of 512 bytes.
+        if (t.features !== 1 || this.disk.readOnly) return this.fail();
+        return this.start({ kind: 'dma-trim', lba: 0, left: this.count('lba48'), addressing: 'lba48', block: 1 });
       case Command.SEEK:
       case Command.RECALIBRATE:
         return this.complete();
@@ -245,7 +249,12 @@ export class IdeDisk extends IdeDrive {
     const left = this.count(addressing);
     if (!this.onDisk(lba, left)) return this.fail();
     if (kind.endsWith('write') && this.disk.readOnly) return this.fail();
-    this.s.transfer = { kind, lba, left, addressing, block };
+    this.start({ kind, lba, left, addressing, block });
+  }
+
+  private start(transfer: Transfer): void {
+    const { kind, left, block } = transfer;
+    this.s.transfer = transfer;
     switch (kind) {
       case 'pio-read':
         return this.ask();
@@ -275,12 +284,28 @@ export class IdeDisk extends IdeDrive {
     s.asked = 'transfer';
     const bytes = transfer.kind === 'pio-write' || again ? this.data : new Uint8Array(sectors * SECTOR);
     if (transfer.kind.startsWith('pio')) t.status = STATUS_DRDY | STATUS_DSC | STATUS_BSY;
-    if (transfer.kind === 'dma-write' && !again) {
+    if ((transfer.kind === 'dma-write' || transfer.kind === 'dma-trim') && !again) {
       if (!host.dma.fromMemory(bytes)) return this.end(ERROR_ABRT);
       this.data = bytes;
     }
-    if (transfer.kind.endsWith('read')) this.disk.read(offset, bytes, answered);
+    if (transfer.kind === 'dma-trim') this.trim(bytes, 0, answered);
+    else if (transfer.kind.endsWith('read')) this.disk.read(offset, bytes, answered);
     else this.disk.write(offset, bytes, answered);
+  }
+
+  /** Discard the ranges of a block: 48 bits of address, 16 of length, each. */
+  private trim(bytes: Uint8Array, at: number, done: (error: BlockError | null) => void): void {
+    const view = new DataView(bytes.buffer);
+    for (; at < SECTOR; at += 8) {
+      const lba = view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32;
+      const count = view.getUint16(at + 6, true);
+      if (count === 0) continue;
+      if (!this.onDisk(lba, count)) return this.end(ERROR_ABRT);
+      const next = at + 8;
+      this.disk.discard(lba * SECTOR, count * SECTOR, this.ifWanted((error: BlockError | null) => (error ? done(error) : this.trim(bytes, next, done))));
+      return;
+    }
+    done(null);
   }
 
   private answered(sectors: number, bytes: Uint8Array<ArrayBuffer>, error: BlockError | null): void {
@@ -291,7 +316,7 @@ export class IdeDisk extends IdeDrive {
     if (transfer.kind === 'dma-read' && !host.dma.toMemory(bytes)) return this.end(ERROR_ABRT);
     transfer.lba += sectors;
     transfer.left -= sectors;
-    this.showAddress(transfer.lba, transfer.addressing);
+    if (transfer.kind !== 'dma-trim') this.showAddress(transfer.lba, transfer.addressing);
     this.t.count = transfer.left & 0xff;
     this.t.hobCount = (transfer.left >> 8) & 0xff;
     if (transfer.kind === 'pio-read') {
@@ -355,7 +380,7 @@ export class IdeDisk extends IdeDrive {
 
   protected askAgain(): void {
     if (this.s.asked === 'flush') this.flush();
-    else if (this.s.asked === 'transfer') this.ask(this.s.transfer?.kind === 'dma-write');
+    else if (this.s.asked === 'transfer') this.ask(this.s.transfer?.kind === 'dma-write' || this.s.transfer?.kind === 'dma-trim');
   }
 
   /** Stopped and started again, a transfer goes on at the PRD table's start with what is left. */

@@ -60,6 +60,11 @@ export function identifyDisk(disk: DiskIdentity): Uint8Array<ArrayBuffer> {
   if (disk.multiple) d.set(59, 0x100 | disk.multiple);
   d.set32(60, Math.min(disk.sectors, MAX_LBA28));
   d.set(62, modes[0], modes[1], 3, 120, 120, 120, 120);
+  // TRIM: what was trimmed may be read as anything, but always as the same.
+  d.set(69, 1 << 14);
+  d.set(169, 1);
+  // Physical sectors are logical ones.
+  d.set(106, 0x6000);
   d.set(80, 0xf0, 0x16);
   // NOP, write cache, SMART; 48-bit addresses and FLUSH CACHE in words 83 and 86.
   d.set(82, (1 << 14) | (1 << 5) | 1, (1 << 14) | (1 << 13) | (1 << 12) | (1 << 10), 1 << 14);
@@ -78,7 +83,7 @@ export function identifyPacketDevice(serial: string, model: string, modes: reado
   d.set(20, 3, 512, 4);
   d.text(23, 4, FIRMWARE_REVISION);
   d.text(27, 20, model);
-  d.set(48, 1, (1 << 11) | (1 << 9) | (1 << 8));
+  d.set(48, 1, (1 << 9) | (1 << 8));
   d.set(53, 7);
   d.set(62, modes[0], modes[1], 3, 0xb4, 0xb4, 0x12c, 0xb4);
   d.set(71, 30, 30);

@@ -267,7 +267,7 @@ export class Mmc {
       case 0x2a: { // capabilities
         const speed = be16(704);
         const lock = s.locked ? 0x02 : 0;
-        return page([0x2a, 18, 0x3b, 0, 0x70, 3 << 5, 0x29 | lock, 0, ...speed, 0, 2, ...be16(512), ...speed, 0, 0, 0, 0]);
+        return page([0x2a, 20, 0x3b, 0, 0x71, 3 << 5, 0x29 | lock, 0, ...speed, 0, 2, ...be16(512), ...speed, 0, 0, 0, 0, 0, 0]);
       }
     }
     return error(INVALID_FIELD);

@@ -32,8 +32,33 @@ export interface DriveConfig {
   id?: string;
   /** As the line names it. */
   file: string;
-  format: 'raw';
+  /** Without one: by its contents. */
+  format?: 'raw';
   readOnly: boolean;
+  /** What the guest writes is gone when the machine is. */
+  snapshot?: boolean;
+}
+
+/** A drive of the board. */
+interface BoardDrive {
+  /** Under which the monitor knows it. */
+  name: string;
+  /** Index in MachineConfig.drives; without it the drive is empty. */
+  drive?: number;
+}
+
+/** A drive on an IDE channel. Only CD-ROM drives can be empty. */
+export interface IdeConfig extends BoardDrive {
+  kind: 'hd' | 'cd';
+  serial: string;
+  model?: string;
+  /** Its turn among what the firmware tries to boot. */
+  bootindex?: number;
+}
+
+export interface FloppyConfig extends BoardDrive {
+  /** 'auto': as its first diskette needs. */
+  type: 'auto' | '120' | '144' | '288';
 }
 
 /** What the devices on the PCI bus have in common. */
@@ -86,7 +111,7 @@ export type EmulatedNic = (typeof EMULATED_NICS)[number];
 export type VirtioPciConfig = VirtioDeviceConfig & (
   | ({ driver: 'virtio-rng-pci' } & VirtioRngOptions)
   /** drive: index in MachineConfig.drives. */
-  | { driver: 'virtio-blk-pci'; drive: number; serial?: string }
+  | { driver: 'virtio-blk-pci'; drive: number; serial?: string; bootindex?: number }
   | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)
   | ({ driver: 'virtio-balloon-pci' } & Omit<VirtioBalloonOptions, 'ramSize'>)
   | { driver: 'virtio-serial-pci'; maxPorts: number; emergencyWrite: boolean; ports: SerialPortConfig[] }
@@ -129,6 +154,10 @@ export interface MachineConfig {
   /** Those of -chardev that a port of virtio-serial-pci uses. */
   chardevs: { id: string; to: SerialConfig }[];
   drives: DriveConfig[];
+  /** Primary master and slave, secondary master and slave. */
+  ide: (IdeConfig | undefined)[];
+  /** Drives A and B. */
+  floppies: (FloppyConfig | undefined)[];
   devices: PciDeviceConfig[];
   netdevs: NetdevConfig[];
   log: { items: ReadonlySet<LogItem>; file?: string };
@@ -175,6 +204,8 @@ export function newConfig(): MachineConfig {
     startPaused: false,
     chardevs: [],
     drives: [],
+    ide: [],
+    floppies: [],
     devices: [],
     netdevs: [],
     log: { items: new Set() },

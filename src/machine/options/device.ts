@@ -4,6 +4,7 @@ import { applyDebugconDevice } from './chardev.ts';
 import type { PciDeviceConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { OptionError } from './error.ts';
+import { applyFloppy, applyIde, BOOTINDEX, FLOPPY_PROPERTIES, IDE_PROPERTIES } from './storage.ts';
 import { keyValues, number, own } from './values.ts';
 import { applyNic, EMULATED_NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
 import { applyBalloon, BALLOON_PROPERTIES } from './virtio-balloon.ts';
@@ -17,7 +18,7 @@ const FREE_SLOTS = 30;
 export type Properties = Readonly<Record<string, string>>;
 
 interface DeviceDriver {
-  bus: 'ISA' | 'PCI' | 'virtio-serial-bus';
+  bus: 'ISA' | 'PCI' | 'IDE' | 'floppy-bus' | 'virtio-serial-bus';
   help: string;
   properties: Properties;
   apply(draft: Draft, fields: Map<string, string>, written: string): void;
@@ -38,7 +39,7 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
   'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: RNG_PROPERTIES, apply: applyRng },
   'virtio-blk-pci': {
     bus: 'PCI', help: 'a disk',
-    properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...VIRTIO_PROPERTIES },
+    properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...BOOTINDEX, ...VIRTIO_PROPERTIES },
     apply: applyBlk,
   },
   'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },
@@ -47,6 +48,9 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
   'virtio-serial-pci': { bus: 'PCI', help: 'a bus of consoles and ports for characters', properties: SERIAL_PROPERTIES, apply: applySerialBus },
   virtconsole: { bus: 'virtio-serial-bus', help: 'a console', properties: PORT_PROPERTIES, apply: applyPort(true) },
   virtserialport: { bus: 'virtio-serial-bus', help: 'a port for programs', properties: PORT_PROPERTIES, apply: applyPort(false) },
+  'ide-hd': { bus: 'IDE', help: 'an ATA hard disk', properties: IDE_PROPERTIES, apply: applyIde },
+  'ide-cd': { bus: 'IDE', help: 'an ATAPI CD-ROM drive', properties: IDE_PROPERTIES, apply: applyIde },
+  floppy: { bus: 'floppy-bus', help: 'a floppy drive', properties: FLOPPY_PROPERTIES, apply: applyFloppy },
 };
 
 export const DEVICE_OPTIONS: Options = {
@@ -56,12 +60,10 @@ export const DEVICE_OPTIONS: Options = {
 /** The devices of -device, and behind them one for each -drive that asks for its own, as QEMU orders them. */
 export function finishDevices({ devices, drives, config }: Draft): void {
   const all: PciDeviceConfig[] = devices.map((device) => device.resolve(config));
-  drives.forEach((drive, index) => {
-    const same = drives.find((other, at) => at < index && other.file === drive.file && !(other.readOnly && drive.readOnly));
-    if (same) throw new OptionError(drive.written, `${drive.file} is open already`, 'Only drives that are all readonly=on can share a file.');
-    if (drive.interface === 'virtio') all.push({ driver: 'virtio-blk-pci', legacy: true, modern: true, drive: index });
-  });
-  const used = new Set<number>();
+  for (const { interface: kind, index } of drives) {
+    if (kind === 'virtio') all.push({ driver: 'virtio-blk-pci', legacy: true, modern: true, drive: index! });
+  }
+  const used = new Set<number | undefined>([...config.ide, ...config.floppies].map((drive) => drive?.drive));
   for (const device of all) {
     if (device.driver !== 'virtio-blk-pci') continue;
     if (used.has(device.drive)) throw new OptionError(`-device virtio-blk-pci,drive=${config.drives[device.drive].id}`, 'the drive has a device already');

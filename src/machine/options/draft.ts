@@ -1,6 +1,8 @@
 // The options of a line being collected: the configuration so far, and what a topic has to remember until the line is complete.
 
-import { type DriveConfig, type LogItem, type MachineConfig, type NetdevConfig, newConfig, type PciDevice, type PciDeviceConfig, type SerialConfig } from './config.ts';
+import type { DriveRequest } from './drive.ts';
+import type { BoardDeviceRequest } from './storage.ts';
+import { type LogItem, type MachineConfig, type NetdevConfig, newConfig, type PciDevice, type PciDeviceConfig, type SerialConfig } from './config.ts';
 import type { NicModel } from './nic.ts';
 
 export class Draft {
@@ -27,7 +29,10 @@ export class Draft {
   // monitor.ts
   monitorNone = false;
   // drive.ts
-  readonly drives: (DriveConfig & { interface: 'virtio' | 'none'; written: string })[] = [];
+  readonly drives: DriveRequest[] = [];
+  snapshotAll = false;
+  // storage.ts
+  readonly boardDevices: BoardDeviceRequest[] = [];
   // device.ts: devices, some of which need what stands elsewhere in the line
   readonly devices: { device: PciDevice; resolve(config: MachineConfig): PciDeviceConfig }[] = [];
   // net.ts: far ends with what they were written as, cards of the board, and which far ends have a card

@@ -8,17 +8,18 @@ import type { MachineConfig } from './config.ts';
 import { finishDevices } from './device.ts';
 import { finishDisplay } from './display.ts';
 import { Draft } from './draft.ts';
-import { finishDrives } from './drive.ts';
+import { addDrive, finishDrives } from './drive.ts';
 import { OptionError, SEE_HELP } from './error.ts';
 import { finishLog } from './log.ts';
 import { finishNet } from './net.ts';
+import { finishStorage } from './storage.ts';
 import { ALIASES, OPTIONS, QEMU_OPTIONS } from './table.ts';
 import { own } from './values.ts';
 
 export { joinLine, splitLine } from '../words.ts';
 export {
   BUNDLED_FIRMWARE, charRings, DEBUGCON_RING, firmwareFiles, VGA_ROM,
-  type ClockConfig, type DriveConfig, type LogItem, type MachineConfig, type NetdevConfig, type EmulatedNic, type NicConfig, type PciDeviceConfig, type VirtioPciConfig, type RtcConfig, type SerialConfig,
+  type ClockConfig, type DriveConfig, type FloppyConfig, type IdeConfig, type LogItem, type MachineConfig, type NetdevConfig, type EmulatedNic, type NicConfig, type PciDeviceConfig, type VirtioPciConfig, type RtcConfig, type SerialConfig,
 } from './config.ts';
 export { OptionError } from './error.ts';
 export { VERSION } from './table.ts';
@@ -38,8 +39,10 @@ export function parse(line: readonly string[] | string): MachineConfig {
   const draft = new Draft();
   for (let at = 0; at < words.length; at++) {
     const word = words[at];
-    if (!word.startsWith('-') || word === '-') {
-      throw new OptionError(word, 'it is not an option; QEMU would take it as a disk image, which is not supported yet');
+    if (!word.startsWith('-')) {
+      // As QEMU: the first disk.
+      addDrive(draft, { file: word, index: 0 }, word);
+      continue;
     }
     const written = word.replace(/^--?/, '');
     const option = own(OPTIONS, own(ALIASES, written) ?? written);
@@ -62,6 +65,7 @@ function finish(draft: Draft): MachineConfig {
     finishDisplay(draft);
     finishBoot(draft);
     finishDrives(draft);
+    finishStorage(draft);
     finishNet(draft);
     finishDevices(draft);
     finishChardev(draft);

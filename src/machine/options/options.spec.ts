@@ -65,7 +65,7 @@ describe('parse', () => {
     expect(refusal('-icount shift=0,rr=record').why).toContain('record and replay');
     expect(refusal('-d mmu').why).toContain('mmu');
     expect(refusal('-monitor stdio').why).toContain('stdio');
-    expect(refusal('disk.img').why).toContain('disk image');
+    expect(refusal('-blockdev x').why).toContain('QEMU has this option');
   });
 
   it('refuses what QEMU does not have either', () => {
@@ -139,6 +139,43 @@ describe('parse', () => {
     expect(refusal(Array(31).fill('-device virtio-rng-pci').join(' ')).why).toContain('30');
   });
 
+  it('puts drives in their places, as QEMU does', () => {
+    const places = (line: string) => {
+      const { ide, floppies, drives } = parse(line);
+      return [...ide, ...floppies].map((drive) => drive && `${drive.name}${drive.drive === undefined ? '' : `=${drives[drive.drive].file}`}`);
+    };
+    // What every PC has.
+    expect(places('')).toEqual([undefined, undefined, 'ide1-cd0', undefined, 'floppy0', undefined]);
+    expect(places('-nodefaults')).toEqual([undefined, undefined, undefined, undefined, undefined, undefined]);
+    expect(places('disk.img')).toEqual(['ide0-hd0=disk.img', undefined, 'ide1-cd0', undefined, 'floppy0', undefined]);
+    expect(places('-hda a -hdb b -hdc c -hdd d -fda e -fdb f')).toEqual(['ide0-hd0=a', 'ide0-hd1=b', 'ide1-hd0=c', 'ide1-hd1=d', 'floppy0=e', 'floppy1=f']);
+    expect(places('-cdrom a.iso -drive file=b -drive file=c,media=cdrom')).toEqual(['ide0-hd0=b', 'ide0-cd1=c', 'ide1-cd0=a.iso', undefined, 'floppy0', undefined]);
+    expect(places('-drive file=a,if=ide,bus=1,unit=1 -drive if=floppy,file=f,index=1,id=B')).toEqual([undefined, undefined, 'ide1-cd0', 'ide1-hd1=a', 'floppy0', 'B=f']);
+    // -device ide-… takes the default CD-ROM drive's place, on the secondary channel.
+    expect(places('-drive if=none,id=x,file=a -device ide-hd,drive=x -device ide-cd,id=y')).toEqual([undefined, undefined, 'x=a', 'y', 'floppy0', undefined]);
+    expect(places('-device floppy,unit=1')).toEqual([undefined, undefined, 'ide1-cd0', undefined, undefined, 'floppy1']);
+    expect(parse('-drive if=none,id=x,file=a -device ide-hd,drive=x,bus=ide.0,serial=S1,model=M,bootindex=1').ide[0]).toEqual({ kind: 'hd', name: 'x', drive: 0, serial: 'S1', model: 'M', bootindex: 1 });
+    expect(parse('-hdb a').ide[1]!.serial).toBe('QM00002');
+    expect(parse('-hda a -cdrom b -snapshot').drives).toEqual([{ file: 'a', readOnly: false, snapshot: true }, { file: 'b', readOnly: true }]);
+    expect(parse('-drive file=a,snapshot=on').drives[0].snapshot).toBe(true);
+    for (const [line, why] of [
+      ['-hda a -hda b', '-hda a is in its place already'],
+      ['-drive file=a,index=4', 'no place for it: 4 drives at most'],
+      ['-drive file=a,index=1,unit=0', 'index= cannot be used with bus= and unit='],
+      ['-drive if=ide', 'file=FILE is missing'],
+      ['-drive file=a,readonly=on', 'cannot be read-only'],
+      ['-drive file=a,if=floppy,media=cdrom', 'does not go with if=floppy'],
+      ['-fda a -fdb b -device floppy', 'floppy unit 2 is in use'],
+      ['-hdc a -device ide-cd,unit=0', 'IDE unit 0 of ide.1 is in use'],
+      ['-device ide-hd', 'drive=ID is missing'],
+      ['-device ide-hd,drive=x', 'no drive with id "x"'],
+      ['-drive if=none,id=x -device ide-hd,drive=x', 'its drive is empty'],
+      ['-drive if=none,id=x,file=a -device ide-hd,drive=x -device ide-cd,drive=x', 'has a device already'],
+      ['-drive if=none,id=x,file=a -device ide-hd,drive=x -device virtio-blk-pci,drive=x', 'has a device already'],
+      ['-device ide-cd,bus=sata.0', 'the bus must be ide.0 or ide.1'],
+    ]) expect([line, refusal(line).why]).toEqual([line, expect.stringContaining(why)]);
+  });
+
   it('takes drives, with a device of their own or of the line\'s', () => {
     expect(withKernel('-drive file=a,,b.img,if=virtio,format=raw,readonly=on')).toMatchObject({
       drives: [{ file: 'a,b.img', format: 'raw', readOnly: true }],
@@ -151,11 +188,9 @@ describe('parse', () => {
     expect(withKernel('-drive if=none,file=a,format=raw,readonly=on -drive if=virtio,file=a,format=raw,readonly=on').devices).toHaveLength(1);
     for (const [line, why] of [
       ['-drive if=virtio,format=raw', 'file=FILE is missing'],
-      ['-drive file=a,format=raw', 'if=ide, the default, is not supported yet'],
       ['-drive file=a,format=raw,if=scsi', 'if=scsi is not supported yet'],
-      ['-drive file=a,if=virtio', 'the format is missing'],
       ['-drive file=a,if=virtio,format=qcow2', 'format=qcow2 is not supported yet'],
-      ['-drive file=a,if=virtio,format=raw,media=cdrom', 'media=cdrom is not supported yet'],
+      ['-drive file=a,if=virtio,format=raw,media=cdrom', 'media=cdrom does not go with if=virtio'],
       ['-drive file=a,if=virtio,format=raw,cache=none', 'cache= is not supported yet'],
       ['-drive file=a,if=virtio,format=raw,bogus=1', 'no setting "bogus"'],
       ['-drive file=a,if=virtio,format=raw,readonly=x', 'readonly must be on or off'],

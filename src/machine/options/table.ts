@@ -37,11 +37,11 @@ export const ALIASES: Readonly<Record<string, string>> = { M: 'machine', h: 'hel
 
 /** QEMU's other options: they exist, and are not supported (yet). */
 export const QEMU_OPTIONS: ReadonlySet<string> = new Set((
-  'L acpitable action add-fd async-teardown audio audio-help audiodev blockdev cdrom chroot compat '
-  + 'daemonize dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile fda fdb fsdev full-screen fw_cfg '
-  + 'g gdb hda hdb hdc hdd incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock no-acpi '
+  'L acpitable action add-fd async-teardown audio audio-help audiodev blockdev chroot compat '
+  + 'daemonize dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile fsdev full-screen fw_cfg '
+  + 'g gdb incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock no-acpi '
   + 'no-fd-bootchk no-hpet numa only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
-  + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios snapshot spice tpmdev trace '
+  + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios spice tpmdev trace '
   + 'usb usbdevice uuid virtfs vnc watchdog watchdog-action win2k-hack xen-attach xen-domid xen-domid-restrict'
 ).split(' '));
 

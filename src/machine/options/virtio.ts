@@ -5,6 +5,7 @@ import type { VirtioDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
 import { PCI_PROPERTIES, pciProperties } from './pci.ts';
+import { bootindex } from './storage.ts';
 import { number, onOff } from './values.ts';
 
 /** What -device X,help says of them. */
@@ -53,8 +54,8 @@ export function applyBlk(draft: Draft, fields: Map<string, string>, written: str
     // The -drive may come later in the line.
     resolve: ({ drives }) => {
       const drive = drives.findIndex((candidate) => candidate.id === id);
-      if (drive < 0) throw new OptionError(written, `there is no drive with id "${id}"`, `Add -drive if=none,id=${id},file=FILE,format=raw.`);
-      return { driver: 'virtio-blk-pci', ...device, drive, ...(serial === undefined ? {} : { serial }) };
+      if (drive < 0) throw new OptionError(written, `there is no drive with id "${id}"`, `Add -drive if=none,id=${id},file=FILE.`);
+      return { driver: 'virtio-blk-pci', ...device, drive, ...bootindex(fields, written), ...(serial === undefined ? {} : { serial }) };
     },
   });
 }

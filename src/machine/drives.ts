@@ -1,0 +1,77 @@
+// The drives of the board, made from the configuration: IDE disks, CD-ROM and floppy drives, and what in them can be changed.
+
+import { FloppyDrive } from '../devices/floppy/drive.ts';
+import { IdeCd } from '../devices/ide/atapi.ts';
+import { SECTOR } from '../devices/ide/ata.ts';
+import { IdeDisk } from '../devices/ide/disk.ts';
+import type { IdeDrive } from '../devices/ide/drive.ts';
+import { guessGeometry } from '../devices/ide/geometry.ts';
+import type { BlockBackend, RemovableDrive } from '../devices/interfaces.ts';
+import type { MachineConfig, PciDeviceConfig } from './options/index.ts';
+
+/** Read the first sector of a disk; undefined if the backend has not answered when this returns. */
+export function bootSectorNow(disk: BlockBackend): Uint8Array | undefined {
+  const bytes = new Uint8Array(SECTOR);
+  if (disk.size < SECTOR) return bytes;
+  let answered = false;
+  // A disk that cannot be read has no partition table to go by; the guest will see the error.
+  disk.read(0, bytes, () => (answered = true));
+  return answered ? bytes : undefined;
+}
+
+/** The same for a disk that takes its time. */
+export function bootSector(disk: BlockBackend): Promise<Uint8Array> {
+  const bytes = new Uint8Array(SECTOR);
+  return disk.size < SECTOR ? Promise.resolve(bytes) : new Promise((resolve) => disk.read(0, bytes, () => resolve(bytes)));
+}
+
+export class BoardDrives {
+  readonly ide: readonly (IdeDrive | null)[];
+  readonly floppies: readonly [FloppyDrive | null, FloppyDrive | null];
+  /** CD-ROM and floppy drives, by the names that the monitor has for them. */
+  readonly removable = new Map<string, RemovableDrive>();
+
+  /**
+   * @param disks one for each of MachineConfig.drives
+   * @param bootSectors the first sectors of those that do not answer at once
+   */
+  constructor(config: MachineConfig, disks: readonly BlockBackend[], bootSectors: readonly (Uint8Array | undefined)[]) {
+    const medium = (drive: number | undefined): BlockBackend | null => (drive === undefined ? null : disks[drive]);
+    this.ide = config.ide.map((drive) => {
+      if (!drive) return null;
+      const { serial, model } = drive;
+      if (drive.kind === 'cd') {
+        const cd = new IdeCd(medium(drive.drive), { serial, model });
+        this.removable.set(drive.name, cd);
+        return cd;
+      }
+      const disk = disks[drive.drive!];
+      const boot = bootSectors[drive.drive!] ?? bootSectorNow(disk);
+      if (!boot) throw new Error(`the first sector of ${drive.name} has to be read before the machine is made`);
+      return new IdeDisk(disk, { serial, model, geometry: guessGeometry(Math.floor(disk.size / SECTOR), boot) });
+    });
+    const floppy = (n: number): FloppyDrive | null => {
+      const drive = config.floppies[n];
+      if (!drive) return null;
+      const made = new FloppyDrive(medium(drive.drive), drive.type);
+      this.removable.set(drive.name, made);
+      return made;
+    };
+    this.floppies = [floppy(0), floppy(1)];
+  }
+}
+
+/**
+ * Open Firmware paths of what has a bootindex, in its order (QEMU, softmmu/bootdevice.c; SeaBIOS, src/boot.c).
+ * @param slots PCI slots of the devices that were plugged in
+ */
+export function bootDevicePaths(config: MachineConfig, slots: ReadonlyMap<PciDeviceConfig, number>): string[] {
+  const paths: [index: number, path: string][] = [];
+  config.ide.forEach((drive, n) => {
+    if (drive?.bootindex !== undefined) paths.push([drive.bootindex, `/pci@i0cf8/ide@1,1/drive@${n >> 1}/disk@${n & 1}`]);
+  });
+  for (const [device, slot] of slots) {
+    if (device.driver === 'virtio-blk-pci' && device.bootindex !== undefined) paths.push([device.bootindex, `/pci@i0cf8/scsi@${slot.toString(16)}/disk@0,0`]);
+  }
+  return paths.sort(([a], [b]) => a - b).map(([, path]) => path);
+}
