@@ -1,4 +1,4 @@
-// Builds build/node: the headless runner (tabvisor.js) and its machine worker (machine-node.js), each one file.
+// Builds build/node: the headless runner (tabvisor.js), its machine worker (machine-node.js) and tabvisor-img.js, each one file.
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 export async function build() {
   await esbuild({
     absWorkingDir: root,
-    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts' },
+    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts', 'tabvisor-img': 'src/img/cli.ts' },
     outdir: 'build/node',
     bundle: true,
     format: 'esm',

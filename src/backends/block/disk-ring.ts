@@ -193,14 +193,18 @@ export class DiskRing {
   }
 }
 
+/** Atomics.waitAsync, which TypeScript's library for ES2023 does not have; nor do some browsers. */
+type WaitAsync = (words: Int32Array, index: number, value: number, timeout: number) => { async: false } | { async: true; value: Promise<string> };
+const waitAsync = (Atomics as unknown as { waitAsync?: WaitAsync }).waitAsync;
+
 /** Serve the requests of a ring, for ever. @param doorbell the machine's memory, once it is known */
 export async function serveDiskRing(buffer: SharedArrayBuffer, disks: readonly BlockBackend[], doorbell: () => ArrayBufferLike | undefined): Promise<never> {
   const memory = new DiskRingMemory(buffer);
   for (;;) {
     const seen = Atomics.load(memory.words, Word.SUBMITTED);
     for (let n = memory.shift('submitted'); n >= 0; n = memory.shift('submitted')) serveSlot(memory, n, disks, doorbell);
-    if (Atomics.waitAsync) {
-      const wait = Atomics.waitAsync(memory.words, Word.SUBMITTED, seen, 1000);
+    if (waitAsync) {
+      const wait = waitAsync(memory.words, Word.SUBMITTED, seen, 1000);
       if (wait.async) await wait.value;
       // Not for ever without letting anything else run.
       else await Promise.resolve();

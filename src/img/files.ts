@@ -1,0 +1,61 @@
+// Images in files of the host, for tabvisor-img.
+
+import { dirname, isAbsolute, join } from 'node:path';
+import { FileStorage } from '../backends/block/file-node.ts';
+import type { Image } from '../backends/block/image.ts';
+import { type Io, runNow, type Storage } from '../backends/block/io.ts';
+import { type Format, FORMATS, isFormat, openImage, type Wrapper } from '../backends/block/open.ts';
+
+/** What is told to the user, after "tabvisor-img: ". */
+export class ImgError extends Error {}
+
+const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+export function formatOf(name: string | undefined): Format | undefined {
+  if (name === undefined || isFormat(name)) return name;
+  throw new ImgError(`Unknown file format '${name}'. Formats: ${FORMATS.join(' ')}`);
+}
+
+export interface OpenFile {
+  image: Image;
+  wrapper: Wrapper | undefined;
+  file: FileStorage;
+  close(): void;
+}
+
+/** Where a name that stands in an image leads: from the image's own folder. */
+export const besideImage = (name: string, from: string): string => (isAbsolute(name) ? name : join(dirname(from), name.replace(/^file:/, '')));
+
+export function openFile(path: string, options: { format?: Format; readOnly?: boolean; snapshot?: string; withoutBacking?: boolean } = {}): OpenFile {
+  const { readOnly = true } = options;
+  const files: FileStorage[] = [];
+  const open = (name: string, only: boolean): FileStorage => {
+    try {
+      const file = new FileStorage(name, only);
+      files.push(file);
+      return file;
+    } catch (error) {
+      throw new ImgError(`Could not open '${name}': ${text(error)}`);
+    }
+  };
+  const file = open(path, readOnly);
+  const close = (): void => files.forEach((one) => one.close());
+  try {
+    const { image, wrapper } = runNow(
+      openImage(file, {
+        ...options,
+        readOnly,
+        name: path,
+        *openFile(wanted: string, from: string, only: boolean): Io<{ name: string; storage: Storage }> {
+          const name = besideImage(wanted, from);
+          return { name, storage: open(name, only) };
+        },
+      }),
+    );
+    return { image, wrapper, file, close };
+  } catch (error) {
+    close();
+    if (error instanceof ImgError) throw error;
+    throw new ImgError(`Could not open '${path}': ${text(error)}`);
+  }
+}
