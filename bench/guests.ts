@@ -18,6 +18,10 @@ export interface Guest {
   kernel: string;
   initrd?: string;
   append: string;
+  /** Options that QEMU and Tabvisor spell alike. */
+  more?: readonly string[];
+  /** Options of v86's constructor; a value {file} is the content of a file. */
+  v86?: Record<string, unknown>;
   /** Options that only Tabvisor gets. */
   tabvisor?: readonly string[];
 }

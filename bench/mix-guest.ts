@@ -15,6 +15,7 @@ const SOURCES = join(root, 'bench/guest/mix');
 const SHARED = ['system.c'];
 /** Programs, and the files of each beside the shared ones. */
 const PROGRAMS = {
+  disk: ['disk.c'],
   mix: ['mix.c', 'integer.c', 'float.c', 'memory.c', 'branches.c', 'kernel.c'],
   code: ['code.c'],
   processes: ['processes.c'],

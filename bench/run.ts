@@ -7,6 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchBoot, bootTable, summarise } from './boot.ts';
 import { bundle } from './bundle.ts';
+import { benchDisk, diskRatios, diskTables } from './disk.ts';
 import { linuxGuest, type LinuxGuest, root } from './guests.ts';
 import { benchLoops, loopTable } from './loops.ts';
 import { pageSize, pageTable } from './page-size.ts';
@@ -18,14 +19,14 @@ import { qemu, tabvisorNode, v86Node } from './peers/processes.ts';
 import { benchPrompt, promptTable } from './prompt.ts';
 
 const PEERS: readonly Peer[] = [tabvisorNode, tabvisorChromium, v86Node, v86Chromium, qemu];
-const BENCHMARKS = ['boot-i386', 'boot-amd64', 'mix', 'loops', 'prompt', 'page'] as const;
+const BENCHMARKS = ['boot-i386', 'boot-amd64', 'mix', 'disk', 'loops', 'prompt', 'page'] as const;
 
 const HELP = `npm run bench -- [OPTION…]: measures Tabvisor and its peers on this computer, in turn.
 
   --only NAME[,NAME…]   only these: ${BENCHMARKS.join(', ')}; boot means both boots
   --peers NAME[,NAME…]  only these machines: ${PEERS.map((peer) => peer.name).join(', ')}
   --runs N              runs of each, of which the median counts (default 3)
-  --mix-seconds N       time of each part of the mix (default 1)
+  --mix-seconds N       time of each part of the mix, and of each test of disks (default 1)
   --tabvisor OPTIONS    Tabvisor with these options besides, under Node; again for others: --tabvisor "-accel interpreter"
   --json FILE           where the figures go (default bench/results/TIME.json)
   --help                this text
@@ -128,6 +129,11 @@ async function main(): Promise<void> {
       const pairs = ARCHES.flatMap((arch) => own.flatMap((peer) => peers.filter((other) => !own.includes(other)).map((other) => ({ arch, peer: peer.name, to: other.name }))));
       results.mix = { seconds: mixSeconds, runs: mixes, summary: pairs.map(({ arch, peer, to }) => summariseMix(mixes, arch, peer, to)) };
       for (const arch of ARCHES) show(mixTable(arch, mixes, peers));
+    }
+    if (chosen.has('disk')) {
+      const disks = await benchDisk(peers, runs, mixSeconds, say);
+      results.disk = { seconds: mixSeconds, runs: disks, ratios: diskRatios(disks) };
+      show(diskTables(disks));
     }
     if (chosen.has('loops')) {
       const loops = await benchLoops(peers, runs, say);

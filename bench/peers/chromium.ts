@@ -72,6 +72,10 @@ class PageRun implements Run {
     return instructions === undefined ? {} : { instructions };
   }
 
+  marks(): [] {
+    return [];
+  }
+
   async dots(): Promise<number[]> {
     return (await this.page.evaluate(() => window.benchWatch.dots)).map((ms) => ms / 1000 + this.offsetS);
   }

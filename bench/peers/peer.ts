@@ -6,6 +6,7 @@ import type { Guest } from '../guests.ts';
 export interface Counters {
   instructions?: number;
   busyS?: number;
+  deviceExits?: number;
 }
 
 /** A machine that runs a guest. */
@@ -14,6 +15,8 @@ export interface Run {
   untilText(text: string, timeoutS: number): Promise<number>;
   /** The counters as they were when the text came that start() was given. */
   counters(): Promise<Counters>;
+  /** The counters shortly after each line "mark NAME" of the serial port's output, of those machines that tell them. */
+  marks(): { mark: string; deviceExits: number }[];
   /** Times, in seconds from the start, at which the dots of the serial port's output came. */
   dots(): Promise<number[]>;
   /** Everything the serial port has shown. */

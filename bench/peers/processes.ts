@@ -33,6 +33,10 @@ class ProcessRun implements Run {
     return this.counts ? this.process.untilMessage('instructions', COUNTERS_TIMEOUT_S) : {};
   }
 
+  marks(): { mark: string; deviceExits: number }[] {
+    return this.process.messages.filter((it): it is { mark: string; deviceExits: number } => 'mark' in it);
+  }
+
   async dots(): Promise<number[]> {
     const times: number[] = [];
     for (let at = this.process.output.indexOf('.'); at >= 0; at = this.process.output.indexOf('.', at + 1)) times.push(this.process.timeOf(at));
@@ -52,7 +56,7 @@ class ProcessRun implements Run {
 function machineLine(guest: Guest): string[] {
   return [
     '-m', String(guest.memory), '-nodefaults', '-display', 'none', '-vga', 'none', '-net', 'none', '-serial', 'stdio', '-no-reboot',
-    '-kernel', guest.kernel, ...(guest.initrd ? ['-initrd', guest.initrd] : []), ...(guest.append ? ['-append', guest.append] : []),
+    '-kernel', guest.kernel, ...(guest.initrd ? ['-initrd', guest.initrd] : []), ...(guest.append ? ['-append', guest.append] : []), ...(guest.more ?? []),
   ];
 }
 
@@ -83,7 +87,7 @@ export const v86Node: Peer = {
     const { bios, vgaBios } = firmware();
     const given = {
       until, memory: guest.memory, kernel: guest.kernel, initrd: guest.initrd, append: guest.append,
-      multiboot: !guest.initrd, bios, vgaBios, wasm: join(root, 'node_modules/v86/build/v86.wasm'),
+      multiboot: !guest.initrd, bios, vgaBios, wasm: join(root, 'node_modules/v86/build/v86.wasm'), more: guest.v86 ?? {},
     };
     return new ProcessRun(process.execPath, [join(root, 'bench/peers/v86-node.mjs'), JSON.stringify(given)], until !== '');
   },

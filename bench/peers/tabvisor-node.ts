@@ -1,5 +1,5 @@
 // Tabvisor's machine worker under Node, as the headless runner starts it: the serial port on stdin and stdout, and its counters on
-// stderr when the text has come. Built by bundle.ts. Arguments: the text, then the machine line.
+// stderr when the text has come, and shortly after each line "mark NAME". Built by bundle.ts. Arguments: the text, then the machine line.
 
 import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -31,17 +31,33 @@ const { memory } = await machine.create({ args, files }, {
 
 const counters = new BigUint64Array(memory);
 const seconds = (at: number) => Number(counters[at >> 3]) / 1e9;
+const tell = (more: object) => {
+  const told = { ...more, instructions: Number(counters[Control.ICOUNT >> 3]), busyS: seconds(Control.BUSY_NS), idleS: seconds(Control.IDLE_NS), deviceExits: Number(counters[Control.DEVICE_EXITS >> 3]) };
+  writeSync(2, `@bench ${JSON.stringify(told)}\n`);
+};
+let line = '';
+/** The guest waits a while after a mark, in which the machine writes its counters. */
+const MARK_MS = 200;
+const lookForMarks = (text: string) => {
+  const lines = (line + text).split('\n');
+  line = lines.pop()!;
+  for (const each of lines) {
+    const name = /^mark (\S+)/.exec(each)?.[1];
+    if (name !== undefined) setTimeout(() => tell({ mark: name }), MARK_MS);
+  }
+};
 let tail = '';
 let isDone = until === '';
 const sink = {
   async write(bytes: Uint8Array) {
     writeSync(1, bytes);
+    const text = Buffer.from(bytes).toString('latin1');
+    lookForMarks(text);
     if (isDone) return;
-    tail = (tail + Buffer.from(bytes).toString('latin1')).slice(-65536);
+    tail = (tail + text).slice(-65536);
     if (!tail.includes(until)) return;
     isDone = true;
-    const told = { instructions: Number(counters[Control.ICOUNT >> 3]), busyS: seconds(Control.BUSY_NS), idleS: seconds(Control.IDLE_NS), deviceExits: Number(counters[Control.DEVICE_EXITS >> 3]) };
-    writeSync(2, `@bench ${JSON.stringify(told)}\n`);
+    tell({});
   },
   close() {},
 };

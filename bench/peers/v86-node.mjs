@@ -23,6 +23,7 @@ const emulator = new V86({
   disable_mouse: true,
   disable_speaker: true,
   autostart: true,
+  ...Object.fromEntries(Object.entries(given.more).map(([name, value]) => [name, value?.file ? image(value.file) : value])),
 });
 
 let line = '';

@@ -220,6 +220,41 @@ u64 number(const char *text) {
   return value;
 }
 
+void pause_ms(u32 ms) {
+  const word time[2] = {ms / 1000, ms % 1000 * 1000000};
+  call2(SYS_nanosleep, time, 0);
+}
+
+void mark(const char *name) {
+  print("mark ");
+  print(name);
+  print("\n");
+  pause_ms(400);
+}
+
+void took(struct latencies *them, u64 ns) {
+  them->ns[them->count++ % LATENCIES] = ns > 0xffffffffu ? 0xffffffffu : (u32)ns;
+}
+
+void print_latencies(struct latencies *them) {
+  const u32 count = them->count < LATENCIES ? them->count : LATENCIES;
+  u32 *ns = them->ns;
+  // Shell's sort.
+  for (u32 gap = LATENCIES / 2; gap; gap /= 2) {
+    for (u32 n = gap; n < count; n++) {
+      const u32 value = ns[n];
+      u32 at = n;
+      for (; at >= gap && ns[at - gap] > value; at -= gap) ns[at] = ns[at - gap];
+      ns[at] = value;
+    }
+  }
+  print(" ");
+  print_decimal(count ? ns[count / 2] : 0);
+  print(" ");
+  print_decimal(count ? ns[count - 1 - count / 100] : 0);
+  them->count = 0;
+}
+
 // What gcc calls by itself.
 void *memset(void *to, int value, word bytes) {
   void *at = to;
