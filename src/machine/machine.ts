@@ -327,6 +327,7 @@ export class Machine {
     for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port]?.receiveBreak();
     pc.poll();
     this.network.poll();
+    this.input.poll();
     const budget = this.budget();
     const before = vcpu.icount;
     let reason: Exit;

@@ -48,7 +48,7 @@ export const enum Control {
   /** Events of keyboard and mouse, towards the machine: input.ts. */
   INPUT_RING = Mem.CONTROL + 0x1e000,
   INPUT_RING_SIZE = 0xf00,
-  /** 1: the guest takes the pointer's place on the screen (u32). The keyboard's lamps: bit 0 Scroll, 1 Num, 2 Caps Lock (u32). */
+  /** 1: the guest takes the pointer's place on the screen, 2: its movement, 0: neither (u32). The keyboard's lamps: bit 0 Scroll, 1 Num, 2 Caps Lock (u32). */
   POINTER = Mem.CONTROL + 0x1ef00,
   LEDS = Mem.CONTROL + 0x1ef04,
 }
