@@ -18,11 +18,13 @@ const ALLOWED: Record<string, readonly string[]> = {
   // The ring and the control block are memory layout that both ends share.
   'src/backends': ['src/core', 'src/devices', 'src/machine/protocol.ts'],
   'src/machine': ['src/core', 'src/x86', 'src/engine', 'src/devices', 'src/virtio', 'src/backends'],
-  'src/runner': ['src/core', 'src/machine'],
+  // It looks into everything that makes up the machine; nothing below it knows it: the workers hand it in.
+  'src/monitor': ['src/core', 'src/x86', 'src/engine', 'src/devices', 'src/virtio', 'src/machine'],
+  'src/runner': ['src/core', 'src/machine', 'src/monitor/readline.ts'],
   'src/img': ['src/backends/block'],
-  'src/ui': ['src/core', 'src/machine', 'src/backends/block'],
+  'src/ui': ['src/core', 'src/machine', 'src/backends/block', 'src/monitor/readline.ts'],
   // A backend that only one kind of host has stands beside that host's entry point.
-  workers: ['src/machine', 'src/ui', 'src/devices/interfaces.ts', 'src/backends'],
+  workers: ['src/machine', 'src/monitor', 'src/ui', 'src/devices/interfaces.ts', 'src/backends'],
 };
 
 /** Packages that a layer may import; all others may import none. */

@@ -1,7 +1,7 @@
 // Entry point of the machine worker under Node: offers a machine to the runner that started it.
 
 import { openSync, writeSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parentPort } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
@@ -9,12 +9,15 @@ import { exposeMachine, MachineError } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
+import { Monitor } from '../src/monitor/monitor.ts';
 import { RawFile } from './raw-file-node.ts';
 
 /** Log text is collected up to this many characters, because -d writes many short lines. */
 const LOG_BUFFER = 1 << 16;
 
 const environment: HostEnvironment = {
+  monitor: (target) => new Monitor(target),
+
   async engine(name, progress) {
     // This runs as build/node/machine-node.js.
     const path = fileURLToPath(new URL(`../${name}.wasm`, import.meta.url));
@@ -56,6 +59,8 @@ const environment: HostEnvironment = {
       });
     }
   },
+
+  saveFile: (name, bytes) => writeFile(name, bytes),
 
   openLog(path) {
     let file = 2;

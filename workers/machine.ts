@@ -6,10 +6,13 @@ import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
+import { Monitor } from '../src/monitor/monitor.ts';
 
 const urls = { core: coreUrl, interpreter: interpreterUrl };
 
 const environment: HostEnvironment = {
+  monitor: (target) => new Monitor(target),
+
   async engine(name, progress) {
     const bytes = await download(new URL(urls[name], location.href).href, `${name}.wasm`, progress);
     try {

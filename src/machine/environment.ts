@@ -3,6 +3,7 @@
 import type { BlockBackend } from '../devices/interfaces.ts';
 import type { DownloadProgress } from './download.ts';
 import type { DriveConfig } from './options/index.ts';
+import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import type { MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
@@ -15,6 +16,10 @@ export interface HostEnvironment {
   read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
   /** The contents of a disk. Absent: there are no files for disks here. Throws a MachineError. */
   openDisk?(drive: DriveConfig): BlockBackend;
+  /** The monitor of a machine. */
+  monitor(target: MonitorTarget): MonitorCalls;
+  /** Write a file of the host. Absent: the owner gets it (MachineEvents.saved). Rejects with an Error. */
+  saveFile?(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */
   openLog?(file: string | undefined): LogSink;
 }

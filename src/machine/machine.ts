@@ -178,7 +178,9 @@ export class Machine {
     const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const slot = pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars }), device.addr);
+      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars });
+      plugged.id = device.id ?? '';
+      const slot = pc.plug(plugged, device.addr);
       slots.set(device, slot);
     }
     pc.setBootDevices(bootDevicePaths(config, slots), config.boot.strict);
@@ -279,6 +281,11 @@ export class Machine {
     vcpu.set64(Cpu.CR4, BigInt(entry.cr4));
     vcpu.set64(Cpu.EFER, BigInt(entry.efer));
     vcpu.modeChanged();
+  }
+
+  /** The guest switched itself off, and was not reset since. */
+  get isPoweredOff(): boolean {
+    return this.powerOffRequested;
   }
 
   /** The reset button. */

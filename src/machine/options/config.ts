@@ -140,6 +140,8 @@ export interface MachineConfig {
   nographic: boolean;
   /** False: neither -nographic nor -display none was given, so the user expects a window. */
   displayNone: boolean;
+  /** mux: on the terminal of a serial port, behind Ctrl-A c. vc: in a panel of the page; the runner, which has no window, has none then. */
+  monitor: 'stdio' | 'mux' | 'vc' | 'none';
   clock: ClockConfig;
   rtc: RtcConfig;
   /** What a guest's reset does (-no-reboot: exit). */
@@ -197,6 +199,7 @@ export function newConfig(): MachineConfig {
     serial: [],
     nographic: false,
     displayNone: false,
+    monitor: 'vc',
     clock: { kind: 'real' },
     rtc: { base: 'utc' },
     onReset: 'reset',

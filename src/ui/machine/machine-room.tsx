@@ -16,6 +16,7 @@ import { Panels, type PanelContent, type PanelId } from './panels.tsx';
 import { PcKeyboard } from './pc-keyboard.tsx';
 import { Screen, type ScreenHandle } from './screen.tsx';
 import { StickyKeys } from './sticky-keys.ts';
+import { save } from '../save-file.ts';
 import { MachineSession, type Command } from './session.ts';
 import { TouchKeys, withModifiers, type Modifiers } from './touch-keys.tsx';
 import panel from './panel.module.css';
@@ -351,14 +352,6 @@ async function toggleFullscreen(element: HTMLElement): Promise<void> {
   } catch {
     refused('the full screen')();
   }
-}
-
-function save(blob: Blob, name: string): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function Question({ question, title, onAnswer }: { question: Question; title: string; onAnswer(yes: boolean): void }) {

@@ -11,6 +11,7 @@ import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../
 import { QuotingError } from '../../machine/words.ts';
 import { consolesOf, filesOf, looksAtScreen, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
+import { save } from '../save-file.ts';
 import { ConsolePump } from './console-pump.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
 
@@ -114,6 +115,7 @@ export class MachineSession {
         progress: (progress) => this.progress(progress),
         state: (state) => this.follow(state),
         failed: (failure) => this.fail(failure),
+        saved: (name, bytes) => save(new Blob([bytes]), name),
         exited: (status) => { this.change({ exitStatus: status }); },
       });
       if (!this.disposed) this.connect(memory);
