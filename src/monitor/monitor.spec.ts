@@ -41,7 +41,7 @@ beforeEach(() => {
   make('-device virtio-rng-pci,id=random');
 });
 
-describe('Monitor', () => {
+describe('Monitor', { timeout: 60_000 }, () => {
   it('acts on the machine', async () => {
     for (const line of ['stop', 's', 'cont', 'c', 'system_reset', 'system_powerdown', 'quit', 'q', 'pmemsave 0 100 "a b"']) expect(await monitor.execute(line)).toBe('');
     expect(log).toEqual(['pause', 'pause', 'resume', 'resume', 'reset', 'powerButton', 'quit', 'quit', 'a b: 100']);

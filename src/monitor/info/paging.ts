@@ -22,8 +22,8 @@ const CR4_PAE = 0x20n;
 const EFER_LMA = 0x400n;
 
 /** Tables that are read at most, and pages that are shown. */
-const MAX_TABLES = 1 << 14;
-const MAX_PAGES = 1 << 17;
+const MAX_TABLES = 1 << 13;
+const MAX_PAGES = 1 << 16;
 /** Bits of an entry that are an address, as QEMU takes them. */
 const ADDRESS = 0x3ffff_ffff_f000n;
 
