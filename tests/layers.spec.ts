@@ -33,7 +33,8 @@ const PACKAGES: Record<string, readonly string[]> = {
   'src/backends': ['idb-keyval'],
   'src/runner': ['comlink'],
   'src/ui': ['react', 'react-dom', '@xterm', 'comlink', 'idb-keyval'],
-  workers: ['comlink'],
+  // ws: WebSockets under Node.
+  workers: ['comlink', 'ws'],
 };
 
 function sources(folder: string): string[] {
@@ -60,7 +61,7 @@ describe('layers', () => {
         for (const target of imports(file)) {
           if (target.startsWith('node:')) {
             // Only what never runs in a browser.
-            if (layer !== 'src/runner' && layer !== 'src/img' && !/^(workers|src\/backends\/block)\/[^/]*-node\.ts$/.test(file)) wrong.push(`${file} imports ${target}`);
+            if (layer !== 'src/runner' && layer !== 'src/img' && !/^(workers|src\/backends\/(block|net))\/[^/]*-node\.ts$/.test(file)) wrong.push(`${file} imports ${target}`);
           } else if (target.startsWith('.')) {
             const path = relative(root, resolve(root, dirname(file), target));
             // Styles, and files that Vite serves.

@@ -2,8 +2,10 @@
 
 import type { BlockBackend } from '../devices/interfaces.ts';
 import type { DownloadProgress } from './download.ts';
-import type { DriveConfig } from './options/index.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
+import type { TftpFiles } from '../backends/net/user/tftp.ts';
+import type { NetworkIo } from './network-io.ts';
+import type { DriveConfig, NetdevConfig } from './options/index.ts';
 import type { MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
@@ -20,6 +22,10 @@ export interface HostEnvironment {
   monitor(target: MonitorTarget): MonitorCalls;
   /** Write a file of the host. Absent: the owner gets it (MachineEvents.saved). Rejects with an Error. */
   saveFile?(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Start the I/O worker for the far ends of the network that need it. Rejects with a MachineError. */
+  openNetwork(netdevs: readonly NetdevConfig[]): Promise<NetworkIo>;
+  /** Files that a TFTP server gives out, by the folder that the line names. */
+  tftp?(folder: string): TftpFiles;
   /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */
   openLog?(file: string | undefined): LogSink;
 }

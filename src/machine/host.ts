@@ -10,6 +10,7 @@ import { initrdFiles, kernelKind } from './boot/load.ts';
 import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
+import { needsIo } from './network-io.ts';
 import { firmwareFiles, type MachineConfig, parse } from './options/index.ts';
 import { toPng, toPpm } from './png.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
@@ -71,6 +72,7 @@ class Host implements MachineApi {
       return drive.snapshot ? new SnapshotDisk(disk) : disk;
     });
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
+    const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs) : null;
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const machine = new Machine({
       config,
@@ -78,6 +80,7 @@ class Host implements MachineApi {
       files,
       disks,
       bootSectors,
+      network: { channels: network?.channels, tftp: this.environment.tftp },
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
       log,
@@ -87,6 +90,7 @@ class Host implements MachineApi {
     const buffer = machine.memory.buffer as unknown as SharedArrayBuffer;
     this.words = new Int32Array(buffer);
     this.counters = new BigUint64Array(buffer);
+    network?.connect(buffer);
     this.report({ phase: 'started', name: config.name, loaded: 0, total: 0 });
     if (config.startPaused) this.setState(RunState.PAUSED);
     else this.go();

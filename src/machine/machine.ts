@@ -20,8 +20,8 @@ import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { Network } from './network.ts';
 import { DEBUGCON_RING, type MachineConfig, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
@@ -52,6 +52,8 @@ export interface MachineOptions {
   disks?: readonly BlockBackend[];
   /** The first sector of each, for those whose backend does not answer at once. */
   bootSectors?: readonly (Uint8Array | undefined)[];
+  /** What the network's far ends need of the host. */
+  network?: Omit<NetworkParts, 'clock'>;
   /** Monotonic time of the host, ns. */
   hostNow(): number;
   /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
@@ -171,7 +173,7 @@ export class Machine {
       },
     });
     const { pc } = this;
-    this.network = new Network(config.netdevs, { clock: this.clock });
+    this.network = new Network(config.netdevs, { clock: this.clock, ...options.network });
     if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
     this.input = new MachineInput(buffer, this.clock, pc);
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());

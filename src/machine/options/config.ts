@@ -3,6 +3,7 @@
 import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { VirtioRngOptions } from '../../virtio/rng.ts';
+import type { UserNetConfig } from '../../backends/net/user/options.ts';
 import type { BootConfig } from '../firmware.ts';
 import { FIRST_CHARDEV_RING } from '../protocol.ts';
 import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
@@ -89,6 +90,12 @@ export interface NicConfig {
 export type NetdevConfig = { id: string } & (
   /** A port of a hub within this machine; `netdev`, another of MachineConfig.netdevs, is plugged in there instead of a NIC. */
   | { type: 'hubport'; hubid: number; netdev?: number }
+  /** The user-mode network. */
+  | { type: 'user'; user: UserNetConfig }
+  /** An Ethernet segment of all machines of one browser, or of one Node process. */
+  | { type: 'hub'; name: string }
+  /** A relay, by its ws: or wss: address. */
+  | { type: 'relay'; url: string }
 );
 
 /** A port of virtio-serial-pci: virtconsole or virtserialport. */

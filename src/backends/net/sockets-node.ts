@@ -3,8 +3,8 @@
 import { createSocket, type Socket as UdpSocket, type SocketType } from 'node:dgram';
 import { getServers } from 'node:dns';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { parseAddress } from '../user/address.ts';
-import { type Accepted, type Forward, HOST_ADDRESS, type HostNetwork, type HostStream, type HostStreamEvents, type HostUdp, NAME_SERVER, STREAM_CREDIT, type StreamError, type UdpReceiver } from '../user/host.ts';
+import { parseAddress } from './user/address.ts';
+import { type Accepted, type Forward, HOST_ADDRESS, type HostNetwork, type HostStream, type HostStreamEvents, type HostUdp, NAME_SERVER, STREAM_CREDIT, type StreamError, type UdpReceiver } from './user/host.ts';
 
 const DNS_PORT = 53;
 /** Longest piece that a socket gives at once. */
