@@ -180,7 +180,7 @@ describe('UDP', () => {
 
   it('has a bounded number of sockets', () => {
     const guest = new TestGuest();
-    for (let port = 1; port < 1000; port++) guest.sendUdp('192.0.2.1', 9, bytes('x'), port);
+    for (let port = 1; port < 400; port++) guest.sendUdp('192.0.2.1', 9, bytes('x'), port);
     expect(guest.host.openUdp).toBe(256);
     guest.settle(300e9);
     guest.sendUdp('192.0.2.1', 9, bytes('x'), 1);
@@ -308,6 +308,6 @@ describe('a hostile guest', () => {
       guest.network.ready();
       guest.settle(100e9);
       expect(guest.frames.length).toBeLessThan(2000);
-    }), { numRuns: 1500 });
-  });
+    }), { numRuns: 1000 });
+  }, 60_000);
 });
