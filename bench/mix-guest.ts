@@ -16,6 +16,7 @@ const SHARED = ['system.c'];
 /** Programs, and the files of each beside the shared ones. */
 const PROGRAMS = {
   disk: ['disk.c'],
+  net: ['net.c'],
   mix: ['mix.c', 'integer.c', 'float.c', 'memory.c', 'branches.c', 'kernel.c'],
   code: ['code.c'],
   processes: ['processes.c'],

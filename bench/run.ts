@@ -13,20 +13,21 @@ import { benchLoops, loopTable } from './loops.ts';
 import { pageSize, pageTable } from './page-size.ts';
 import { benchMix, mixTable, summariseMix } from './mix.ts';
 import { ARCHES } from './mix-guest.ts';
+import { benchNetwork, networkRatios, networkTables } from './network.ts';
 import { closeServers, tabvisorChromium, v86Chromium } from './peers/chromium.ts';
 import type { Peer } from './peers/peer.ts';
 import { qemu, tabvisorNode, v86Node } from './peers/processes.ts';
 import { benchPrompt, promptTable } from './prompt.ts';
 
 const PEERS: readonly Peer[] = [tabvisorNode, tabvisorChromium, v86Node, v86Chromium, qemu];
-const BENCHMARKS = ['boot-i386', 'boot-amd64', 'mix', 'disk', 'loops', 'prompt', 'page'] as const;
+const BENCHMARKS = ['boot-i386', 'boot-amd64', 'mix', 'disk', 'network', 'loops', 'prompt', 'page'] as const;
 
 const HELP = `npm run bench -- [OPTION…]: measures Tabvisor and its peers on this computer, in turn.
 
   --only NAME[,NAME…]   only these: ${BENCHMARKS.join(', ')}; boot means both boots
   --peers NAME[,NAME…]  only these machines: ${PEERS.map((peer) => peer.name).join(', ')}
   --runs N              runs of each, of which the median counts (default 3)
-  --mix-seconds N       time of each part of the mix, and of each test of disks (default 1)
+  --mix-seconds N       time of each part of the mix, and of each test of devices (default 1)
   --tabvisor OPTIONS    Tabvisor with these options besides, under Node; again for others: --tabvisor "-accel interpreter"
   --json FILE           where the figures go (default bench/results/TIME.json)
   --help                this text
@@ -134,6 +135,11 @@ async function main(): Promise<void> {
       const disks = await benchDisk(peers, runs, mixSeconds, say);
       results.disk = { seconds: mixSeconds, runs: disks, ratios: diskRatios(disks) };
       show(diskTables(disks));
+    }
+    if (chosen.has('network')) {
+      const networks = await benchNetwork(peers, runs, mixSeconds, say);
+      results.network = { seconds: mixSeconds, runs: networks, ratios: networkRatios(networks) };
+      show(networkTables(networks));
     }
     if (chosen.has('loops')) {
       const loops = await benchLoops(peers, runs, say);
