@@ -24,13 +24,14 @@ const HELP = `npm run profile -- [GUEST] [OPTION…]
   --limit N          stop after N million instructions
   --cpuprofile FILE  keep V8's profile, for Chromium's developer tools
   --append WORDS     more for the kernel's command line
+  --accel ACCEL      as bin/tabvisor's -accel
 `;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     mix: { type: 'boolean' }, idle: { type: 'string' }, limit: { type: 'string', default: '100000' }, cpuprofile: { type: 'string' },
-    append: { type: 'string' }, help: { type: 'boolean' },
+    append: { type: 'string' }, accel: { type: 'string' }, help: { type: 'boolean' },
   },
 });
 
@@ -61,6 +62,7 @@ async function makeMachine({ guest }: Chosen): Promise<Machine> {
   const line = ['-m', String(guest.memory), '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot', '-kernel', 'kernel'];
   if (guest.initrd) line.push('-initrd', 'initrd');
   if (append) line.push('-append', append);
+  if (options.accel) line.push('-accel', options.accel);
   return new Machine({
     config: parse(line), modules: { core: await module('core'), interpreter: await module('interpreter') }, files, hostNow,
     date: { epochMs: Date.now(), offsetMs: 0 }, log: null,
@@ -121,7 +123,8 @@ class Mix {
   }
 }
 
-const PSEUDO_NAMES = ['RESYNC', 'CHAIN', 'ADDRESS', 'ADDRESS_ABSOLUTE', 'ADDRESS_SEGMENT', 'ADDRESS_GENERAL', 'INTERRUPT_CHECK', 'CROSSING', 'STEP_END', 'INVALID', 'TOO_LONG'];
+const PSEUDO_NAMES = ['RESYNC', 'CHAIN', 'ADDRESS', 'ADDRESS_ABSOLUTE', 'ADDRESS_SEGMENT', 'ADDRESS_GENERAL', 'INTERRUPT_CHECK', 'CROSSING', 'STEP_END', 'INVALID', 'TOO_LONG', 'ADDRESS_BITS', 'REGION'];
+const CAUSE_NAMES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status'];
 /** Instructions run between two samples (a prime), and taken one by one in a sample. */
 const MIX_GAP = 20_011;
 const MIX_STEPS = 24;
@@ -142,6 +145,11 @@ interface Counts {
   blocks: number;
   codePages: number;
   deviceExits: number;
+  regions: number;
+  compiled: number;
+  compileMs: number;
+  codeBytes: number;
+  regionEntries: number;
 }
 
 async function main(): Promise<void> {
@@ -203,6 +211,7 @@ async function main(): Promise<void> {
     cpuS: cpuNow() - cpuFrom, clockS: (performance.now() - from) / 1000, instructions: vcpu.icount, slices, tlbFills: stat(Cpu.STAT_TLB_FILLS), slow: stat(Cpu.STAT_SLOW),
     exceptions: stat(Cpu.STAT_EXCEPTIONS), interrupts: stat(Cpu.STAT_INTERRUPTS), decoded: vcpu.cache.decodedInstructions,
     invalidations: vcpu.cache.invalidations, evictions: vcpu.cache.evictions, lookups, blocks, codePages: cache.pages.size, deviceExits: vcpu.deviceExits,
+    regions: vcpu.compiler.compiled, compiled: vcpu.compiler.instructions, compileMs: vcpu.compiler.milliseconds, codeBytes: vcpu.compiler.bytes, regionEntries: stat(Cpu.REGION_ENTRIES),
   });
   let text = '';
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -240,12 +249,16 @@ async function main(): Promise<void> {
     ['TLB fills, thousands', 'tlbFills', 1e3], ['slow accesses, thousands', 'slow', 1e3], ['exceptions, thousands', 'exceptions', 1e3],
     ['interrupts, thousands', 'interrupts', 1e3], ['instructions decoded, thousands', 'decoded', 1e3], ['blocks decoded, thousands', 'blocks', 1e3], ['pages of code', 'codePages', 1], ['look-ups in TypeScript, thousands', 'lookups', 1e3],
     ['code invalidations, thousands', 'invalidations', 1e3], ['evictions', 'evictions', 1], ['device accesses, thousands', 'deviceExits', 1e3],
+    ['regions compiled', 'regions', 1], ['instructions compiled, thousands', 'compiled', 1e3], ['compiling, s', 'compileMs', 1e3], ['compiled code, KB', 'codeBytes', 1e3],
+    ['regions entered, thousands', 'regionEntries', 1e3],
   ];
   const value = (at: Counts, key: keyof Counts, unit: number) => figure(at[key] / unit, unit === 1e3 || key.endsWith('S') ? 1 : 0);
   console.log(`\n${table(['', ...phases.map((phase) => phase.name)], [
     ...rows.map(([title, key, unit]) => [title, ...phases.map((phase) => value(phase.at, key, unit))]),
     ['MIPS (of CPU time)', ...phases.map(({ at }) => figure(at.instructions / at.cpuS / 1e6))],
   ])}`);
+  const left = CAUSE_NAMES.map((name, n): [string, number] => [name, stat(Cpu.REGION_EXITS + n * 4)]).filter(([, count]) => count > 0);
+  if (left.length > 0) console.log(`\nregions left by cause: ${left.map(([name, count]) => `${name} ${count}`).join(', ')}`);
   const accesses = machine.pc.statistics().filter((it) => it.reads + it.writes > 0).sort((a, b) => b.reads + b.writes - a.reads - a.writes);
   console.log(`\n${table(['device', 'at', 'reads', 'writes'], accesses.slice(0, 16).map((it) => [it.name, it.base.toString(16), String(it.reads), String(it.writes)]))}`);
   mix?.show();
@@ -265,7 +278,7 @@ function showProfile(profile: Profiler.Profile): void {
     if (functionName === '(idle)') return;
     const isWasm = url.startsWith('wasm:');
     const anonymous = /^wasm-function\[(\d+)\]$/.exec(functionName);
-    const area = !isWasm ? functionName.startsWith('(') ? functionName : 'TypeScript' : anonymous ? 'core.wasm' : exported.has(functionName) ? 'core.wasm' : functionName === 'run' ? 'interpreter: dispatch' : 'interpreter: cold functions';
+    const area = !isWasm ? functionName.startsWith('(') ? functionName : 'TypeScript' : anonymous ? 'core.wasm' : exported.has(functionName) ? 'core.wasm' : functionName === 'run' ? 'interpreter: dispatch' : /^[0-9a-f]{3,16}$/.test(functionName) ? 'compiled regions' : 'interpreter: cold functions';
     const name = anonymous ? `core ${exported.get(Number(anonymous[1])) ?? anonymous[1]}` : isWasm ? functionName : `${functionName || '(anonymous)'}:${lineNumber}`;
     self.set(name, (self.get(name) ?? 0) + time);
     areas.set(area, (areas.get(area) ?? 0) + time);

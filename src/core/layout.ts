@@ -18,6 +18,8 @@ export const enum Mem {
   /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
   CHARDEV_RINGS = 0x0050_0000,
   CHARDEV_RINGS_SIZE = 0x0008_0000,
+  /** A u32 for each map of decoded code: how often what it maps was dropped. */
+  CODE_GENERATIONS = 0x0060_0000,
   /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
   REGION_LIMIT = 0x007c_0000,
   REGION_SLOTS = 0x1_0000,
@@ -145,6 +147,14 @@ export const enum Cpu {
   LINK_FROM = 0x7ac,
   /** CS base, or 0 in 64-bit code (u64). */
   CODE_BASE = 0x7b0,
+  /** How the last compiled region was left, see RegionExit (u64); for STATUS the record and its Status (u32 each). */
+  EXIT_DESC = 0x7b8,
+  EXIT_RECORD = 0x7c0,
+  EXIT_STATUS = 0x7c4,
+  /** How many jumps to a record make it worth compiling; 0: nothing is compiled (u32). */
+  HOT_THRESHOLD = 0x7c8,
+  /** Results of the compiler's worker that have not been taken yet (u32, atomic). */
+  COMPILED = 0x7cc,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 
@@ -235,6 +245,10 @@ export const enum Cpu {
   KIND_COUNTS = 0x8000,
   /** And how many of them were left to the kind's function (u32 each). */
   COLD_COUNTS = 0xd000,
+
+  /** How often compiled regions were entered by the interpreter, and how often left by each RegionCause (u32 each). */
+  REGION_ENTRIES = 0xff00,
+  REGION_EXITS = 0xff04,
 
   /** Journal of TLB entries filled for non-global pages since the last flush: u32 count, then u32 addresses. */
   TLB_JOURNAL = 0x1_0000,
@@ -357,11 +371,54 @@ export const enum FlagKind {
   /** FLAG_X holds CF PF AF ZF SF OF at their places in RFLAGS. */
   EXPLICIT = 3,
   MASK = 3,
-  /** With SUB: CF is not that of the subtraction but CARRY_VALUE (INC and DEC keep it). */
+  /** CF is not that of the operation but CARRY_VALUE: INC and DEC keep it, rotates set it. */
   CARRY_KEPT = 4,
   CARRY_VALUE = 8,
   /** With SUB: AF is the opposite of the subtraction's (INC). */
   AF_INVERTED = 16,
+  /** The operands are not shifted, and may have other bits above their size: so a compiled region leaves them. */
+  RAW = 32,
+  /** OF is not that of the operation but OVERFLOW_VALUE: rotates set it. */
+  OVERFLOW_KEPT = 64,
+  OVERFLOW_VALUE = 128,
+}
+
+/**
+ * How control leaves compiled regions altogether: the function returns GONE, which is no address that code can have, and
+ * Cpu.EXIT_DESC says the rest: bits 0-1 one of these, 2-5 a cause for statistics (RegionCause), 6-15 instructions that were taken off
+ * the budget and not executed, 16-31 kind of the flags, 32-63 offset of RIP from the region's first page.
+ */
+export const enum RegionExit {
+  /** The interpreter is to execute the instruction at RIP. */
+  SLOW = 0,
+  /** Go on at RIP, where there may be a region or not. */
+  JUMP = 1,
+  /** Return to TypeScript; RIP is where to go on. */
+  LEAVE = 2,
+  /** A kind's function was called and did not answer Status.NEXT. */
+  STATUS = 3,
+}
+
+/** Why, for statistics. */
+export const enum RegionCause {
+  /** A look-up in the TLB missed: first touch, device memory, a page with code, an access across pages. */
+  MEMORY = 0,
+  /** The instruction's quick form does not cover the case: an exception, an operand it leaves to core.wasm. */
+  RARE = 1,
+  /** The instruction is not compiled. */
+  INSTRUCTION = 2,
+  /** A jump to code that is not compiled. */
+  TARGET = 3,
+  /** The page of a jump's target is not mapped as it was. */
+  MAPPING = 4,
+  /** Budget, interrupt, request to exit. */
+  REQUEST = 5,
+  /** Calls are nested too deeply, or the region is no longer valid. */
+  LIMIT = 6,
+  /** The instruction changed the mode. */
+  MODE = 7,
+  /** A kind's function did not say NEXT. */
+  STATUS = 8,
 }
 
 /** What a function called for an instruction says about how to go on. */

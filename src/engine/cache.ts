@@ -19,6 +19,12 @@ const RESERVE = 5;
 /** Instructions in one block at most. */
 const BLOCK_LIMIT = 1024;
 const NO_PAGE = 0xffff_ffff;
+/** The map without entries, for pages that are reached but hold no block yet. */
+export const EMPTY_MAP: number = Mem.RECORDS;
+
+/** Address of the counter that tells when what a map maps has been dropped. */
+export const generationOf = (map: number): number => Mem.CODE_GENERATIONS + ((map - Mem.RECORDS) / MAP_BYTES) * 4;
+
 const MAX_INSTRUCTION = 15;
 const ENTERS_HANDLER = new Set(['int', 'int3', 'int1', 'into', 'syscall', 'sysenter']);
 
@@ -36,9 +42,13 @@ export interface DecodeListener {
   stepped(linear: bigint, bytes: Uint8Array, mode: number): void;
 }
 
-interface CodePage {
+export interface CodePage {
   readonly physical: number;
   readonly mode: number;
+  /** Cpu.MODE, and 16 for user mode. */
+  readonly key: number;
+  /** Linear address at which it was last fetched from. */
+  linear: bigint;
   /** Address of the map. */
   readonly map: number;
   readonly chunks: number[];
@@ -50,7 +60,7 @@ interface CodePage {
 }
 
 export class CodeCache {
-  /** Code pages by physical page number * 16 + mode, oldest first. */
+  /** Code pages by key(), oldest first. */
   private readonly pages = new Map<number, CodePage>();
   /** The same by physical page number. */
   private readonly byPhysical = new Map<number, Set<CodePage>>();
@@ -58,8 +68,6 @@ export class CodeCache {
   private readonly reachedBy = new Map<number, Set<CodePage>>();
   private readonly freeMaps: number[] = [];
   private readonly freeChunks: number[] = [];
-  /** A map without entries, for pages that are reached but hold no block yet. */
-  private readonly emptyMap: number;
   private readonly decoder = new Decoder();
   private readonly writer: RecordWriter;
   private readonly u8: Uint8Array;
@@ -67,7 +75,11 @@ export class CodeCache {
   private readonly u32: Uint32Array;
   private readonly u64: BigUint64Array;
   private readonly split = new Uint8Array(2 * MAX_INSTRUCTION + 2);
+  /** Pages by the address of their map. */
+  private readonly byMap = new Map<number, CodePage>();
   listener: DecodeListener | null = null;
+  /** The page's records are about to go. */
+  onClear: ((page: CodePage) => void) | null = null;
   /** Counts for statistics. */
   decodedInstructions = 0;
   invalidations = 0;
@@ -85,7 +97,6 @@ export class CodeCache {
     this.u32 = new Uint32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
     this.writer = new RecordWriter(buffer);
-    this.emptyMap = Mem.RECORDS;
     for (let n = MAP_SLOTS - 1; n >= 1; n--) this.freeMaps.push(Mem.RECORDS + n * MAP_BYTES);
     for (let n = CHUNK_COUNT - 1; n >= 0; n--) this.freeChunks.push(CHUNKS_AT + n * CHUNK_BYTES);
   }
@@ -105,9 +116,9 @@ export class CodeCache {
     if (!(entry & Pmap.READ) || physical >= 0x10_0000) {
       throw new Error(`the guest executes at physical address 0x${(physical * PAGE).toString(16)}, where there is neither RAM nor ROM`);
     }
-    const known = this.pages.get(physical * 16 + this.u32[(cpu + Cpu.MODE) >> 2]);
+    const known = this.pages.get(this.key(cpu, physical));
     const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
-    this.u32[(slot + Tlb.CODE_MAP) >> 2] = known ? known.map : this.emptyMap;
+    this.u32[(slot + Tlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
     return { physical, host: (entry & ~0xfff) >>> 0 };
   }
 
@@ -130,6 +141,7 @@ export class CodeCache {
     if (!at) return 0;
     const offset = Number(linear & 0xfffn);
     const page = this.page(cpu, linear, at.physical, mode);
+    page.linear = linear & ~0xfffn;
     let record = this.u32[(page.map >> 2) + offset];
     if (record !== 0 && this.u16[(record + Rec.KIND) >> 1] === Pseudo.CROSSING) {
       const second = this.fetch(cpu, this.after(linear, mode));
@@ -147,15 +159,29 @@ export class CodeCache {
     return (mode & Mode.CODE_MASK) === Mode.CODE64 ? BigInt.asUintN(64, next) : next & 0xffff_ffffn;
   }
 
+  /** Code is kept by physical page, mode and whether it runs in user mode, whose TLB is another. */
+  private key(cpu: number, physical: number): number {
+    const user = this.u32[(cpu + Cpu.TLB) >> 2] === cpu + Cpu.TLB_USER ? 16 : 0;
+    return physical * 32 + user + this.u32[(cpu + Cpu.MODE) >> 2];
+  }
+
+  /** The page of decoded code that a linear page address stands for now, if the TLB knows it. */
+  pageAt(cpu: number, linear: bigint): CodePage | null {
+    const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
+    if (this.u64[(slot + Tlb.TAG_EXECUTE) >> 3] !== BigInt.asUintN(64, linear)) return null;
+    return this.byMap.get(this.u32[(slot + Tlb.CODE_MAP) >> 2]) ?? null;
+  }
+
   private page(cpu: number, linear: bigint, physical: number, mode: number): CodePage {
-    const key = physical * 16 + mode;
+    const key = this.key(cpu, physical);
     let page = this.pages.get(key);
     if (page) return page;
     if (this.freeMaps.length === 0) this.evict();
     const map = this.freeMaps.pop()!;
     this.u32.fill(0, map >> 2, (map + MAP_BYTES) >> 2);
-    page = { physical, mode, map, chunks: [], at: 0, end: 0, reaches: new Set() };
+    page = { physical, mode, key: key % 32, linear: linear & ~0xfffn, map, chunks: [], at: 0, end: 0, reaches: new Set() };
     this.pages.set(key, page);
+    this.byMap.set(map, page);
     let same = this.byPhysical.get(physical);
     if (!same) this.byPhysical.set(physical, (same = new Set()));
     same.add(page);
@@ -344,6 +370,8 @@ export class CodeCache {
 
   /** Forget a page's records; the page and its empty map stay. */
   private clear(page: CodePage): void {
+    this.onClear?.(page);
+    this.u32[generationOf(page.map) >> 2]++;
     for (const chunk of page.chunks) {
       const end = page.at > chunk && page.at <= chunk + CHUNK_BYTES ? page.at : chunk + CHUNK_BYTES;
       for (let record = chunk; record < end; record += Rec.SIZE) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
@@ -377,6 +405,7 @@ export class CodeCache {
         }
       }
       gone.add(page.map);
+      this.byMap.delete(page.map);
       this.freeMaps.push(page.map);
     }
     for (const cpu of this.cpus) {
@@ -402,6 +431,7 @@ export class CodeCache {
       this.u32[(Mem.CODE_CHUNKS >> 2) + second * 2 + 1] = 0;
     }
     this.pages.clear();
+    this.byMap.clear();
     this.byPhysical.clear();
     this.reachedBy.clear();
   }

@@ -5,15 +5,12 @@
 // need work) gives up before it has changed anything, and the same instruction's function does it all.
 // (docs/architecture.md, "The interpreter")
 
-import { Cpu, Exit, Mode, Rec, Seg, SegAttr, Status, Tlb, Vector } from '../core/layout.ts';
+import { Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionExit, Seg, Side, Status, Tlb, Vector } from '../core/layout.ts';
 import type { Label, Value, Variable } from '../wasm/function.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { Flags } from '../x86/flags.ts';
-import { HandlerBuilder, PAGE_MASK, RUN_PARAMS, type Exits, type Shared } from './handlers.ts';
+import { GONE, HandlerBuilder, PAGE_MASK, RUN_PARAMS, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
 import { Pseudo, type Kind } from './kinds.ts';
-
-/** Descriptor type bits of segments whose limit of 4 GiB does not mean "anywhere": code, and data that expands down. */
-const CODE_OR_EXPAND_DOWN = 0x0c;
 
 export class DispatchBuilder extends HandlerBuilder {
   readonly flags: Flags;
@@ -24,12 +21,11 @@ export class DispatchBuilder extends HandlerBuilder {
   private readonly flagA: Variable;
   private readonly flagX: Variable;
   private readonly rip: Variable;
-  private labels!: { next: Label; lookup: Label; slow: Label; fault: Label; cold: Label; exit: Label };
+  private labels!: { next: Label; lookup: Label; slow: Label; fault: Label; cold: Label; exit: Label; region: Label; hot: Label };
 
-  /** @param coldType type index of handlers that are functions */
   constructor(
     shared: Shared,
-    private readonly coldType: number,
+    private readonly links: DispatchLinks,
     private readonly profile = false,
   ) {
     super(RUN_PARAMS, shared);
@@ -138,6 +134,7 @@ export class DispatchBuilder extends HandlerBuilder {
       this.rec.set(link);
       this.if(this.gtS(this.budget.get(), 0), () => {
         this.budget.set(this.add(this.budget.get(), this.ordinal(link)));
+        this.countJump(link, 'inner');
         this.br(this.labels.next);
       });
       this.rip.set(this.ownRip());
@@ -161,19 +158,26 @@ export class DispatchBuilder extends HandlerBuilder {
         this.block((exit) => {
           this.block((fault) => {
             this.block((cold) => {
-              this.loop((next) => {
-                this.block((lookup) => {
-                  this.labels = { next, lookup, slow, fault, cold, exit };
-                  this.handlers(hot);
+              this.block((region) => {
+                this.block((counted) => {
+                  this.loop((next) => {
+                    this.block((lookup) => {
+                      this.labels = { next, lookup, slow, fault, cold, exit, region, hot: counted };
+                      this.handlers(hot);
+                    });
+                    // A jump to rip.
+                    this.count(1);
+                    this.brIf(exit, this.leS(this.budget.get(), 0));
+                    this.findRecord('inner');
+                    this.br(slow);
+                  });
                 });
-                // A jump to rip.
-                this.count(1);
-                this.brIf(exit, this.leS(this.budget.get(), 0));
-                this.findRecord();
-                this.br(slow);
+                this.labels.next = outer;
+                this.callVoid(this.links.hot, [this.cpu(), this.rec.get()]);
+                this.br(outer);
               });
+              this.scoped(() => this.region());
             });
-            this.labels.next = outer;
             this.scoped(() => this.cold());
           });
           this.deliverFault();
@@ -183,13 +187,14 @@ export class DispatchBuilder extends HandlerBuilder {
       });
       // Look for rip's record again, now that calls are possible.
       this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
-      this.findRecord();
+      this.findRecord('outer');
       this.store(this.cpu(), Cpu.RIP, this.rip.get());
       this.scoped(() => {
-        const found = this.let(this.call(this.shared.lookup, [this.cpu()]));
+        const found = this.let(this.call(this.links.lookup, [this.cpu()]));
         this.if(found, () => {
           this.rec.set(found);
           this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+          this.countJump(found, 'outer');
           this.br(outer);
         });
       });
@@ -219,8 +224,11 @@ export class DispatchBuilder extends HandlerBuilder {
     this.br(this.labels.slow);
   }
 
-  /** Look for rip's record through the TLB, and go there; falls through if it is not known. */
-  private findRecord(): void {
+  /**
+   * Look for rip's record through the TLB, and go there; falls through if it is not known.
+   * @param then where in the function this is; or 'interpret': no region is entered there
+   */
+  private findRecord(then: 'inner' | 'outer' | 'interpret'): void {
     this.scoped(() => {
       const linear = this.let(this.and(this.add(this.load('i64', this.cpu(), Cpu.CODE_BASE), this.rip.get()), this.addressMask()));
       const entry = this.tlbEntry(linear);
@@ -244,18 +252,90 @@ export class DispatchBuilder extends HandlerBuilder {
           this.store(this.cpu(), Cpu.RIP_PAGE, page);
           this.rec.set(found);
           this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+          if (then === 'interpret') this.brIf(this.labels.cold, this.eq(this.field(Rec.KIND, 16), Pseudo.REGION));
+          else this.countJump(found, then);
           this.br(this.labels.next);
         });
       });
     });
   }
 
+  private side(record: Value): Value {
+    return this.add(this.shrU(this.sub(record, Mem.RECORDS), 2), Mem.SIDE);
+  }
+
+  /** A jump goes to the record, which is current already. What jumps go to often is compiled. */
+  private countJump(record: Value, where: 'inner' | 'outer'): void {
+    const side = this.let(this.side(record));
+    const count = this.let(this.add(this.load('i32', side, Side.COUNT, 16), 1));
+    this.store(side, Side.COUNT, count, 16);
+    const enough = this.eq(count, this.load('i32', this.cpu(), Cpu.HOT_THRESHOLD));
+    if (where === 'inner') this.brIf(this.labels.hot, enough);
+    else this.if(enough, () => this.callVoid(this.links.hot, [this.cpu(), record]));
+  }
+
+  /** Count at an offset in the vCPU area. */
+  private increment(offset: Value): void {
+    const at = this.let(this.add(this.cpu(), offset));
+    this.store(at, 0, this.add(this.load('i32', at, 0), 1));
+  }
+
+  /** Enter the compiled region that begins at the record. */
+  private region(): void {
+    const { labels } = this;
+    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), this.ordinal(this.rec.get()))));
+    this.spillFlags();
+    this.increment(this.i32(Cpu.REGION_ENTRIES));
+    const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT);
+    const { type, table } = this.links.regions;
+    this.rip.set(this.callIndirect(type, 'i64', slot, [this.i32(0), this.load('i64', this.cpu(), Cpu.RIP_PAGE)], table));
+    this.reloadFlags();
+    this.if(this.and(this.flagKind.get(), FlagKind.RAW), () => {
+      const unused = this.let(this.extendU(this.sub(64, this.shrU(this.flagKind.get(), 8))));
+      // RESULT keeps flags at their places in A, EXPLICIT in X.
+      const kind = this.let(this.and(this.flagKind.get(), FlagKind.MASK));
+      this.if(this.ne(kind, FlagKind.RESULT), () => this.flagA.set(this.shl(this.flagA.get(), unused)));
+      this.if(this.ne(kind, FlagKind.EXPLICIT), () => this.flagX.set(this.shl(this.flagX.get(), unused)));
+      this.flagKind.set(this.and(this.flagKind.get(), ~FlagKind.RAW));
+    });
+    this.storeCodeBase();
+    this.budget.set(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)));
+    this.if(this.eq(this.rip.get(), GONE), () => {
+      const desc = this.let(this.wrap(this.load('i64', this.cpu(), Cpu.EXIT_DESC)));
+      const how = this.let(this.and(desc, 3));
+      this.increment(this.add(this.and(desc, 15 << 2), Cpu.REGION_EXITS));
+      this.if(this.eq(how, RegionExit.STATUS), () => {
+        this.rec.set(this.load('i32', this.cpu(), Cpu.EXIT_RECORD));
+        this.budget.set(this.add(this.budget.get(), this.ordinal(this.rec.get())));
+        this.answered(this.let(this.load('i32', this.cpu(), Cpu.EXIT_STATUS)));
+      });
+      this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
+      this.budget.set(this.add(this.budget.get(), this.and(this.shrU(desc, 6), 0x3ff)));
+      this.brIf(labels.exit, this.eq(how, RegionExit.LEAVE));
+      this.if(this.eqz(how), () => {
+        // One instruction by the interpreter, and be it the one at which a region begins.
+        this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+        this.findRecord('interpret');
+        const found = this.let(this.call(this.links.lookup, [this.cpu()]));
+        this.if(this.eqz(found), () => this.leaveRun(Exit.FETCH_FAULT));
+        this.rec.set(found);
+        this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+        this.brIf(labels.cold, this.eq(this.field(Rec.KIND, 16), Pseudo.REGION));
+        this.br(labels.next);
+      });
+    });
+    this.brIf(labels.exit, this.leS(this.budget.get(), 0));
+    this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+    this.findRecord('outer');
+    this.br(labels.slow);
+  }
+
   private handlers(hot: readonly Kind[]): void {
     const inline: [number, () => void][] = [
       [Pseudo.RESYNC, () => this.resync()],
       [Pseudo.CHAIN, () => this.chain()],
-      [Pseudo.ADDRESS, () => this.address()],
-      [Pseudo.ADDRESS_ABSOLUTE, () => this.addressAbsolute()],
+      [Pseudo.ADDRESS, () => this.address(this.plainAddress())],
+      [Pseudo.ADDRESS_ABSOLUTE, () => this.address(this.absoluteAddress())],
       [Pseudo.ADDRESS_SEGMENT, () => this.addressSegment()],
       [Pseudo.ADDRESS_GENERAL, () => this.giveUp()],
       [Pseudo.INTERRUPT_CHECK, () => this.interruptCheck()],
@@ -264,6 +344,7 @@ export class DispatchBuilder extends HandlerBuilder {
       [Pseudo.INVALID, () => this.raise(Vector.UD)],
       [Pseudo.TOO_LONG, () => this.raise(Vector.GP, 0)],
       [Pseudo.ADDRESS_BITS, () => this.giveUp()],
+      [Pseudo.REGION, () => this.br(this.labels.region)],
       ...hot.map((kind): [number, () => void] => [
         kind.number,
         () => {
@@ -294,19 +375,20 @@ export class DispatchBuilder extends HandlerBuilder {
 
   /** Call the record's function, and go on as its Status says. */
   private cold(): void {
-    const { labels } = this;
     const rip = this.let(this.ownRip());
     this.store(this.cpu(), Cpu.RIP, rip);
     this.store(this.cpu(), Cpu.NEXT_RIP, this.and(this.add(rip, this.field(Rec.LENGTH, 8, 'i64')), this.addressMask()));
     this.spillFlags();
-    const kind = this.let(this.field(Rec.KIND, 16));
+    const own = this.variable('i32', this.field(Rec.KIND, 16));
+    this.if(this.eq(own.get(), Pseudo.REGION), () => own.set(this.load('i32', this.side(this.rec.get()), Side.KIND, 16)));
+    const kind = own.get();
     if (this.profile) {
       const counter = this.let(this.add(this.cpu(), this.shl(kind, 2)));
       this.store(counter, Cpu.COLD_COUNTS, this.add(this.load('i32', counter, Cpu.COLD_COUNTS), 1));
     }
     const ordinal = this.let(this.ordinal(this.rec.get()));
     this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), ordinal)));
-    const status = this.let(this.callIndirect(this.coldType, 'i32', kind, [this.cpu(), this.rec.get()]));
+    const status = this.let(this.callIndirect(this.links.cold.type, 'i32', kind, [this.cpu(), this.rec.get()], this.links.cold.table));
     this.reloadFlags();
     this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), ordinal));
     this.if(this.eqz(status), () => {
@@ -317,6 +399,12 @@ export class DispatchBuilder extends HandlerBuilder {
       this.count(1);
       this.leaveRun(Exit.BUDGET);
     });
+    this.answered(status);
+  }
+
+  /** A kind's function gave a status other than NEXT. */
+  private answered(status: Value): void {
+    const { labels } = this;
     this.brIf(labels.fault, this.eq(status, Status.FAULT));
     this.if(this.eq(status, Status.JUMP), () => {
       this.storeCodeBase();
@@ -358,29 +446,15 @@ export class DispatchBuilder extends HandlerBuilder {
     this.br(this.labels.next);
   }
 
-  private address(): void {
-    const offset = this.and(this.offsetPart(), this.field(Rec.IMM, 64, 'i64'));
-    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.REG, 16)), Seg.BASE);
-    this.store(this.cpu(), Cpu.EA, this.add(offset, base));
-    this.next();
-  }
-
-  private addressAbsolute(): void {
-    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.REG, 16)), Seg.BASE);
-    this.store(this.cpu(), Cpu.EA, this.add(this.field(Rec.IMM, 64, 'i64'), base));
+  /** An address record that has its value. */
+  private address(value: Value): void {
+    this.store(this.cpu(), Cpu.EA, value);
     this.next();
   }
 
   private addressSegment(): void {
-    const segment = this.let(this.add(this.cpu(), this.field(Rec.REG, 16)));
-    const limited = this.or(
-      this.ne(this.load('i32', segment, Seg.LIMIT), -1),
-      this.and(this.load('i32', segment, Seg.ATTR), SegAttr.NULL | CODE_OR_EXPAND_DOWN),
-    );
-    this.brIf(this.labels.cold, limited);
-    const offset = this.and(this.offsetPart(), 0xffffffffn);
-    this.store(this.cpu(), Cpu.EA, this.and(this.add(offset, this.load('i64', segment, Seg.BASE)), 0xffffffffn));
-    this.next();
+    this.brIf(this.labels.cold, this.limitedSegment());
+    this.address(this.segmentAddress());
   }
 
   private interruptCheck(): void {

@@ -26,7 +26,14 @@ const PAGE = 0x1000n;
  */
 export function arithmeticFlags(kind: number, a: bigint, x: bigint): number {
   const operation = kind & 3;
-  if (operation === FlagKind.EXPLICIT) return Number(x & BigInt(Rflags.ARITHMETIC));
+  // What stands in the kind itself.
+  const kept = (flags: number): number => {
+    let all = flags ^ (kind & FlagKind.AF_INVERTED);
+    if (kind & FlagKind.CARRY_KEPT) all = (all & ~Rflags.CF) | ((kind >> 3) & 1);
+    if (kind & FlagKind.OVERFLOW_KEPT) all = (all & ~Rflags.OF) | ((kind & FlagKind.OVERFLOW_VALUE) << 4);
+    return all;
+  };
+  if (operation === FlagKind.EXPLICIT) return kept(Number(x & BigInt(Rflags.ARITHMETIC)));
   // Operands stand at the top of 64 bits.
   const shift = BigInt(64 - ((kind >> 8) & 0xff));
   const top = (v: bigint): boolean => (v >> 63n & 1n) !== 0n;
@@ -40,12 +47,10 @@ export function arithmeticFlags(kind: number, a: bigint, x: bigint): number {
     const carry = operation === FlagKind.SUB ? a < x : x < a;
     const overflow = operation === FlagKind.SUB ? top((a ^ x) & (a ^ result)) : top((a ^ x) & (other ^ x));
     flags = (carry ? Rflags.CF : 0) | (overflow ? Rflags.OF : 0) | Number(((a ^ other ^ result) >> shift) & BigInt(Rflags.AF));
-    // INC and DEC keep CF.
-    if (kind & FlagKind.CARRY_KEPT) flags = ((flags & ~Rflags.CF) | ((kind >> 3) & 1)) ^ (kind & FlagKind.AF_INVERTED);
   }
   let ones = 0;
   for (let low = Number((result >> shift) & 0xffn); low !== 0; low &= low - 1) ones++;
-  return flags | (ones & 1 ? 0 : Rflags.PF) | (result === 0n ? Rflags.ZF : 0) | (top(result) ? Rflags.SF : 0);
+  return kept(flags | (ones & 1 ? 0 : Rflags.PF) | (result === 0n ? Rflags.ZF : 0) | (top(result) ? Rflags.SF : 0));
 }
 
 /** Reads fields of one vCPU's area. */

@@ -1,9 +1,10 @@
-// Handlers: a meaning of src/x86 emitted as WebAssembly that takes its operands from a record. HandlerBuilder is what the two
-// kinds of handler have in common; ColdBuilder makes a function of each, dispatch.ts puts the hot ones inline.
+// Handlers: a meaning of src/x86 emitted as WebAssembly. HandlerBuilder is what all have in common; ColdBuilder makes a function of
+// each kind that takes its operands from a record, dispatch.ts puts the hot ones inline, compile/builder.ts makes code whose operands are constants.
 
 import { Cpu, Exit, Mode, Rec, Seg, SegAttr, Status, Tlb, Vector } from '../core/layout.ts';
 import { FunctionBuilder, type Label, type Value, type Variable } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
+import { holds, type Assumption } from '../x86/assumptions.ts';
 import type { Builder, Instruction, OperandRef } from '../x86/builder.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { defineFlagFunctions, Flags, type FlagFunctions } from '../x86/flags.ts';
@@ -12,8 +13,18 @@ import { kinds, Pseudo, type Kind, type OperandShape } from './kinds.ts';
 /** Functions of the module that handlers share. */
 export interface Shared {
   core: Record<CoreFunction, FunctionRef>;
-  lookup: FunctionRef;
   flags: FlagFunctions;
+}
+
+/** What the dispatch function needs besides: functions of the host, and tables of functions. */
+export interface DispatchLinks {
+  lookup: FunctionRef;
+  /** (cpu, record): jumps have gone to the record often enough. */
+  hot: FunctionRef;
+  /** Handlers that are functions: (cpu, record) -> Status. */
+  cold: { type: number; table: number };
+  /** Compiled regions: (depth, RIP_PAGE) -> RIP. */
+  regions: { type: number; table: number };
 }
 
 /** Where execution goes when it leaves a handler early. */
@@ -25,6 +36,9 @@ export interface Exits {
 }
 
 export const PAGE_MASK = -4096n;
+
+/** Descriptor type bits of segments whose limit of 4 GiB does not mean "anywhere": code, and data that expands down. */
+const CODE_OR_EXPAND_DOWN = 0x0c;
 
 export abstract class HandlerBuilder extends FunctionBuilder implements Builder {
   abstract readonly flags: Flags;
@@ -52,8 +66,14 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     this.kind = kind;
     this.registerWritten = '';
     this.changed = false;
-    this.scoped(() => kind.definition.meaning(new InstructionContext(this, kind), this));
+    this.scoped(() => {
+      kind.definition.meaning(new InstructionContext(this, kind), this);
+      this.meant();
+    });
   }
+
+  /** The meaning is complete. */
+  protected meant(): void {}
 
   cpu(): Value {
     return this.param(0);
@@ -61,6 +81,31 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   field(offset: Rec, bits: number, type: 'i32' | 'i64' = 'i32', signed = false): Value {
     return this.load(type, this.record(), offset, bits, signed);
+  }
+
+  /** The 64-bit register whose place stands in a field of the record. */
+  protected registerAt(field: Rec): Value {
+    return this.load('i64', this.add(this.cpu(), this.field(field, 16)), 0);
+  }
+
+  /** A register operand by its offset in the vCPU area: i64 zero-extended, or v128. */
+  readRegister(offset: Value, size: number): Value {
+    const { base, displacement } = this.place(offset);
+    return this.let(size === 128 ? this.load('v128', base, displacement) : this.load('i64', base, displacement, size));
+  }
+
+  /** @param vector part of a vector register, of which nothing else changes */
+  writeRegister(offset: Value, size: number, value: Value, vector: boolean): void {
+    this.noteRegisterWrite('a register operand');
+    const { base, displacement } = this.place(offset);
+    if (size === 128) this.store(base, displacement, value);
+    else if (size === 32 && !vector) this.store(base, displacement, this.zeroExtend(value, 32), 64);
+    else this.store(base, displacement, value, size);
+  }
+
+  private place(offset: Value): { base: Value; displacement: number } {
+    if (offset.constant !== null) return { base: this.cpu(), displacement: Number(offset.constant) };
+    return { base: this.add(this.cpu(), offset), displacement: 0 };
   }
 
   state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value {
@@ -92,16 +137,19 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   // ---- guest memory
 
+  /** Where the entries' offsets count from. */
+  protected readonly tlbOffset: number = 0;
+
   protected tlbEntry(address: Value): Value {
     return this.let(this.add(this.tlb(), this.shl(this.and(this.wrap(this.shrU(address, 12)), Tlb.ENTRIES - 1), 5)));
   }
 
-  private hit(address: Value, entry: Value, bytes: number, tag: Tlb): Value {
-    return this.eq(this.and(this.add(address, bytes - 1), PAGE_MASK), this.load('i64', entry, tag));
+  protected hit(address: Value, entry: Value, bytes: number, tag: Tlb): Value {
+    return this.eq(this.and(this.add(address, bytes - 1), PAGE_MASK), this.load('i64', entry, this.tlbOffset + tag));
   }
 
-  private host(address: Value, entry: Value): Value {
-    return this.add(this.wrap(address), this.load('i32', entry, Tlb.ADDEND));
+  protected host(address: Value, entry: Value): Value {
+    return this.add(this.wrap(address), this.load('i32', entry, this.tlbOffset + Tlb.ADDEND));
   }
 
   /** @param stack the address is the stack pointer's: #SS where a data access gives #GP */
@@ -223,10 +271,10 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   private setStackPointer(value: Value): void {
-    this.noteRegisterWrite('the stack pointer');
-    if (this.kind.stack === 'flat64') this.store(this.cpu(), Cpu.RSP, value);
-    else if (this.kind.stack === 'flat32') this.store(this.cpu(), Cpu.RSP, this.zeroExtend(value, 32));
+    if (this.kind.stack === 'flat64') this.setRegister(4, 64, value);
+    else if (this.kind.stack === 'flat32') this.setRegister(4, 32, value);
     else {
+      this.noteRegisterWrite('the stack pointer');
       const v = this.let(value);
       this.if(
         this.and(this.load('i32', this.cpu(), Cpu.SS + Seg.ATTR), SegAttr.DB),
@@ -293,6 +341,11 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     return this.add(this.load('i64', this.cpu(), Cpu.RIP_PAGE), this.field(Rec.OFFSET, 16, 'i64'));
   }
 
+  /** RIP of the instruction after it. */
+  nextRip(): Value {
+    return this.maskAddress(this.add(this.ownRip(), this.field(Rec.LENGTH, 8, 'i64')));
+  }
+
   core(name: CoreFunction, ...args: Value[]): Value {
     return this.let(this.call(this.shared.core[name], [this.cpu(), ...args]));
   }
@@ -309,6 +362,10 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     this.if(this.load('i32', this.cpu(), Cpu.FAULT), () => this.exits.fault());
   }
 
+  assume(assumption: Assumption, otherwise: () => void): void {
+    this.if(this.eqz(holds(this, assumption)), otherwise);
+  }
+
   raise(vector: number, error?: number): void {
     this.store(this.cpu(), Cpu.FAULT, this.i32(vector + 1));
     this.store(this.cpu(), Cpu.FAULT_ERROR, this.i32(error ?? 0));
@@ -322,15 +379,40 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   /** Linear address of the record's memory operand. */
   operandAddress(): Value {
-    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.BASE, 16)), 0);
-    return this.let(this.and(this.add(base, this.field(Rec.DISP, 32, 'i64', true)), this.addressMask()));
+    return this.let(this.and(this.add(this.registerAt(Rec.BASE), this.field(Rec.DISP, 32, 'i64', true)), this.addressMask()));
   }
 
   /** Base + index + displacement of an address record, not cut to the address size. */
-  protected offsetPart(): Value {
-    const base = this.load('i64', this.add(this.cpu(), this.field(Rec.BASE, 16)), 0);
-    const index = this.load('i64', this.add(this.cpu(), this.field(Rec.INDEX, 16)), 0);
-    return this.add(this.add(base, this.shl(index, this.field(Rec.AUX, 8, 'i64'))), this.field(Rec.DISP, 32, 'i64', true));
+  offsetPart(): Value {
+    const index = this.shl(this.registerAt(Rec.INDEX), this.field(Rec.AUX, 8, 'i64'));
+    return this.add(this.add(this.registerAt(Rec.BASE), index), this.field(Rec.DISP, 32, 'i64', true));
+  }
+
+  /** A field of the segment register named by an address record; the base is 0 where it names none. */
+  protected segmentField(type: 'i32' | 'i64', field: Seg): Value {
+    return this.load(type, this.add(this.cpu(), this.field(Rec.REG, 16)), field);
+  }
+
+  // ---- address pseudo-records: what goes to EA
+
+  /** Pseudo.ADDRESS */
+  protected plainAddress(): Value {
+    return this.add(this.and(this.offsetPart(), this.field(Rec.IMM, 64, 'i64')), this.segmentField('i64', Seg.BASE));
+  }
+
+  /** Pseudo.ADDRESS_ABSOLUTE */
+  protected absoluteAddress(): Value {
+    return this.add(this.field(Rec.IMM, 64, 'i64'), this.segmentField('i64', Seg.BASE));
+  }
+
+  /** Pseudo.ADDRESS_SEGMENT, for a segment that is not limitedSegment(). */
+  protected segmentAddress(): Value {
+    return this.and(this.add(this.and(this.offsetPart(), 0xffffffffn), this.segmentField('i64', Seg.BASE)), 0xffffffffn);
+  }
+
+  /** The segment does not span 4 GiB, or may not be read and written alike. */
+  protected limitedSegment(): Value {
+    return this.or(this.ne(this.segmentField('i32', Seg.LIMIT), -1), this.and(this.segmentField('i32', Seg.ATTR), SegAttr.NULL | CODE_OR_EXPAND_DOWN));
   }
 
   maskAddress(address: Value): Value {
@@ -362,16 +444,8 @@ class RegisterOperand implements OperandRef {
     }
   }
 
-  private where(): { base: Value; offset: number } {
-    const { b } = this;
-    const offset = this.registerOffset();
-    if (offset.constant !== null) return { base: b.cpu(), offset: Number(offset.constant) };
-    return { base: b.add(b.cpu(), offset), offset: 0 };
-  }
-
   read(): Value {
-    const { base, offset } = this.where();
-    return this.b.let(this.size === 128 ? this.b.load('v128', base, offset) : this.b.load('i64', base, offset, this.size));
+    return this.b.readRegister(this.registerOffset(), this.size);
   }
 
   readModify(): Value {
@@ -379,12 +453,7 @@ class RegisterOperand implements OperandRef {
   }
 
   write(value: Value): void {
-    const { b } = this;
-    b.noteRegisterWrite('a register operand');
-    const { base, offset } = this.where();
-    if (this.size === 128) b.store(base, offset, value);
-    else if (this.size === 32 && !this.vector) b.store(base, offset, b.zeroExtend(value, 32), 64);
-    else b.store(base, offset, value, this.size);
+    this.b.writeRegister(this.registerOffset(), this.size, value, this.vector);
   }
 
   address(): Value {
@@ -456,7 +525,7 @@ class ConstantOperand implements OperandRef {
       case 'immediateLow':
         return b.let(b.field(Rec.IMM, 32, 'i64'));
       case 'immediateHigh':
-        return b.let(b.load('i64', b.record(), Rec.IMM + 4, 32));
+        return b.let(b.field((Rec.IMM + 4) as Rec, 32, 'i64'));
       case 'number':
         return b.let(b.extendU(this.registerOffset()));
       default:
@@ -482,7 +551,7 @@ class ConstantOperand implements OperandRef {
   }
 }
 
-class InstructionContext implements Instruction {
+export class InstructionContext implements Instruction {
   readonly name: string;
   readonly size: number;
   readonly operands: readonly OperandRef[];
@@ -525,10 +594,7 @@ class InstructionContext implements Instruction {
 
   effectiveAddress(): Value {
     const { b } = this;
-    const base = b.load('i64', b.add(b.cpu(), b.field(Rec.BASE, 16)), 0);
-    const index = b.load('i64', b.add(b.cpu(), b.field(Rec.INDEX, 16)), 0);
-    const sum = b.add(b.add(base, b.shl(index, b.field(Rec.AUX, 8, 'i64'))), b.field(Rec.DISP, 32, 'i64', true));
-    return b.let(b.and(sum, b.field(Rec.IMM, 64, 'i64')));
+    return b.let(b.and(b.offsetPart(), b.field(Rec.IMM, 64, 'i64')));
   }
 
   // String records: AUX holds the repeat prefix in bits 0-1 and log2 of the address size in bytes in bits 2-3.
@@ -546,12 +612,15 @@ class InstructionContext implements Instruction {
   }
 
   nextRip(): Value {
-    const { b } = this;
-    return b.let(b.maskAddress(b.add(b.ownRip(), b.field(Rec.LENGTH, 8, 'i64'))));
+    return this.b.let(this.b.nextRip());
   }
 }
 
 export const RUN_PARAMS: ValType[] = ['i32', 'i32'];
+/** Of a compiled region: depth of nested calls, RIP of offset 0 of its first page. Its result is the RIP it returns to, or GONE. */
+export const REGION_PARAMS: ValType[] = ['i32', 'i64'];
+/** No canonical address: the region's exit is described at Cpu.EXIT_DESC. */
+export const GONE = 1n << 47n;
 
 /** A handler as a function of its own: (cpu, record) -> Status. Everything is in memory. */
 export class ColdBuilder extends HandlerBuilder {
@@ -595,6 +664,14 @@ export class ColdBuilder extends HandlerBuilder {
   }
   protected onHit(hit: Value, then: () => void, slow: () => void): void {
     this.if(hit, then, slow);
+  }
+
+  /** The address records that the dispatch function has inline, for when a region begins at them. */
+  plainAddressRecord(): void {
+    this.store(this.cpu(), Cpu.EA, this.plainAddress());
+  }
+  absoluteAddressRecord(): void {
+    this.store(this.cpu(), Cpu.EA, this.absoluteAddress());
   }
 
   /** EA of a bit string's record: the register's part is checked with it and taken off again, because the instruction adds it. */

@@ -35,8 +35,9 @@ export const enum Pseudo {
    * offset before it is cut to the address size and checked. EA is the address less that move, which the instruction adds.
    */
   ADDRESS_BITS = 11,
-  /** #BP of the debugger or a code breakpoint would go here. */
-  COUNT = 12,
+  /** A compiled region begins here; the record's own kind is in its Side. Only KIND is changed. */
+  REGION = 12,
+  COUNT = 13,
 }
 
 /** How the stack is addressed. */

@@ -1,12 +1,15 @@
 // Writes a decoded instruction as records (core/layout.ts, Rec): an address pseudo-record where the address is more than
 // base + displacement, and the instruction's own.
 
-import { Cpu, Mode, Rec, Seg } from '../core/layout.ts';
+import { Cpu, Mem, Mode, Rec, Seg, Side } from '../core/layout.ts';
 import { OperandClass, type Decoder } from '../x86/decode.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
 /** "No segment": the place whose base field is Cpu.ZERO. */
 const NO_SEGMENT = Cpu.ZERO - Seg.BASE;
+
+/** Address of what the compiler keeps beside a record of the code cache. */
+export const sideOf = (record: number): number => Mem.SIDE + ((record - Mem.RECORDS) >>> 2);
 
 export class RecordWriter {
   /** Address in the shared memory where the next record goes. */
@@ -27,6 +30,10 @@ export class RecordWriter {
     this.at = at + Rec.SIZE;
     const words = at >> 2;
     this.i32.fill(0, words, words + Rec.SIZE / 4);
+    if (at >= Mem.RECORDS) {
+      const side = sideOf(at) >> 2;
+      this.i32.fill(0, side, side + Side.SIZE / 4);
+    }
     const halves = at >> 1;
     this.u16[halves + Rec.KIND / 2] = kind;
     this.u16[halves + Rec.BASE / 2] = Cpu.ZERO;

@@ -3,6 +3,7 @@
 
 import { Cpu, Exit, Mem, Rflags, Vector } from '../core/layout.ts';
 import { CodeCache, type CacheCore } from './cache.ts';
+import { Compiler, type CompilerOptions } from './compile/compiler.ts';
 import { Cpuid, type CpuidOptions } from './cpuid.ts';
 import { kinds } from './kinds.ts';
 
@@ -56,6 +57,7 @@ export class Vcpu {
   /** Address of the vCPU area. */
   readonly base: number;
   readonly cache: CodeCache;
+  readonly compiler: Compiler;
   readonly cpuid: Cpuid;
   readonly core: CoreExports;
   trace: VcpuTrace = {};
@@ -75,6 +77,8 @@ export class Vcpu {
     private readonly host: VcpuHost,
     readonly index: number,
     cpuid: CpuidOptions,
+    /** null: everything is interpreted. */
+    compile: CompilerOptions | null = null,
   ) {
     const { buffer } = memory;
     this.base = Mem.CPU + index * Mem.CPU_SIZE;
@@ -117,17 +121,23 @@ export class Vcpu {
       },
     });
     this.core = core.exports as unknown as CoreExports;
+    this.cache = new CodeCache(buffer, this.core, [this.base]);
+    this.compiler = new Compiler(memory, this.base, this.cache, compile);
     const interpreter = new WebAssembly.Instance(modules.interpreter, {
       env: { memory },
       core: core.exports,
-      host: { lookup: (cpu: number) => this.cache.lookup(cpu) },
+      host: {
+        lookup: (cpu: number) => this.cache.lookup(cpu),
+        hot: (_cpu: number, record: number) => this.compiler.hot(record),
+        regions: this.compiler.table,
+      },
     });
+    this.compiler.connect(interpreter.exports);
     const exports = interpreter.exports as unknown as { run(cpu: number, record: number): number; fingerprint(): number };
     if (exports.fingerprint() !== kinds.fingerprint) {
       throw new Error('interpreter.wasm and this program were not built from the same sources: run node scripts/setup.mjs --build');
     }
     this.interpreter = exports.run;
-    this.cache = new CodeCache(buffer, this.core, [this.base]);
   }
 
   // ---- state
@@ -300,9 +310,11 @@ export class Vcpu {
   }
 
   private go(budget: number): Exit {
+    this.compiler.flush();
     this.setBudget(budget);
     const record = this.cache.lookup(this.base);
     if (record === 0) return Exit.FETCH_FAULT;
+    if (this.compiler.eager) this.compiler.hot(record);
     return this.enter(record, budget);
   }
 

@@ -20,11 +20,12 @@ import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
+import { Network } from './network.ts';
 import { DEBUGCON_RING, type MachineConfig, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
-import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
+import type { CompileChannel, CompilerOptions } from '../engine/compile/compiler.ts';
 import { MachineInput } from './input.ts';
 import { drawScreen, type Picture } from './png.ts';
 
@@ -33,7 +34,7 @@ const TSC_FREQUENCY = 1_000_000_000;
 /** KVM_FEATURE_NOP_IO_DELAY: the guest need not write to port 80h to wait. */
 const KVM_FEATURE_NOP_IO_DELAY = 1 << 1;
 /** Instructions of one slice: V8 replaces a running function by its optimised version only between calls. */
-const MAX_SLICE = 1_000_000;
+const MAX_SLICE = 2_000_000;
 const MIN_SLICE = 2_000;
 /** Longest time of a slice, ns of the host, aimed at. */
 const SLICE_NS = 4_000_000;
@@ -52,8 +53,8 @@ export interface MachineOptions {
   disks?: readonly BlockBackend[];
   /** The first sector of each, for those whose backend does not answer at once. */
   bootSectors?: readonly (Uint8Array | undefined)[];
-  /** What the network's far ends need of the host. */
-  network?: Omit<NetworkParts, 'clock'>;
+  /** A worker that compiles guest code; without it the vCPU's thread does. */
+  openCompiler?(memory: WebAssembly.Memory): CompileChannel;
   /** Monotonic time of the host, ns. */
   hostNow(): number;
   /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
@@ -173,16 +174,14 @@ export class Machine {
       },
     });
     const { pc } = this;
-    this.network = new Network(config.netdevs, { clock: this.clock, ...options.network });
+    this.network = new Network(config.netdevs, { clock: this.clock });
     if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
     this.input = new MachineInput(buffer, this.clock, pc);
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars });
-      plugged.id = device.id ?? '';
-      const slot = pc.plug(plugged, device.addr);
+      const slot = pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars }), device.addr);
       slots.set(device, slot);
     }
     pc.setBootDevices(bootDevicePaths(config, slots), config.boot.strict);
@@ -207,12 +206,22 @@ export class Machine {
         apicId: 0,
         cpus: config.cpus,
       },
+      this.compilerOptions(),
     );
     if (this.clock instanceof VirtualClock) this.clock.setInstructionCounter(() => this.vcpu.currentIcount);
     // A timer armed in the middle of a slice may be due before its end.
     this.clock.onEarlier = () => this.vcpu.requestExit();
     if (options.log) options.log.attach(this.vcpu, config.log.items);
     this.start();
+  }
+
+  private compilerOptions(): CompilerOptions | null {
+    const { accel, clock } = this.options.config;
+    if (accel.kind !== 'jit') return null;
+    const { threshold } = accel;
+    // In virtual time a run repeats exactly, and so when something gets compiled must too.
+    const beside = clock.kind === 'real' && threshold > 1;
+    return { threshold, ...(beside && this.options.openCompiler ? { channel: this.options.openCompiler(this.memory) } : {}) };
   }
 
   /** Time-stamp counter since power-on: nanoseconds. */
@@ -285,11 +294,6 @@ export class Machine {
     vcpu.modeChanged();
   }
 
-  /** The guest switched itself off, and was not reset since. */
-  get isPoweredOff(): boolean {
-    return this.powerOffRequested;
-  }
-
   /** The reset button. */
   reset(): void {
     this.resetRequested = false;
@@ -336,7 +340,6 @@ export class Machine {
     for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port]?.receiveBreak();
     pc.poll();
     this.network.poll();
-    this.input.poll();
     const budget = this.budget();
     const before = vcpu.icount;
     let reason: Exit;
@@ -349,7 +352,11 @@ export class Machine {
     const ns = this.options.hostNow() - began;
     this.guestNs += ns;
     const executed = vcpu.icount - before;
-    if (executed > 20_000 && ns > 0) this.rate = 0.8 * this.rate + 0.2 * (executed / ns);
+    if (executed > 20_000 && ns > 0) {
+      // Slower at once, faster by and by: compiled code is 50 times as fast as code that was never seen, and a slice must not be late.
+      const rate = executed / ns;
+      this.rate = rate < this.rate ? rate : 0.8 * this.rate + 0.2 * rate;
+    }
     for (const ring of this.outputs) ring.flush();
     if (this.exitStatus !== null) return { kind: 'exit', status: this.exitStatus };
     if (this.powerOffRequested) return { kind: 'off' };

@@ -14,6 +14,8 @@ export class Value {
     /** The value, if known now. */
     readonly constant: bigint | null = null,
     readonly isLocal = false,
+    /** Index of the local that this reads. */
+    readonly local: number | null = null,
   ) {}
 
   emit(w: Writer): void {
@@ -54,7 +56,7 @@ export class FunctionBuilder {
   private readonly locals: ValType[] = [];
   private readonly freeLocals = new Map<ValType, number[]>();
   private scope: { type: ValType; index: number }[] = [];
-  private depth = 0;
+  protected depth = 0;
 
   /** @param params types of the function's parameters, which are its first locals */
   constructor(private readonly params: readonly ValType[]) {}
@@ -79,6 +81,7 @@ export class FunctionBuilder {
       },
       null,
       true,
+      index,
     );
   }
 
@@ -103,7 +106,17 @@ export class FunctionBuilder {
   }
 
   variable(type: ValType, initial?: Value): Variable {
-    const index = this.allocate(type);
+    const variable = this.variableAt(this.allocate(type), type);
+    if (initial) variable.set(initial);
+    return variable;
+  }
+
+  /** A local of its own, that no scope gives back. */
+  permanent(type: ValType): Variable {
+    return this.variableAt(this.params.length + this.locals.push(type) - 1, type);
+  }
+
+  private variableAt(index: number, type: ValType): Variable {
     const variable: Variable = {
       type,
       index,
@@ -115,7 +128,6 @@ export class FunctionBuilder {
         this.w.u32(index);
       },
     };
-    if (initial) variable.set(initial);
     return variable;
   }
 
@@ -212,7 +224,11 @@ export class FunctionBuilder {
   }
 
   private isZero(v: Operand): boolean {
-    return v instanceof Value ? v.constant === 0n : BigInt(v) === 0n;
+    return v instanceof Value ? v.constant === 0n : v === 0 || v === 0n;
+  }
+
+  private isOnes(v: Operand): boolean {
+    return v instanceof Value ? v.constant === -1n : v === -1 || v === -1n;
   }
 
   add(a: Operand, b: Operand): Value {
@@ -243,9 +259,12 @@ export class FunctionBuilder {
     return this.binary(a, b, { i32: 0x70, i64: 0x82 }, null);
   }
   and(a: Operand, b: Operand): Value {
+    if (a instanceof Value && this.isOnes(b)) return a;
     return this.binary(a, b, { i32: 0x71, i64: 0x83 }, (x, y) => x & y);
   }
   or(a: Operand, b: Operand): Value {
+    if (a instanceof Value && this.isZero(b)) return a;
+    if (b instanceof Value && this.isZero(a)) return b;
     return this.binary(a, b, { i32: 0x72, i64: 0x84 }, (x, y) => x | y);
   }
   xor(a: Operand, b: Operand): Value {
@@ -291,6 +310,7 @@ export class FunctionBuilder {
     return this.binary(a, b, { i32: 0x4a, i64: 0x55 }, (x, y) => (x > y ? 1n : 0n), 'i32');
   }
   gtU(a: Operand, b: Operand): Value {
+    if (this.isOnes(b)) return this.i32(0);
     return this.binary(a, b, { i32: 0x4b, i64: 0x56 }, (x, y, t) => (this.unsigned(x, t) > this.unsigned(y, t) ? 1n : 0n), 'i32');
   }
   leS(a: Operand, b: Operand): Value {
@@ -473,14 +493,30 @@ export class FunctionBuilder {
     if (target.result) this.w.byte(0x1a);
   }
 
-  callIndirect(typeIndex: number, result: ValType, slot: Value, args: readonly Value[]): Value {
+  callIndirect(typeIndex: number, result: ValType, slot: Value, args: readonly Value[], table = 0): Value {
     return new Value(result, (w) => {
       for (const a of args) a.emit(w);
       slot.emit(w);
       w.byte(0x11);
       w.u32(typeIndex);
-      w.byte(0x00);
+      w.u32(table);
     });
+  }
+
+  /** Leave the function by a call in its place (tail call). */
+  returnCallIndirect(typeIndex: number, slot: Value, args: readonly Value[], table = 0): void {
+    for (const a of args) a.emit(this.w);
+    slot.emit(this.w);
+    this.w.byte(0x13);
+    this.w.u32(typeIndex);
+    this.w.u32(table);
+  }
+
+  returnCall(target: FunctionRef, args: readonly Value[]): void {
+    this.checkArguments(target, args);
+    for (const a of args) a.emit(this.w);
+    this.w.byte(0x12);
+    this.w.u32(target.index);
   }
 
   private checkArguments(target: FunctionRef, args: readonly Value[]): void {

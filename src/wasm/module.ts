@@ -103,8 +103,9 @@ export class ModuleBuilder {
   private readonly typeBodies: { params: readonly ValType[]; result: ValType | null }[] = [];
   private readonly imports: { module: string; ref: FunctionRef }[] = [];
   private readonly functions: DefinedFunction[] = [];
-  private readonly exports: FunctionRef[] = [];
+  private readonly exports: { name: string; ref: FunctionRef }[] = [];
   private table: FunctionRef[] = [];
+  private readonly importedTables: { module: string; name: string }[] = [];
 
   /** @param memory the shared memory's limits, in pages of 64 KiB; imported as "env"."memory" */
   constructor(private readonly memory: { initial: number; maximum: number }) {}
@@ -138,13 +139,21 @@ export class ModuleBuilder {
     entry.body = body.slice();
   }
 
-  export(ref: FunctionRef): void {
-    this.exports.push(ref);
+  /** @param name its own unless given */
+  export(ref: FunctionRef, name = ref.name): void {
+    this.exports.push({ name, ref });
   }
 
-  /** The functions that call_indirect on table 0 reaches, by position. */
-  setTable(entries: FunctionRef[]): void {
+  /** Import a table of functions; gives its index. */
+  importTable(module: string, name: string): number {
+    this.importedTables.push({ module, name });
+    return this.importedTables.length - 1;
+  }
+
+  /** The module's own table of functions, behind those imported; gives its index. */
+  setTable(entries: FunctionRef[]): number {
     this.table = entries;
+    return this.importedTables.length;
   }
 
   finish(): Uint8Array {
@@ -168,12 +177,18 @@ export class ModuleBuilder {
       }
     });
     section(2, (w) => {
-      w.u32(this.imports.length + 1);
+      w.u32(this.imports.length + this.importedTables.length + 1);
       for (const { module, ref } of this.imports) {
         w.name(module);
         w.name(ref.name);
         w.byte(0x00);
         w.u32(ref.typeIndex);
+      }
+      for (const { module, name } of this.importedTables) {
+        w.name(module);
+        w.name(name);
+        w.bytes([0x01, 0x70, 0x00]);
+        w.u32(0);
       }
       w.name('env');
       w.name('memory');
@@ -196,8 +211,8 @@ export class ModuleBuilder {
     }
     section(7, (w) => {
       w.u32(this.exports.length);
-      for (const ref of this.exports) {
-        w.name(ref.name);
+      for (const { name, ref } of this.exports) {
+        w.name(name);
         w.byte(0x00);
         w.u32(ref.index);
       }
@@ -205,8 +220,11 @@ export class ModuleBuilder {
     if (this.table.length) {
       section(9, (w) => {
         w.u32(1);
-        w.u32(0);
+        // An active segment of functions for a table by its index.
+        w.u32(2);
+        w.u32(this.importedTables.length);
         w.bytes([0x41, 0x00, 0x0b]);
+        w.byte(0x00);
         w.u32(this.table.length);
         for (const ref of this.table) w.u32(ref.index);
       });

@@ -6,6 +6,7 @@
 // Precise faults: a meaning makes all its memory accesses before it writes a register; the builder refuses another order.
 
 import type { FunctionBuilder, Value } from '../wasm/function.ts';
+import type { Assumption } from './assumptions.ts';
 import type { CoreFunction } from './core-functions.ts';
 import type { Flags } from './flags.ts';
 
@@ -87,6 +88,8 @@ export interface Builder extends FunctionBuilder {
   coreStatus(name: CoreFunction, ...args: Value[]): void;
   /** Leave if an exception is pending after core() or coreVoid(). */
   checkFault(): void;
+  /** Where it does not hold, otherwise() raises an exception or lets core decide. */
+  assume(assumption: Assumption, otherwise: () => void): void;
   /** Raise an exception: no error code unless given. */
   raise(vector: number, error?: number): void;
   /** Raise if the condition (i32) holds. */

@@ -128,20 +128,20 @@ const bound: Meaning = (i, b) => {
 export function defineControl(t: InstructionTable): void {
   CONDITIONS.forEach((name, cc) => {
     const meaning = jcc(cc);
-    t.op(0x70 + cc, `j${name}`, 'Jb', meaning, { f64: true, suffix: true, hot: true });
-    t.op(0x0f80 + cc, `j${name}`, 'Jz', meaning, { f64: true, suffix: true, hot: true });
+    t.op(0x70 + cc, `j${name}`, 'Jb', meaning, { f64: true, suffix: true, hot: true, flow: 'branch' });
+    t.op(0x0f80 + cc, `j${name}`, 'Jz', meaning, { f64: true, suffix: true, hot: true, flow: 'branch' });
   });
-  t.op(0xeb, 'jmp', 'Jb', jumpShort, { suffix: true, f64: true, hot: true, ends: true });
-  t.op(0xe9, 'jmp', 'Jz', jumpShort, { suffix: true, f64: true, hot: true, ends: true });
-  t.op(0xff, 'jmp', 'Ev', jumpIndirect, { ext: 4, f64: true, hot: true, ends: true, readOnly: true });
-  t.op(0xe8, 'call', 'Jz', callRelative, { suffix: true, f64: true, hot: true, ends: true, stack: true });
-  t.op(0xff, 'call', 'Ev', callIndirect, { ext: 2, f64: true, hot: true, ends: true, stack: true, readOnly: true });
-  t.op(0xc3, 'ret', '', ret, { suffix: true, f64: true, hot: true, ends: true, stack: true });
-  t.op(0xc2, 'ret', 'Iw', retPop, { suffix: true, f64: true, hot: true, ends: true, stack: true });
-  t.op(0xe0, 'loopne', 'Jb', loopne, { suffix: true, f64: true, string: true });
-  t.op(0xe1, 'loope', 'Jb', loope, { suffix: true, f64: true, string: true });
-  t.op(0xe2, 'loop', 'Jb', loop, { suffix: true, f64: true, string: true });
-  t.op(0xe3, 'jcxz', 'Jb', jcxz, { suffix: true, f64: true, string: true });
+  t.op(0xeb, 'jmp', 'Jb', jumpShort, { flow: 'jump', suffix: true, f64: true, hot: true, ends: true });
+  t.op(0xe9, 'jmp', 'Jz', jumpShort, { flow: 'jump', suffix: true, f64: true, hot: true, ends: true });
+  t.op(0xff, 'jmp', 'Ev', jumpIndirect, { flow: 'jump', ext: 4, f64: true, hot: true, ends: true, readOnly: true });
+  t.op(0xe8, 'call', 'Jz', callRelative, { flow: 'call', suffix: true, f64: true, hot: true, ends: true, stack: true });
+  t.op(0xff, 'call', 'Ev', callIndirect, { flow: 'call', ext: 2, f64: true, hot: true, ends: true, stack: true, readOnly: true });
+  t.op(0xc3, 'ret', '', ret, { flow: 'return', suffix: true, f64: true, hot: true, ends: true, stack: true });
+  t.op(0xc2, 'ret', 'Iw', retPop, { flow: 'return', suffix: true, f64: true, hot: true, ends: true, stack: true });
+  t.op(0xe0, 'loopne', 'Jb', loopne, { flow: 'branch', suffix: true, f64: true, string: true });
+  t.op(0xe1, 'loope', 'Jb', loope, { flow: 'branch', suffix: true, f64: true, string: true });
+  t.op(0xe2, 'loop', 'Jb', loop, { flow: 'branch', suffix: true, f64: true, string: true });
+  t.op(0xe3, 'jcxz', 'Jb', jcxz, { flow: 'branch', suffix: true, f64: true, string: true });
   t.op(0x9a, 'call far', 'Ap', farDirect('far_call'), { suffix: true, not64: true, ends: true });
   t.op(0xea, 'jmp far', 'Ap', farDirect('far_jmp'), { suffix: true, not64: true, ends: true });
   t.op(0xff, 'call far', 'Mp', farIndirect('far_call'), { ext: 3, mod: 'mem', ends: true, readOnly: true });

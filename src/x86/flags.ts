@@ -25,22 +25,25 @@ export interface FlagStorage {
   x: Pick<Variable, 'get' | 'set'>;
 }
 
+/** What a rotate replaces in the kind. */
+export const ROTATED = FlagKind.CARRY_KEPT | FlagKind.CARRY_VALUE | FlagKind.OVERFLOW_KEPT | FlagKind.OVERFLOW_VALUE;
+
 export class Flags {
   constructor(
-    private readonly b: FunctionBuilder,
-    private readonly storage: FlagStorage,
+    protected readonly b: FunctionBuilder,
+    protected readonly storage: FlagStorage,
     /** null: none may be called here, and what needs one gives up. */
-    private readonly functions: FlagFunctions | null,
+    protected readonly functions: FlagFunctions | null,
     private readonly giveUp: (() => void) | null,
   ) {}
 
-  private set(kind: FlagKind, size: number, a: Value, x: Value): void {
+  protected set(kind: FlagKind, size: number, a: Value, x: Value): void {
     this.storage.kind.set(this.b.i32(kind | (size << 8)));
     this.storage.a.set(a);
     this.storage.x.set(x);
   }
 
-  private top(value: Value, size: number): Value {
+  protected top(value: Value, size: number): Value {
     return this.b.shl(value, 64 - size);
   }
 
@@ -68,6 +71,16 @@ export class Flags {
     );
     this.storage.a.set(this.top(a, size));
     this.storage.x.set(this.top(b.i64(increment ? -1 : 1), size));
+  }
+
+  /**
+   * CF and OF of a rotate; the other flags stay.
+   * @param carry i64, 0 or 1; used by overflow too
+   */
+  rotate(carry: Value, overflow: () => Value): void {
+    const { b } = this;
+    const others = b.and(this.storage.kind.get(), ~ROTATED);
+    this.storage.kind.set(b.or(b.or(others, FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT), b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7)))));
   }
 
   /** ZF, SF and PF of r; CF, AF and OF given as an i64 with the bits at their places. */
@@ -98,7 +111,7 @@ export class Flags {
   }
 
   /** CF as an i32, 0 or 1. A loop's INC or DEC finds it kept from the last round. */
-  private carryBit(): Value {
+  protected carryBit(): Value {
     const { b } = this;
     const out = b.variable('i32');
     b.if(
@@ -140,12 +153,13 @@ export class Flags {
       8: () => b.ltS(x(), 0),
     };
     if (fast[even]) {
-      // SUB is by far the most frequent case. Conditions with CF must not take INC's or DEC's.
-      const mask = even === 2 || even === 6 ? FlagKind.MASK | FlagKind.CARRY_KEPT : FlagKind.MASK;
+      // SUB is by far the most frequent case. Conditions with CF must not take INC's or DEC's, nor a rotate's; those with OF neither.
+      const kept = even === 2 || even === 6 ? FlagKind.CARRY_KEPT : even >= 12 ? FlagKind.OVERFLOW_KEPT : 0;
+      const unusual = (): Value => b.or(b.or(isKind(FlagKind.EXPLICIT), isKind(FlagKind.SUB)), b.and(kind(), kept));
       b.if(
-        b.eqz(b.and(kind(), mask)),
+        b.eqz(b.and(kind(), FlagKind.MASK | kept)),
         () => out.set(fast[even]()),
-        other[even] ? () => b.if(b.or(isKind(FlagKind.EXPLICIT), isKind(FlagKind.SUB)), slow, () => out.set(other[even]())) : slow,
+        other[even] ? () => b.if(unusual(), slow, () => out.set(other[even]())) : slow,
       );
     } else {
       slow();
@@ -162,12 +176,24 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
   {
     const b = make(SIGNATURE);
     const kind = b.param(0);
-    const a = b.param(1);
-    const x = b.param(2);
+    const aligned = { a: b.variable('i64', b.param(1)), x: b.variable('i64', b.param(2)) };
+    b.if(b.and(kind, FlagKind.RAW), () => {
+      const unused = b.let(b.extendU(b.sub(64, b.shrU(kind, 8))));
+      b.if(b.ne(b.and(kind, FlagKind.MASK), FlagKind.RESULT), () => aligned.a.set(b.shl(aligned.a.get(), unused)));
+      b.if(b.ne(b.and(kind, FlagKind.MASK), FlagKind.EXPLICIT), () => aligned.x.set(b.shl(aligned.x.get(), unused)));
+    });
+    const a = aligned.a.get();
+    const x = aligned.x.get();
     const shift = b.let(b.extendU(b.sub(64, b.shrU(kind, 8)) as Value));
     const r = b.variable('i64');
     const bits = b.variable('i32');
     const at = (condition: Value, flag: number): Value => b.mul(condition, flag);
+    /** The flags that stand in the kind itself: bit 3 is CF, bit 7 OF; bit 4 inverts AF, which is bit 4 too. */
+    const kept = (flags: Value): Value => {
+      const all = b.let(b.xor(flags, b.and(kind, FlagKind.AF_INVERTED)));
+      const carry = b.let(b.select(b.and(kind, FlagKind.CARRY_KEPT), b.or(b.and(all, ~Rflags.CF), b.and(b.shrU(kind, 3), 1)), all));
+      return b.select(b.and(kind, FlagKind.OVERFLOW_KEPT), b.or(b.and(carry, ~Rflags.OF), b.shl(b.and(kind, FlagKind.OVERFLOW_VALUE), 4)), carry);
+    };
     b.block((done) => {
       b.block((result) => {
         b.block((add) => {
@@ -175,7 +201,7 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
             b.block((explicit) => {
               b.brTable([sub, add, result, explicit], explicit, b.and(kind, 3));
             });
-            b.return(b.wrap(x));
+            b.return(kept(b.wrap(x)));
           });
           r.set(b.sub(a, x));
           bits.set(
@@ -183,10 +209,6 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
               b.or(at(b.ltU(a, x), Rflags.CF), at(b.ltS(b.and(b.xor(a, x), b.xor(a, r.get())), 0), Rflags.OF)),
               b.wrap(b.and(b.shrU(b.xor(b.xor(a, x), r.get()), shift), Rflags.AF)),
             ),
-          );
-          // INC and DEC: bit 3 of the kind is CF, bit 4 inverts AF, which is bit 4 too.
-          b.if(b.and(kind, FlagKind.CARRY_KEPT), () =>
-            bits.set(b.xor(b.or(b.and(bits.get(), ~Rflags.CF), b.and(b.shrU(kind, 3), 1)), b.and(kind, FlagKind.AF_INVERTED))),
           );
           b.br(done);
         });
@@ -205,9 +227,11 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
     });
     const parity = b.and(b.popcnt(b.and(b.wrap(b.shrU(r.get(), shift)), 0xff)), 1);
     b.result(
-      b.or(
-        b.or(bits.get(), b.mul(b.xor(parity, 1), Rflags.PF)),
-        b.or(at(b.eqz(r.get()), Rflags.ZF), at(b.ltS(r.get(), 0), Rflags.SF)),
+      kept(
+        b.or(
+          b.or(bits.get(), b.mul(b.xor(parity, 1), Rflags.PF)),
+          b.or(at(b.eqz(r.get()), Rflags.ZF), at(b.ltS(r.get(), 0), Rflags.SF)),
+        ),
       ),
     );
     module.define(arithmetic, b.localTypes, b.w.view());
@@ -215,6 +239,12 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
   const conditions = [0, 2, 4, 6, 8, 10, 12, 14].map((cc) => {
     const ref = module.declare(`flags_${CONDITIONS[cc]}`, SIGNATURE, 'i32');
     const b = make(SIGNATURE);
+    // Zero is asked for most, and needs no other flag.
+    if (cc === 4) {
+      b.if(b.eqz(b.and(b.param(0), FlagKind.RAW)), () =>
+        b.if(b.ne(b.and(b.param(0), 3), FlagKind.EXPLICIT), () => b.if(b.ne(b.and(b.param(0), 3), FlagKind.SUB), () => b.return(b.eqz(b.param(2))))),
+      );
+    }
     const all = b.let(b.call(arithmetic, [b.param(0), b.param(1), b.param(2)]));
     const test = (mask: number): Value => b.ne(b.and(all, mask), 0);
     const less = (): Value => b.xor(test(Rflags.SF), test(Rflags.OF));
@@ -228,8 +258,6 @@ export function defineFlagFunctions(module: ModuleBuilder, make: (params: readon
       12: less,
       14: () => b.or(test(Rflags.ZF), less()),
     };
-    // Zero is asked for most, and needs no other flag.
-    if (cc === 4) b.if(b.ne(b.and(b.param(0), 3), FlagKind.EXPLICIT), () => b.if(b.ne(b.and(b.param(0), 3), FlagKind.SUB), () => b.return(b.eqz(b.param(2)))));
     b.result(value[cc]());
     module.define(ref, b.localTypes, b.w.view());
     return ref;

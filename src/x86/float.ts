@@ -151,14 +151,43 @@ function denormal(b: Builder, a: Arithmetic, x: Value): Value {
   return a.and(a.lt(a.abs(x), a.min), a.ne(x, a.zero));
 }
 
+/**
+ * The same for a scalar's bits (i64): without sign, between 1 and the smallest normal number. Integers decide it in one comparison.
+ */
+function denormalBits(b: Builder, { double }: Format, bits: Value): Value {
+  if (double) return b.ltU(b.sub(b.shl(bits, 1), 1), (1n << 53n) - 1n);
+  return b.ltU(b.sub(b.shl(b.wrap(bits), 1), 1), 0x00ff_ffff);
+}
+
+/** A scalar's bits (i64) are those of a normal, finite number. */
+function normalBits(b: Builder, { double }: Format, bits: Value): Value {
+  if (double) return b.ltU(b.sub(b.shl(bits, 1), 1n << 53n), 0x7fen << 53n);
+  return b.ltU(b.sub(b.shl(b.wrap(bits), 1), 0x0100_0000), 0xfe00_0000 | 0);
+}
+
 /** ADD, SUB, MUL, DIV. */
 export const arithmetic = (op: FloatOp, f: Format): Meaning =>
   sse((i, b) => {
     const sourceBits = readBits(b, f, i.src);
     const c = toFloat(b, f, sourceBits);
-    const x = toFloat(b, f, i.dst.read());
+    const destinationBits = i.dst.read();
+    const x = toFloat(b, f, destinationBits);
     const a = arithmeticOf(b, f);
     const r = b.let(op === FloatOp.ADD ? a.add(x, c) : op === FloatOp.SUB ? a.sub(x, c) : op === FloatOp.MUL ? a.mul(x, c) : a.div(x, c));
+    if (!f.packed) {
+      // Most results are normal numbers. Of those only the operands are asked; whatever is left, core decides.
+      const bits = b.let(asBits(b, f, r));
+      const isZero = (v: Value): Value => b.eqz(b.shl(f.double ? v : b.wrap(v), 1));
+      // A sum may be zero or tiny, and is exact then; a product or quotient is exactly zero with a factor or dividend that is.
+      const zeroes = op === FloatOp.ADD || op === FloatOp.SUB ? isZero(bits) : b.and(isZero(bits), op === FloatOp.MUL ? b.or(isZero(destinationBits), isZero(sourceBits)) : isZero(destinationBits));
+      const plain = b.or(normalBits(b, f, bits), zeroes);
+      const denormals = b.or(denormalBits(b, f, destinationBits), denormalBits(b, f, sourceBits));
+      return b.if(
+        b.and(b.and(quiet(b), plain), b.eqz(denormals)),
+        () => i.dst.write(bits),
+        () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
+      );
+    }
     const size = b.let(a.abs(r));
     // Sums that are tiny are exact. Products and quotients are not, unless a factor or the dividend is zero.
     let bad = a.or(a.or(denormal(b, a, x), denormal(b, a, c)), a.not(a.le(size, a.max)));
@@ -185,10 +214,11 @@ export const squareRoot = (f: Format): Meaning =>
     );
   });
 
-/** Neither NaN nor denormal: comparing raises nothing. */
-function comparable(b: Builder, a: Arithmetic, x: Value, c: Value): Value {
+/** Neither NaN nor denormal: comparing raises nothing. The bits are a scalar's. */
+function comparable(b: Builder, f: Format, a: Arithmetic, x: Value, c: Value, xBits: Value, cBits: Value): Value {
   const nan = a.or(a.ne(x, x), a.ne(c, c));
-  return b.and(noDaz(b), a.none(a.or(nan, a.or(denormal(b, a, x), denormal(b, a, c)))));
+  const denormals = f.packed ? a.or(denormal(b, a, x), denormal(b, a, c)) : b.or(denormalBits(b, f, xBits), denormalBits(b, f, cBits));
+  return b.and(noDaz(b), a.none(a.or(nan, denormals)));
 }
 
 /** MIN, MAX: the second operand if they are equal. */
@@ -196,10 +226,11 @@ export const extreme = (op: FloatOp.MIN | FloatOp.MAX, f: Format): Meaning =>
   sse((i, b) => {
     const sourceBits = readBits(b, f, i.src);
     const c = toFloat(b, f, sourceBits);
-    const x = toFloat(b, f, i.dst.read());
+    const destinationBits = i.dst.read();
+    const x = toFloat(b, f, destinationBits);
     const a = arithmeticOf(b, f);
     b.if(
-      comparable(b, a, x, c),
+      comparable(b, f, a, x, c, destinationBits, sourceBits),
       () => {
         if (f.packed) {
           const opcode = op === FloatOp.MIN ? (f.double ? Simd.F64X2_PMIN : Simd.F32X4_PMIN) : f.double ? Simd.F64X2_PMAX : Simd.F32X4_PMAX;
@@ -232,7 +263,7 @@ export const compareFlags = (signaling: boolean, f: Format): Meaning =>
     const a = arithmeticOf(b, f);
     const flags = b.variable('i32');
     b.if(
-      comparable(b, a, x, c),
+      comparable(b, f, a, x, c, destinationBits, sourceBits),
       // CF is bit 0, ZF bit 6.
       () => flags.set(b.or(a.lt(x, c), b.shl(a.eq(x, c), 6))),
       () => {

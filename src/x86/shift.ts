@@ -1,7 +1,6 @@
 // Shifts and rotates: SHL SHR SAR ROL ROR RCL RCR SHLD SHRD. Intel SDM volume 2.
 // Flags stay as they are for a count of 0. OF for counts above 1 is undefined in the manual and here as processors compute it.
 
-import { Rflags } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, Instruction, Meaning } from './builder.ts';
 import type { InstructionTable } from './table.ts';
@@ -54,12 +53,6 @@ const sar: Meaning = (i, b) => {
   });
 };
 
-/** Rotates change CF and OF only. */
-function rotateFlags(b: Builder, carry: Value, overflow: Value): void {
-  const others = b.and(b.flags.arithmetic(), ~(Rflags.CF | Rflags.OF));
-  b.flags.explicit(b.let(b.or(others, b.wrap(b.or(carry, b.shl(overflow, OF_SHIFT))))));
-}
-
 const rol: Meaning = (i, b) => {
   const { size } = i.dst;
   const n = count(i, b);
@@ -71,7 +64,7 @@ const rol: Meaning = (i, b) => {
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
     const carry = b.let(b.and(r, 1));
-    rotateFlags(b, carry, b.xor(bitAt(b, r, size - 1), carry));
+    b.flags.rotate(carry, () => b.xor(bitAt(b, r, size - 1), carry));
   });
 };
 
@@ -86,7 +79,7 @@ const ror: Meaning = (i, b) => {
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
     const carry = b.let(bitAt(b, r, size - 1));
-    rotateFlags(b, carry, b.xor(carry, bitAt(b, r, size - 2)));
+    b.flags.rotate(carry, () => b.xor(carry, bitAt(b, r, size - 2)));
   });
 };
 
@@ -113,7 +106,7 @@ const rcl: Meaning = (i, b) => {
     carry.set(bitAt(b, a, b.sub(size, n)));
   });
   i.dst.write(r.get());
-  b.if(b.ne(n, 0), () => rotateFlags(b, carry.get(), b.xor(bitAt(b, r.get(), size - 1), carry.get())));
+  b.if(b.ne(n, 0), () => b.flags.rotate(carry.get(), () => b.xor(bitAt(b, r.get(), size - 1), carry.get())));
 };
 
 const rcr: Meaning = (i, b) => {
@@ -129,7 +122,7 @@ const rcr: Meaning = (i, b) => {
     carry.set(bitAt(b, a, b.sub(n, 1)));
   });
   i.dst.write(r.get());
-  b.if(b.ne(n, 0), () => rotateFlags(b, carry.get(), b.xor(bitAt(b, r.get(), size - 1), bitAt(b, r.get(), size - 2))));
+  b.if(b.ne(n, 0), () => b.flags.rotate(carry.get(), () => b.xor(bitAt(b, r.get(), size - 1), bitAt(b, r.get(), size - 2))));
 };
 
 /** SHLD, SHRD. With 16 bits and a count above 16 the result is undefined; here the source follows, then the destination again. */

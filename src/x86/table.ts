@@ -72,6 +72,8 @@ export interface Attributes {
   string?: boolean;
   /** Control never goes on to the next instruction by itself. */
   ends?: boolean;
+  /** How a near transfer of control goes on; the compiler makes its own of these. */
+  flow?: 'branch' | 'jump' | 'call' | 'return';
   /** It may change segments, paging or the mode, so the next instruction must be looked up anew. */
   resync?: boolean;
   /** POP to memory: an address by RSP is that after the pop. */

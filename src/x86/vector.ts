@@ -6,15 +6,12 @@ import type { Value } from '../wasm/function.ts';
 import { Simd } from '../wasm/simd.ts';
 import type { Builder, Instruction, Meaning, OperandRef } from './builder.ts';
 
-const CR0_EM_TS = 0x0c;
-const CR4_OSFXSR = 0x200;
 const FSW_ES = 0x80;
 const FSW_TOP = 0x3800;
 
 /** #UD or #NM before an instruction on XMM registers. */
 export function checkSse(b: Builder): void {
-  const off = b.and(b.xor(b.state('i32', Cpu.CR4), CR4_OSFXSR), CR4_OSFXSR);
-  b.if(b.or(b.and(b.state('i32', Cpu.CR0), CR0_EM_TS), off), () => {
+  b.assume('sse', () => {
     b.core('sse_check');
     b.checkFault();
   });
@@ -22,11 +19,12 @@ export function checkSse(b: Builder): void {
 
 /** #UD, #NM or #MF before an instruction on MMX registers. */
 export function checkMmx(b: Builder): void {
-  const pending = b.and(b.state('i32', Cpu.FSW), FSW_ES);
-  b.if(b.or(b.and(b.state('i32', Cpu.CR0), CR0_EM_TS), pending), () => {
+  const check = (): void => {
     b.core('mmx_check');
     b.checkFault();
-  });
+  };
+  b.assume('x87', check);
+  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), check);
 }
 
 /** The x87 registers become MM0-7: TOP = 0, all valid (SDM volume 1, 9.5.1). After everything that can fault. */

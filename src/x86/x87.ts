@@ -9,18 +9,16 @@ import type { Builder, Instruction, Meaning } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
 import type { Attributes, InstructionTable } from './table.ts';
 
-/** CR0.EM and CR0.TS. */
-const CR0_REFUSES = 0x0c;
 const FSW_ES = 0x80;
 
 /** #NM, and #MF of an earlier instruction unless this one does not wait. */
 function check(b: Builder, waiting: boolean): void {
-  const refused = b.and(b.state('i32', Cpu.CR0), CR0_REFUSES);
-  const pending = b.and(b.state('i32', Cpu.FSW), FSW_ES);
-  b.if(waiting ? b.or(refused, pending) : refused, () => {
+  const decide = (): void => {
     b.core('x87_check', b.i32(waiting ? 1 : 0));
     b.checkFault();
-  });
+  };
+  b.assume('x87', decide);
+  if (waiting) b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), decide);
 }
 
 /** A meaning that asks check() first. */

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cpu, Exit, Mem, Pmap, Seg, SegAttr } from '../../src/core/layout.ts';
 import { generateInterpreter } from '../../src/engine/interpret.ts';
+import type { CompilerOptions } from '../../src/engine/compile/compiler.ts';
 import { Vcpu, type VcpuModules } from '../../src/engine/vcpu.ts';
 import { initialState, type Outcome } from './protocol.ts';
 import type { TestCase } from './generate.ts';
@@ -64,7 +65,7 @@ export class EmulatedProcessor {
   private readonly expected = new Uint8Array(CODE_SIZE + DATA_SIZE + STACK_SIZE);
   private readonly descriptors = new Map<number, { base: number; limit: number; attr: number }>();
 
-  constructor(modules: VcpuModules = loadModules()) {
+  constructor(modules: VcpuModules = loadModules(), compile: CompilerOptions | null = null) {
     const memory = new WebAssembly.Memory({ initial: (Mem.RAM + RAM) >> 16, maximum: 65536, shared: true });
     this.u8 = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
@@ -87,6 +88,7 @@ export class EmulatedProcessor {
       },
       0,
       { without: [], kvmFeatures: null, apicId: 0, cpus: 1 },
+      compile,
     );
     for (let page = 0; page < RAM / 4096; page++) this.view.setUint32(Mem.PMAP + page * 4, (Mem.RAM + page * 4096) | Pmap.READ | Pmap.WRITE, true);
     this.vcpu.reset();

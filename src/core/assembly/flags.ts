@@ -11,8 +11,6 @@ function arithmetic(kind: u32, a: u64, x: u64): u32 {
     case FlagKind.SUB:
       result = a - x;
       bits = (a < x ? Rflags.CF : 0) | (<i64>((a ^ x) & (a ^ result)) < 0 ? Rflags.OF : 0) | (<u32>((a ^ x ^ result) >> shift) & Rflags.AF);
-      // INC and DEC: bit 3 of the kind is CF, bit 4 inverts AF, which is bit 4 too.
-      if (kind & FlagKind.CARRY_KEPT) bits = ((bits & ~Rflags.CF) | ((kind >> 3) & 1)) ^ (kind & FlagKind.AF_INVERTED);
       break;
     case FlagKind.ADD: {
       const added = x - a;
@@ -25,11 +23,20 @@ function arithmetic(kind: u32, a: u64, x: u64): u32 {
       bits = <u32>a;
       break;
     default:
-      return <u32>x;
+      return kept(kind, <u32>x);
   }
   if (result == 0) bits |= Rflags.ZF;
   if (<i64>result < 0) bits |= Rflags.SF;
   if (!(popcnt<u32>(<u32>(result >> shift) & 0xff) & 1)) bits |= Rflags.PF;
+  return kept(kind, bits);
+}
+
+/** The flags that stand in the kind itself: bit 3 is CF, bit 7 OF; bit 4 inverts AF, which is bit 4 too. */
+// @ts-ignore: decorator
+@inline function kept(kind: u32, flags: u32): u32 {
+  let bits = flags ^ (kind & FlagKind.AF_INVERTED);
+  if (kind & FlagKind.CARRY_KEPT) bits = (bits & ~Rflags.CF) | ((kind >> 3) & 1);
+  if (kind & FlagKind.OVERFLOW_KEPT) bits = (bits & ~Rflags.OF) | ((kind & FlagKind.OVERFLOW_VALUE) << 4);
   return bits;
 }
 

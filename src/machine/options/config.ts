@@ -3,7 +3,6 @@
 import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { VirtioRngOptions } from '../../virtio/rng.ts';
-import type { UserNetConfig } from '../../backends/net/user/options.ts';
 import type { BootConfig } from '../firmware.ts';
 import { FIRST_CHARDEV_RING } from '../protocol.ts';
 import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
@@ -90,12 +89,6 @@ export interface NicConfig {
 export type NetdevConfig = { id: string } & (
   /** A port of a hub within this machine; `netdev`, another of MachineConfig.netdevs, is plugged in there instead of a NIC. */
   | { type: 'hubport'; hubid: number; netdev?: number }
-  /** The user-mode network. */
-  | { type: 'user'; user: UserNetConfig }
-  /** An Ethernet segment of all machines of one browser, or of one Node process. */
-  | { type: 'hub'; name: string }
-  /** A relay, by its ws: or wss: address. */
-  | { type: 'relay'; url: string }
 );
 
 /** A port of virtio-serial-pci: virtconsole or virtserialport. */
@@ -129,6 +122,8 @@ export interface MachineConfig {
   /** Bytes, a multiple of 4096. */
   ramSize: number;
   cpus: number;
+  /** How guest code is run. threshold: jumps to a place before it is compiled. */
+  accel: { kind: 'interpreter' } | { kind: 'jit'; threshold: number };
   cpu: { model: string; features: ReadonlySet<CpuFeature> };
   /** Files as the line names them. */
   kernel?: string;
@@ -147,8 +142,6 @@ export interface MachineConfig {
   nographic: boolean;
   /** False: neither -nographic nor -display none was given, so the user expects a window. */
   displayNone: boolean;
-  /** mux: on the terminal of a serial port, behind Ctrl-A c. vc: in a panel of the page; the runner, which has no window, has none then. */
-  monitor: 'stdio' | 'mux' | 'vc' | 'none';
   clock: ClockConfig;
   rtc: RtcConfig;
   /** What a guest's reset does (-no-reboot: exit). */
@@ -174,6 +167,9 @@ export interface MachineConfig {
   information?: string;
 }
 
+/** Jumps to a place before what is there is compiled. */
+export const HOT_THRESHOLD = 1000;
+export const HOT_THRESHOLD_MAX = 65535;
 export const MIB = 1024 * 1024;
 /** SeaBIOS. */
 export const DEFAULT_BIOS = 'bios-256k.bin';
@@ -198,6 +194,7 @@ export function newConfig(): MachineConfig {
     name: '',
     ramSize: 128 * MIB,
     cpus: 1,
+    accel: { kind: 'interpreter' },
     cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
     append: '',
     boot: { order: 'cad', menu: false, strict: false },
@@ -206,7 +203,6 @@ export function newConfig(): MachineConfig {
     serial: [],
     nographic: false,
     displayNone: false,
-    monitor: 'vc',
     clock: { kind: 'real' },
     rtc: { base: 'utc' },
     onReset: 'reset',

@@ -27,7 +27,7 @@ export class Draft {
   // virtio-serial.ts: the buses, with the ports that they have got
   readonly serialBuses: SerialBus[] = [];
   // monitor.ts
-  monitor?: 'stdio' | 'vc' | 'none';
+  monitorNone = false;
   // drive.ts
   readonly drives: DriveRequest[] = [];
   snapshotAll = false;

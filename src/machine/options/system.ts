@@ -2,7 +2,7 @@
 
 import { Mem } from '../../core/layout.ts';
 import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, type CpuFeature } from '../cpu-models.ts';
-import { MIB } from './config.ts';
+import { HOT_THRESHOLD, HOT_THRESHOLD_MAX, MIB } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { notYet, OptionError, unknownKey } from './error.ts';
 import { keyValues, onOff, own } from './values.ts';
@@ -17,8 +17,8 @@ export const SYSTEM_OPTIONS: Options = {
   m: { argument: '[size=]MEGS', help: 'guest memory: MiB, or with suffix K, M, G (default 128M, at most 3G)', apply: applyMemory },
   smp: { argument: '[cpus=]N', help: 'number of CPUs; only 1 is supported yet', apply: applySmp },
   cpu: { argument: 'MODEL[,+FEATURE][,-FEATURE]', help: 'CPU model and features; -cpu help lists them', apply: applyCpu },
-  machine: { argument: 'pc[,accel=interpreter][,vmport=on|off|auto]', help: 'the machine; pc is the only one. vmport: VMware\'s port and its absolute pointer (default on)', apply: applyMachine },
-  accel: { argument: 'interpreter', help: 'how guest code is run', apply: applyAccel },
+  machine: { argument: 'pc[,accel=jit|interpreter][,vmport=on|off|auto]', help: 'the machine; pc is the only one. vmport: VMware\'s port and its absolute pointer (default on)', apply: applyMachine },
+  accel: { argument: 'jit[,threshold=N]|interpreter', help: `how guest code is run: jit compiles what N jumps go to (default ${HOT_THRESHOLD})`, apply: applyAccel },
 };
 
 function applyMemory(draft: Draft, value: string, written: string): void {
@@ -96,14 +96,21 @@ function applyMachine(draft: Draft, value: string, written: string): void {
 }
 
 function applyAccel(draft: Draft, value: string, written: string): void {
-  for (const [key, text] of keyValues(value, 'accel', written)) {
-    if (key !== 'accel') throw unknownKey(written, key);
-    if (text === 'interpreter') continue;
-    if (text === 'jit') throw new OptionError(written, 'the compiler is not supported yet', 'Leave the option out, or give -accel interpreter.');
-    if (text === 'help') {
-      draft.config.information ??= 'Accelerators supported:\ninterpreter\n';
-      continue;
-    }
-    throw new OptionError(written, `there is no accelerator "${text}" here`, 'Leave the option out, or give -accel interpreter.');
+  const fields = keyValues(value, 'accel', written);
+  const name = fields.get('accel') ?? '';
+  if (name === 'help') {
+    draft.config.information ??= 'Accelerators supported:\ninterpreter\njit\n';
+    return;
   }
+  if (name !== 'interpreter' && name !== 'jit') throw new OptionError(written, `there is no accelerator "${name}" here`, 'There are jit and interpreter.');
+  let threshold = HOT_THRESHOLD;
+  for (const [key, text] of fields) {
+    if (key === 'accel') continue;
+    if (key !== 'threshold' || name !== 'jit') throw unknownKey(written, key);
+    threshold = Number(text);
+    if (!/^\d{1,5}$/.test(text) || threshold < 1 || threshold > HOT_THRESHOLD_MAX) {
+      throw new OptionError(written, `"${text}" is not a number of jumps`, `Give a number from 1, which compiles everything at once, to ${HOT_THRESHOLD_MAX}.`);
+    }
+  }
+  draft.config.accel = name === 'jit' ? { kind: 'jit', threshold } : { kind: 'interpreter' };
 }

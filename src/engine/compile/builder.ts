@@ -1,0 +1,572 @@
+// The builder of compiled code: a meaning of src/x86 emitted with its operands known. General registers and flags are wasm locals; what
+// the quick form of an instruction does not cover leaves the region before anything was changed ("side exit"), and the interpreter
+// executes that instruction.
+//
+// Registers are written when the instruction is over, so that a value read before is still what it was. Only a meaning that writes
+// registers in a branch of its own needs copies (Facts.writesInBranch).
+
+import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
+import { typeCode, Writer, type FunctionRef } from '../../wasm/module.ts';
+import type { Value, Variable } from '../../wasm/function.ts';
+import type { Assumption } from '../../x86/assumptions.ts';
+import { CORE_FUNCTIONS, type CoreFunction } from '../../x86/core-functions.ts';
+import type { FlagFunctions } from '../../x86/flags.ts';
+import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
+import { Pseudo, type Kind } from '../kinds.ts';
+import { CompiledFlags } from './flags.ts';
+
+/** The bytes of records, wherever they are kept. */
+export interface RecordBytes {
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly i32: Int32Array;
+}
+
+/** What a region's code is made for; part of the code page's key. */
+export interface RegionMode {
+  /** Cpu.MODE */
+  readonly mode: number;
+  readonly user: boolean;
+  /** Address of the vCPU area. */
+  readonly cpu: number;
+}
+
+/** Functions and tables of a module of regions. */
+export interface RegionImports {
+  flags: FlagFunctions;
+  storeFlags: FunctionRef;
+  /** (kind, cpu, record) -> Status */
+  callHandler: FunctionRef;
+  /** (slot, depth, RIP of the page) -> RIP or GONE */
+  enterRegion: FunctionRef;
+}
+
+/** How an instruction that ends a block goes on. */
+export type Ending =
+  | { kind: 'relative' }
+  /** The condition is an i32 in a local. */
+  | { kind: 'branch'; condition: Value }
+  /** RIP is in CompileBuilder.target. */
+  | { kind: 'indirect' };
+
+/** Sees what a meaning does: for Facts. */
+export interface Watcher {
+  read(register: number, size: number): void;
+  write(register: number, size: number, inBranch: boolean): void;
+  /** always: whatever the operands are. */
+  exit(always: boolean): void;
+  flagsRead(): void;
+  flagsSet(kind: number | 'dynamic' | 'memory', inBranch: boolean): void;
+  flagsPart(inBranch: boolean): void;
+  assume(assumption: Assumption): void;
+}
+
+/** Offsets below this are general registers. */
+const GPR_END = Cpu.GPR + 16 * 8;
+const ALL_ONES = 0xffffffffn;
+
+interface Stub {
+  readonly dirty: number;
+  readonly flags: 'memory' | 'static' | 'dynamic';
+}
+
+export class CompileBuilder extends HandlerBuilder {
+  readonly flags: CompiledFlags;
+  protected readonly exits: Exits;
+  protected override readonly tlbOffset: number;
+  readonly budget: Variable;
+  /** RIP of an indirect transfer. */
+  readonly target: Variable;
+  private readonly gprs: (Variable | null)[] = Array.from({ length: 16 }, () => null);
+  private readonly guestLocals = new Set<number>();
+  private readonly desc: Variable;
+  private readonly flagLocals: { kind: Variable; a: Variable; x: Variable };
+  private readonly stubs: Stub[] = [];
+  private readonly code64: boolean;
+
+  // ---- the instruction being emitted
+  /** Address of its record among `records`. */
+  recordAt = 0;
+  /** Registers whose local is newer than memory. */
+  dirty = 0;
+  /** Offset of the instruction from the region's first page, and of its own page. */
+  ripOffset = 0;
+  pageOffset = 0;
+  /** Instructions of the block that are on the budget already and not executed: this one and those after it. */
+  left = 0;
+  copyReads = false;
+  ending: Ending | null = null;
+  watcher: Watcher | null = null;
+  private address: Value | null = null;
+  private pending = new Map<number, Value>();
+  private branches = 0;
+  private flagsChanged = false;
+
+  constructor(
+    shared: Shared,
+    private readonly imports: RegionImports,
+    readonly where: RegionMode,
+    private readonly records: RecordBytes,
+  ) {
+    super(REGION_PARAMS, shared);
+    this.code64 = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
+    this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
+    this.budget = this.permanent('i32');
+    this.target = this.permanent('i64');
+    this.desc = this.permanent('i64');
+    this.flagLocals = { kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') };
+    this.flags = new CompiledFlags(this, this.flagLocals, imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
+    this.flags.watcher = {
+      flagsRead: () => this.watcher?.flagsRead(),
+      flagsSet: (kind) => {
+        this.flagsChanged = true;
+        this.watcher?.flagsSet(kind, this.branches > 0);
+      },
+      flagsPart: () => {
+        this.flagsChanged = true;
+        this.watcher?.flagsPart(this.branches > 0);
+      },
+    };
+    const exits = {
+      fault: () => this.exitAlways(RegionCause.RARE),
+      jump: (rip: Value) => {
+        this.target.set(rip);
+        this.ending = { kind: 'indirect' };
+      },
+      relative: () => {
+        this.ending = { kind: 'relative' };
+      },
+      status: () => this.exitAlways(RegionCause.RARE),
+    };
+    this.exits = exits;
+  }
+
+  // ---- what is known
+
+  override cpu(): Value {
+    return this.i32(this.where.cpu);
+  }
+  record(): Value {
+    throw new Error('compiled code has no record');
+  }
+  protected tlb(): Value {
+    return this.i32(0);
+  }
+  protected addressMask(): Value {
+    return this.i64(this.code64 ? -1n : ALL_ONES);
+  }
+
+  override field(offset: Rec, bits: number, type: 'i32' | 'i64' = 'i32', signed = false): Value {
+    const at = this.recordAt + offset;
+    const { u8, u16, i32 } = this.records;
+    if (bits === 64) {
+      const high = i32[(at >> 2) + 1];
+      const low = i32[at >> 2];
+      return this.i64(high === low >> 31 ? low : (BigInt(high) << 32n) | BigInt(low >>> 0));
+    }
+    const raw = bits === 8 ? u8[at] : bits === 16 ? u16[at >> 1] : i32[at >> 2];
+    const value = bits === 32 ? (signed || type === 'i32' ? raw : raw >>> 0) : raw;
+    return type === 'i32' ? this.i32(value) : this.i64(value);
+  }
+
+  /** IMM of a record as a number. */
+  field32(record: number): number {
+    return this.records.i32[(record + Rec.IMM) >> 2];
+  }
+
+  /** RIP at an offset from the region's first page. */
+  ripAt(offset: number): Value {
+    const rip = this.add(this.param(1), this.i64(offset));
+    return this.code64 || offset === 0 ? rip : this.and(rip, ALL_ONES);
+  }
+
+  override ownRip(): Value {
+    return this.ripAt(this.ripOffset);
+  }
+  override nextRip(): Value {
+    return this.ripAt(this.ripOffset + this.records.u8[this.recordAt + Rec.LENGTH]);
+  }
+
+  // ---- registers
+
+  private gpr(n: number): Variable {
+    let variable = this.gprs[n];
+    if (!variable) {
+      this.gprs[n] = variable = this.permanent('i64');
+      this.guestLocals.add(variable.index);
+    }
+    return variable;
+  }
+
+  /** All of a register, as it is for this instruction. */
+  private whole(n: number): Value {
+    return this.pending.get(n) ?? this.gpr(n).get();
+  }
+
+  private readGpr(offset: number, size: number): Value {
+    const n = offset >> 3;
+    this.watcher?.read(n, size);
+    const all = this.whole(n);
+    const shifted = offset & 7 ? this.shrU(all, (offset & 7) * 8) : all;
+    // In 32-bit code the locals hold 32 bits.
+    const value = size === 64 || (size === 32 && !this.code64) ? shifted : this.zeroExtend(shifted, size);
+    return this.copyReads ? this.copy(value) : this.let(value);
+  }
+
+  private writeGpr(offset: number, size: number, value: Value): void {
+    const n = offset >> 3;
+    this.watcher?.write(n, size, this.branches > 0);
+    this.changed = true;
+    let all: Value;
+    if (size === 64) all = value;
+    else if (size === 32) all = this.zeroExtend(value, 32);
+    else {
+      if (size + (offset & 7) * 8 < 64) this.watcher?.read(n, 64);
+      const shift = (offset & 7) * 8;
+      const mask = ((1n << BigInt(size)) - 1n) << BigInt(shift);
+      all = this.or(this.and(this.whole(n), this.i64(~mask)), this.and(shift ? this.shl(value, shift) : value, this.i64(mask)));
+    }
+    if (this.branches > 0 || this.copyReads) {
+      this.gpr(n).set(all);
+      this.dirty |= 1 << n;
+      return;
+    }
+    // A value that is another register is taken before that register changes.
+    this.pending.set(n, this.pending.size > 0 && all.isLocal ? this.copy(all) : this.let(all));
+  }
+
+  /** The instruction is over: its results become the registers. */
+  protected override meant(): void {
+    const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
+    for (const [n, value] of values) {
+      this.gpr(n).set(value);
+      this.dirty |= 1 << n;
+    }
+    this.pending.clear();
+  }
+
+  private isGuest(value: Value): boolean {
+    return value.local !== null && this.guestLocals.has(value.local);
+  }
+
+  protected override registerAt(field: Rec): Value {
+    const offset = this.records.u16[(this.recordAt + field) >> 1];
+    if (offset === Cpu.ZERO) return this.i64(0);
+    if (offset === Cpu.RIP_PAGE) return this.ripAt(this.pageOffset);
+    if (offset === Cpu.EA) {
+      if (!this.address) throw new Error('a record refers to an address that was not computed');
+      return this.address;
+    }
+    return this.readGpr(offset, 64);
+  }
+
+  override readRegister(offset: Value, size: number): Value {
+    const at = Number(offset.constant);
+    if (at < GPR_END && size <= 64) return this.readGpr(at, size);
+    return super.readRegister(offset, size);
+  }
+  override writeRegister(offset: Value, size: number, value: Value, vector: boolean): void {
+    const at = Number(offset.constant);
+    if (at < GPR_END && size <= 64) this.writeGpr(at, size, value);
+    else super.writeRegister(offset, size, value, vector);
+  }
+  override register(n: number, size: number): Value {
+    return this.readGpr(n * 8, size);
+  }
+  override setRegister(n: number, size: number, value: Value): void {
+    this.noteRegisterWrite(`register ${n}`);
+    this.writeGpr(n * 8, size, value);
+  }
+  override state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value {
+    if (offset < GPR_END && type !== 'v128') {
+      const value = this.readGpr(offset, bits ?? (type === 'i32' ? 32 : 64));
+      return type === 'i32' ? this.let(this.wrap(value)) : value;
+    }
+    // In flat 32-bit code the limit is 4 GiB.
+    if (offset === Cpu.CS + Seg.LIMIT && this.where.mode & Mode.FLAT) return this.i32(-1);
+    return super.state(type, offset, bits);
+  }
+  override setState(offset: number, value: Value, bits?: number): void {
+    if (offset < GPR_END) this.writeGpr(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
+    else {
+      this.changed = true;
+      super.setState(offset, value, bits);
+    }
+  }
+
+  // ---- leaving
+
+  private describe(how: RegionExit, cause: RegionCause, left: number, ripOffset: number): bigint {
+    const { state } = this.flags;
+    const flags = typeof state === 'number' ? state & 0xffff : 0;
+    return (BigInt(ripOffset) << 32n) | BigInt(((flags << 16) | (left << 6) | (cause << 2) | how) >>> 0);
+  }
+
+  /** The exit that writes back what is newer than memory now; gives how many blocks outside the function's body it is. */
+  private stub(): number {
+    const { state } = this.flags;
+    const flags = state === 'memory' ? 'memory' : state === 'dynamic' ? 'dynamic' : 'static';
+    const known = this.stubs.findIndex((stub) => stub.dirty === this.dirty && stub.flags === flags);
+    if (known >= 0) return known;
+    this.stubs.push({ dirty: this.dirty, flags });
+    return this.stubs.length - 1;
+  }
+
+  /** Leave the region for good if a condition (i32) holds; with null always. */
+  exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
+    const desc = this.i64(this.describe(how, cause, left, ripOffset));
+    desc.emit(this.w);
+    condition?.emit(this.w);
+    this.w.byte(condition ? 0x0d : 0x0c);
+    this.w.u32(this.depth + this.stub());
+    if (condition) this.w.byte(0x1a);
+  }
+
+  private refuse(): void {
+    if (this.changed || this.flagsChanged) throw new Error(`${this.kind.label}: leaves after it has changed something`);
+  }
+
+  /** What the quick form does not cover. */
+  private exitAlways(cause: RegionCause): void {
+    this.refuse();
+    this.watcher?.exit(this.branches === 0);
+    this.exitRegion(null, RegionExit.SLOW, cause);
+  }
+
+  exitIf(condition: Value, cause: RegionCause): void {
+    this.refuse();
+    if (condition.constant === 0n) return;
+    if (condition.constant !== null) return this.exitAlways(cause);
+    this.watcher?.exit(false);
+    this.exitRegion(condition, RegionExit.SLOW, cause);
+  }
+
+  override raiseIf(condition: Value): void {
+    this.exitIf(condition, RegionCause.RARE);
+  }
+  override raise(): void {
+    this.exitAlways(RegionCause.RARE);
+  }
+  override core(name: CoreFunction): Value {
+    this.exitAlways(RegionCause.RARE);
+    return CORE_FUNCTIONS[name].result === 'i64' ? this.i64(0) : this.i32(0);
+  }
+  override coreVoid(): void {
+    this.exitAlways(RegionCause.RARE);
+  }
+  override coreStatus(): void {
+    this.exitAlways(RegionCause.RARE);
+  }
+  override checkFault(): void {}
+
+  /** The region asks where it is entered. */
+  override assume(assumption: Assumption): void {
+    this.watcher?.assume(assumption);
+  }
+
+  override branch(condition: Value): void {
+    this.ending = { kind: 'branch', condition: this.let(condition) };
+  }
+
+  override if(condition: Value, then: () => void, otherwise?: () => void): void {
+    if (condition.constant !== null) return super.if(condition, then, otherwise);
+    // Branches of a meaning start from the same state; what they change is seen by both only through locals.
+    const { changed, flagsChanged } = this;
+    const inBranch = (body: () => void) => () => {
+      this.branches++;
+      const before = { changed, flagsChanged };
+      this.changed = before.changed;
+      this.flagsChanged = before.flagsChanged;
+      body();
+      this.branches--;
+    };
+    let after = changed;
+    let flagsAfter = flagsChanged;
+    const note = (body: () => void) => () => {
+      body();
+      after ||= this.changed;
+      flagsAfter ||= this.flagsChanged;
+    };
+    super.if(condition, note(inBranch(then)), otherwise && note(inBranch(otherwise)));
+    this.changed = after;
+    this.flagsChanged = flagsAfter;
+  }
+
+  // ---- memory
+
+  protected override tlbEntry(address: Value): Value {
+    // Bits 12-23 of the address, times the size of an entry.
+    return this.let(this.and(this.shrU(this.wrap(address), 12 - 5), (Tlb.ENTRIES - 1) * Tlb.ENTRY_SIZE));
+  }
+
+  protected onHit(hit: Value, then: () => void): void {
+    if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
+    this.exitIf(this.eqz(hit), RegionCause.MEMORY);
+    then();
+  }
+
+  override modifyGuestLocked(address: Value, size: number): { value: Value; store: (v: Value) => void } {
+    const va = this.let(address);
+    if (size > 8) this.exitIf(this.ne(this.and(this.wrap(va), size / 8 - 1), 0), RegionCause.RARE);
+    const entry = this.tlbEntry(va);
+    this.exitIf(this.eqz(this.hit(va, entry, size / 8, Tlb.TAG_WRITE)), RegionCause.MEMORY);
+    const host = this.let(this.host(va, entry));
+    const value = this.variable('i64');
+    const loop = this.openLoop();
+    value.set(this.load('i64', host, 0, size));
+    return {
+      value: value.get(),
+      store: (v) => {
+        const r = this.let(v);
+        this.brIf(loop, this.ne(this.atomicCompareExchange(host, value.get(), this.zeroExtend(r, size), size), value.get()));
+        this.closeLoop();
+        this.changed = true;
+      },
+    };
+  }
+
+  // ---- whole instructions
+
+  /** Emit an instruction; its effects are in the locals afterwards. */
+  instruction(kind: Kind, record: number, addressRecord: number, addressKind: number): void {
+    this.ending = null;
+    this.branches = 0;
+    this.flagsChanged = false;
+    this.address = null;
+    this.changed = false;
+    this.kind = kind;
+    this.scoped(() => {
+      if (addressRecord !== 0) {
+        this.recordAt = addressRecord;
+        this.address = this.addressOf(addressKind);
+      }
+      this.recordAt = record;
+      this.handle(kind);
+    });
+  }
+
+  private addressOf(kind: number): Value {
+    switch (kind) {
+      case Pseudo.ADDRESS:
+        return this.let(this.plainAddress());
+      case Pseudo.ADDRESS_ABSOLUTE:
+        return this.let(this.absoluteAddress());
+      case Pseudo.ADDRESS_SEGMENT:
+        this.exitIf(this.limitedSegment(), RegionCause.RARE);
+        return this.let(this.segmentAddress());
+      default:
+        throw new Error(`address record of kind ${kind}`);
+    }
+  }
+
+  protected override segmentField(type: 'i32' | 'i64', field: Seg): Value {
+    const segment = this.records.u16[(this.recordAt + Rec.REG) >> 1];
+    if (segment === Cpu.ZERO - Seg.BASE && field === Seg.BASE) return this.i64(0);
+    return this.let(this.load(type, this.cpu(), segment + field));
+  }
+
+  // ---- state at calls and edges
+
+  /** Bring registers from memory. */
+  loadRegisters(mask: number): void {
+    for (let n = 0; n < 16; n++) if (mask & (1 << n)) this.gpr(n).set(this.load('i64', this.cpu(), Cpu.GPR + n * 8, this.code64 ? 64 : 32));
+  }
+
+  spillRegisters(mask = this.dirty): void {
+    for (let n = 0; n < 16; n++) if (mask & (1 << n)) this.store(this.cpu(), Cpu.GPR + n * 8, this.gpr(n).get());
+  }
+
+  /** Everything to memory but the budget. */
+  spill(): void {
+    this.spillRegisters();
+    this.dirty = 0;
+    this.flags.spill();
+  }
+
+  /** To memory: the budget, with so many instructions given back. */
+  spillBudget(givenBack = 0): void {
+    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.add(this.budget.get(), givenBack)));
+  }
+
+  /**
+   * The function's code: the exits stand around the body, each a block that the body leaves with its description.
+   * Call once, when the body is complete.
+   */
+  finish(): Uint8Array {
+    const body = this.w.view().slice();
+    const head = new Writer();
+    for (let n = 0; n < this.stubs.length; n++) head.bytes([0x02, typeCode('i64')]);
+    const start = this.w.length;
+    const { kind, a, x } = this.flagLocals;
+    this.stubs.forEach((stub, n) => {
+      // What comes before never falls through.
+      if (n === 0) this.unreachable();
+      this.w.byte(0x0b);
+      this.w.byte(0x21);
+      this.w.u32(this.desc.index);
+      this.spillRegisters(stub.dirty);
+      const cpu = this.cpu();
+      if (stub.flags !== 'memory') {
+        const known = this.and(this.shrU(this.wrap(this.desc.get()), 16), 0xffff);
+        this.store(cpu, Cpu.FLAG_KIND, stub.flags === 'dynamic' ? kind.get() : known);
+        this.store(cpu, Cpu.FLAG_A, a.get());
+        this.store(cpu, Cpu.FLAG_X, x.get());
+      }
+      const rip = this.add(this.param(1), this.shrS(this.desc.get(), 32));
+      this.store(cpu, Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
+      this.store(cpu, Cpu.EXIT_DESC, this.desc.get());
+      this.spillBudget();
+      this.return(this.i64(GONE));
+    });
+    const tail = this.w.view().slice(start);
+    const out = new Uint8Array(head.length + body.length + tail.length + 1);
+    out.set(head.view(), 0);
+    out.set(body, head.length);
+    out.set(tail, head.length + body.length);
+    out[out.length - 1] = 0x00;
+    return out;
+  }
+
+  // ---- jumps out of the region
+
+  /** Call a kind's function with everything in memory; the i32 that it answers. */
+  coldCall(kind: number, record: number): Value {
+    return this.let(this.call(this.imports.callHandler, [this.i32(kind), this.cpu(), this.i32(record)]));
+  }
+
+  /** The TLB entry of a RIP, for executeTag() and codeMap(). */
+  codeEntry(rip: Value): Value {
+    return this.tlbEntry(rip);
+  }
+  executeTag(entry: Value): Value {
+    return this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE);
+  }
+  codeMap(entry: Value): Value {
+    return this.load('i32', entry, this.tlbOffset + Tlb.CODE_MAP);
+  }
+
+  /** Is the page at an offset from the region's first one mapped to this map of decoded code? (i32) */
+  mapped(pageOffset: number, map: number): Value {
+    const linear = this.let(this.ripAt(pageOffset));
+    const entry = this.tlbEntry(linear);
+    return this.and(
+      this.eq(linear, this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE)),
+      this.eq(this.load('i32', entry, this.tlbOffset + Tlb.CODE_MAP), map),
+    );
+  }
+
+  /** For an instruction on two pages: does the second one lie where it did? (i32) */
+  secondPage(pageOffset: number, host: number): Value {
+    const linear = this.let(this.ripAt(pageOffset));
+    const entry = this.tlbEntry(linear);
+    return this.and(
+      this.eq(linear, this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE)),
+      this.eq(this.add(this.wrap(linear), this.load('i32', entry, this.tlbOffset + Tlb.ADDEND)), host),
+    );
+  }
+
+  /** Address of a record's Side, for a record's address in a local. */
+  sideAddress(record: Value): Value {
+    return this.add(this.shrU(this.sub(record, Mem.RECORDS), 2), Mem.SIDE);
+  }
+}

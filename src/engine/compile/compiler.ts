@@ -1,0 +1,218 @@
+// The second tier at run time: records that jumps go to often become entries of compiled regions. It has them compiled, beside the vCPU
+// where there is a worker for it, keeps the regions by the pages of code they are made of, drops them with those, and bounds what they take.
+
+import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Side } from '../../core/layout.ts';
+import { generationOf, type CodeCache, type CodePage } from '../cache.ts';
+import { GONE } from '../handlers.ts';
+import { Pseudo } from '../kinds.ts';
+import { sideOf } from '../records.ts';
+import type { RecordBytes, RegionMode } from './builder.ts';
+import { generateNoRegion } from './module.ts';
+import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
+
+/** Budget that no run has: a region with this limit is not entered. */
+const NEVER = 0x7fff_ffff;
+/** Entries in one module at most, and jobs under way. */
+const BATCH_MAX = 64;
+const JOBS_MAX = 2;
+
+/** Where regions are compiled beside the vCPU. */
+export interface CompileChannel {
+  submit(job: CompileJob): void;
+  /** Called on the vCPU's thread, between slices. */
+  onResult: ((result: CompileResult) => void) | null;
+}
+
+export interface CompilerOptions {
+  /** Jumps to a record before it is compiled, 1 to 65535; with 1 everything is compiled at once. */
+  threshold: number;
+  /** Without it the vCPU's thread compiles, and a run in virtual time repeats exactly. */
+  channel?: CompileChannel;
+}
+
+/** One compiled module; its slots are free again when its last region is gone. */
+interface Module {
+  regions: number;
+  readonly slots: readonly number[];
+  readonly bytes: number;
+}
+
+interface Region {
+  readonly slot: number;
+  readonly module: Module;
+  readonly record: number;
+  /** Maps of its pages. */
+  readonly maps: readonly number[];
+  readonly instructions: number;
+}
+
+interface Pending extends Omit<CompileEntry, 'slot'> {
+  readonly where: RegionMode;
+  readonly key: number;
+}
+
+export class Compiler {
+  readonly table: WebAssembly.Table;
+  /** Compiles on this thread. */
+  readonly service: CompileService | null;
+  private readonly records: RecordBytes;
+  private readonly u32: Uint32Array;
+  private readonly u64: BigUint64Array;
+  private readonly freeSlots: number[] = [];
+  /** Live regions by the maps of their pages. */
+  private readonly byMap = new Map<number, Set<Region>>();
+  private queue: Pending[] = [];
+  private readonly queued = new Set<number>();
+  private jobs = 0;
+  private interpreter: WebAssembly.Exports | null = null;
+  private none: (() => bigint) | null = null;
+  /** For statistics. */
+  compiled = 0;
+  modules = 0;
+  instructions = 0;
+  bytes = 0;
+  dropped = 0;
+  /** Results that came too late: their code had changed. */
+  stale = 0;
+  milliseconds = 0;
+
+  constructor(
+    private readonly memory: WebAssembly.Memory,
+    /** Address of the vCPU area. */
+    private readonly cpu: number,
+    private readonly cache: CodeCache,
+    private readonly options: CompilerOptions | null,
+  ) {
+    const { buffer } = memory;
+    this.records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32: new Int32Array(buffer) };
+    this.u32 = new Uint32Array(buffer);
+    this.u64 = new BigUint64Array(buffer);
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: options ? Mem.REGION_SLOTS : 1 });
+    this.service = options && !options.channel ? new CompileService(memory) : null;
+    if (options?.channel) options.channel.onResult = (result) => this.finished(result);
+  }
+
+  /** The interpreter that the regions work with. */
+  connect(interpreter: WebAssembly.Exports): void {
+    this.interpreter = interpreter;
+    this.u32[(this.cpu + Cpu.HOT_THRESHOLD) >> 2] = this.options?.threshold ?? 0;
+    if (!this.options) return;
+    for (let slot = Mem.REGION_SLOTS - 1; slot >= 1; slot--) this.freeSlots.push(slot);
+    this.cache.onClear = (page) => this.pageCleared(page);
+    const desc = BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2));
+    const module = new WebAssembly.Module(generateNoRegion(this.cpu + Cpu.EXIT_DESC, desc, GONE) as BufferSource);
+    this.none = new WebAssembly.Instance(module, { env: { memory: this.memory } }).exports.none as () => bigint;
+    this.table.set(0, this.none);
+  }
+
+  /** Results of the channel have come and want to be taken: let messages in. */
+  get waiting(): boolean {
+    return Atomics.load(this.records.i32, (this.cpu + Cpu.COMPILED) >> 2) !== 0;
+  }
+
+  /** Everything that is executed is compiled at once: for tests. */
+  get eager(): boolean {
+    return this.options?.threshold === 1;
+  }
+
+  /** Jumps have gone to a record often enough. */
+  hot(record: number): void {
+    const mode = this.u32[(this.cpu + Cpu.MODE) >> 2];
+    // Without flat segments each address needs core; such code is rarely hot.
+    if (!(mode & Mode.FLAT) || this.queued.has(record)) return;
+    const rip = this.u64[(this.cpu + Cpu.RIP_PAGE) >> 3];
+    const page = this.cache.pageAt(this.cpu, rip);
+    if (!page) return;
+    const { u16 } = this.records;
+    const offset = u16[(record + Rec.OFFSET) >> 1];
+    const kind = u16[(record + Rec.KIND) >> 1];
+    if (this.u32[(page.map >> 2) + offset] !== record || kind === Pseudo.CROSSING || kind === Pseudo.REGION) return;
+    this.queued.add(record);
+    this.queue.push({ where: { mode, user: page.key >= 16, cpu: this.cpu }, key: page.key, map: page.map, rip, offset, record });
+    if (this.eager) this.flush();
+  }
+
+  /** Have compiled what has become hot. */
+  flush(): void {
+    while (this.queue.length > 0 && this.jobs < JOBS_MAX) {
+      const { key, where } = this.queue[0];
+      // A module is for one mode.
+      const chosen = this.queue.filter((it) => it.key === key).slice(0, Math.min(BATCH_MAX, this.freeSlots.length));
+      if (chosen.length === 0) return;
+      const taken = new Set(chosen);
+      this.queue = this.queue.filter((it) => !taken.has(it));
+      const entries = chosen.map(({ map, rip, offset, record }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()! }));
+      for (const { slot } of entries) this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
+      this.jobs++;
+      const job: CompileJob = { where, entries };
+      if (this.service) this.finished(this.service.compile(job));
+      else this.options!.channel!.submit(job);
+    }
+  }
+
+  /** A job's regions take the places of their records. */
+  private finished({ job, module, regions, bytes, milliseconds }: CompileResult): void {
+    this.jobs--;
+    this.milliseconds += milliseconds;
+    for (const { record } of job.entries) this.queued.delete(record);
+    const valid = regions.filter(({ entry, pages }) => {
+      const current = pages.every(({ map, generation }) => this.u32[generationOf(map) >> 2] === generation);
+      return current && this.u32[(entry.map >> 2) + entry.offset] === entry.record;
+    });
+    this.stale += regions.length - valid.length;
+    const slots = job.entries.map(({ slot }) => slot);
+    if (!module || valid.length === 0) return void this.freeSlots.push(...slots);
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter! });
+    const shared: Module = { regions: valid.length, slots, bytes };
+    this.modules++;
+    this.bytes += bytes;
+    const { u16 } = this.records;
+    for (const { entry, pages, instructions } of valid) {
+      const { slot, record } = entry;
+      this.table.set(slot, exports[String(slot)] as () => bigint);
+      this.u32[(Mem.REGION_LIMIT >> 2) + slot] = 0;
+      const side = sideOf(record);
+      if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];
+      this.u32[(side + Side.SLOT) >> 2] = slot;
+      u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
+      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions };
+      for (const map of region.maps) {
+        let there = this.byMap.get(map);
+        if (!there) this.byMap.set(map, (there = new Set()));
+        there.add(region);
+      }
+      this.compiled++;
+      this.instructions += instructions;
+    }
+  }
+
+  /** The records of a page are about to go, and all that was made of them. */
+  private pageCleared(page: CodePage): void {
+    const regions = this.byMap.get(page.map);
+    if (!regions) return;
+    for (const region of regions) this.drop(region);
+    // A region that is being executed must not go on into what is no longer there.
+    Atomics.store(this.records.i32, (this.cpu + Cpu.EXIT_REQUEST) >> 2, 1);
+  }
+
+  private drop(region: Region): void {
+    const { slot, record, module, maps } = region;
+    this.dropped++;
+    for (const map of maps) {
+      const regions = this.byMap.get(map);
+      regions?.delete(region);
+      if (regions?.size === 0) this.byMap.delete(map);
+    }
+    const { u16 } = this.records;
+    const side = sideOf(record);
+    if (this.u32[(side + Side.SLOT) >> 2] === slot) {
+      this.u32[(side + Side.SLOT) >> 2] = 0;
+      if (u16[(record + Rec.KIND) >> 1] === Pseudo.REGION) u16[(record + Rec.KIND) >> 1] = u16[(side + Side.KIND) >> 1];
+      u16[(side + Side.COUNT) >> 1] = 0;
+    }
+    this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
+    this.table.set(slot, this.none);
+    // Its neighbours in the module may still call it by its function, which asks the limit of its slot.
+    if (--module.regions === 0) this.freeSlots.push(...module.slots);
+  }
+}

@@ -1,0 +1,170 @@
+// What an instruction does to registers and flags, and whether it can be compiled at all: found by emitting its meaning once, for
+// registers that stand for "the one in ModRM.rm", and so on. Kept by kind, as many instructions share one.
+
+import { Cpu, Rec } from '../../core/layout.ts';
+import type { Assumption } from '../../x86/assumptions.ts';
+import { kinds, Pseudo, type Kind } from '../kinds.ts';
+import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
+import type { Shared } from '../handlers.ts';
+import type { FlagsState } from './flags.ts';
+
+/** Of one instruction. Registers are bit masks by their number. */
+export interface Facts {
+  /** Not compiled: the kind's function is called. */
+  readonly cold: boolean;
+  /** It may leave the region before it has done anything. */
+  readonly exits: boolean;
+  /** Registers it needs. */
+  readonly reads: number;
+  /** Registers it may write. */
+  readonly writes: number;
+  /** Registers of which nothing is left from before. */
+  readonly kills: number;
+  readonly readsFlags: boolean;
+  /** The flags after it are all its own. */
+  readonly killsFlags: boolean;
+  /** What is known of the flags after it; null: as before. */
+  readonly flagsAfter: FlagsState | null;
+  /** The flags are set in a branch of the meaning. */
+  readonly flagsInBranch: boolean;
+  /** Registers are. */
+  readonly writesInBranch: boolean;
+  /** What it takes for granted. */
+  readonly assumes: readonly Assumption[];
+}
+
+/** Registers that stand for fields of the record. */
+const enum Place {
+  RM = 8,
+  REG = 9,
+  BASE = 10,
+  INDEX = 11,
+}
+
+const COLD: Facts = {
+  cold: true, exits: false, reads: 0, writes: 0, kills: 0, readsFlags: false, killsFlags: false, flagsAfter: null, flagsInBranch: false, writesInBranch: false,
+  assumes: [],
+};
+
+const PROBE_RECORDS = 2;
+
+export class FactsTable {
+  private readonly known = new Map<number, Facts>();
+
+  constructor(
+    private readonly shared: Shared,
+    private readonly imports: RegionImports,
+    private readonly where: RegionMode,
+  ) {}
+
+  /**
+   * @param records where the records are
+   * @param record the instruction's own
+   * @param addressRecord the address record before it, or 0
+   */
+  of(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
+    if (addressKind === Pseudo.ADDRESS_GENERAL || addressKind === Pseudo.ADDRESS_BITS) return COLD;
+    // Meanings fold constants: whether a count is zero, and what an AUX field says.
+    const immediate = records.i32[(record + Rec.IMM) >> 2];
+    const counts = (immediate & (kind.shapes[0]?.bits === 64 ? 63 : 31)) !== 0 ? 1 : 0;
+    const aux = kind.definition.string ? records.u8[record + Rec.AUX] : 0;
+    const key = ((kind.number * 2 + counts) * 16 + aux) * 4 + (addressKind === Pseudo.ADDRESS_SEGMENT ? 2 : addressRecord !== 0 ? 1 : 0);
+    let facts = this.known.get(key);
+    if (!facts) this.known.set(key, (facts = this.probe(records, kind, record, addressRecord, addressKind)));
+    return facts.cold ? facts : this.place(facts, records, record, addressRecord);
+  }
+
+  /** Facts for the registers that the records name. */
+  private place(facts: Facts, { u16 }: RecordBytes, record: number, addressRecord: number): Facts {
+    const bit = (at: number, field: Rec): number => {
+      const offset = u16[(at + field) >> 1];
+      return offset < Cpu.ZERO ? 1 << (offset >> 3) : 0;
+    };
+    const address = addressRecord || record;
+    const map = (mask: number): number => {
+      let out = mask & 0xff;
+      if (mask & (1 << Place.RM)) out |= bit(record, Rec.RM);
+      if (mask & (1 << Place.REG)) out |= bit(record, Rec.REG);
+      if (mask & (1 << Place.BASE)) out |= bit(address, Rec.BASE);
+      if (mask & (1 << Place.INDEX)) out |= bit(address, Rec.INDEX);
+      return out;
+    };
+    return { ...facts, reads: map(facts.reads), writes: map(facts.writes), kills: map(facts.kills) };
+  }
+
+  private probe(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
+    const bytes = new ArrayBuffer(PROBE_RECORDS * Rec.SIZE);
+    const copy: RecordBytes = { u8: new Uint8Array(bytes), u16: new Uint16Array(bytes), i32: new Int32Array(bytes) };
+    copy.u8.set(records.u8.subarray(record, record + Rec.SIZE), 0);
+    if (addressRecord) copy.u8.set(records.u8.subarray(addressRecord, addressRecord + Rec.SIZE), Rec.SIZE);
+    const replace = (at: number, field: Rec, place: Place): void => {
+      copy.u16[(at + field) >> 1] = place * 8;
+    };
+    // Fields that hold a number and no register are left alone.
+    const registers = kind.shapes.filter((shape) => (shape.place === 'rm' || shape.place === 'reg') && !shape.vector).map((shape) => shape.place);
+    if (registers.includes('rm')) replace(0, Rec.RM, Place.RM);
+    if (registers.includes('reg')) replace(0, Rec.REG, Place.REG);
+    const address = addressRecord ? Rec.SIZE : 0;
+    if (kind.shapes.some((shape) => shape.place === 'memory') || kind.definition.addressOnly) {
+      // Whether this one has a base or an index: the next of the kind may have.
+      replace(address, Rec.BASE, Place.BASE);
+      replace(address, Rec.INDEX, Place.INDEX);
+    }
+
+    const b = new CompileBuilder(this.shared, this.imports, this.where, copy);
+    let reads = 0;
+    let writes = 0;
+    let kills = 0;
+    let exits = false;
+    let refused = false;
+    let readsFlags = false;
+    let flagsAfter: FlagsState | null = null;
+    let keepsFlags = false;
+    let flagsInBranch = false;
+    let writesInBranch = false;
+    const assumes: Assumption[] = [];
+    b.flags.state = 'dynamic';
+    b.watcher = {
+      read(register) {
+        if (!(kills & (1 << register))) reads |= 1 << register;
+      },
+      write(register, size, inBranch) {
+        writes |= 1 << register;
+        if (inBranch) {
+          writesInBranch = true;
+          if (!(kills & (1 << register))) reads |= 1 << register;
+        } else if (size >= 32) kills |= 1 << register;
+      },
+      exit(always) {
+        exits = true;
+        refused ||= always;
+      },
+      flagsRead() {
+        readsFlags = true;
+      },
+      flagsSet(state, inBranch) {
+        flagsAfter = inBranch || flagsInBranch ? 'dynamic' : state;
+        flagsInBranch ||= inBranch;
+      },
+      assume(assumption) {
+        assumes.push(assumption);
+      },
+      flagsPart(inBranch) {
+        flagsAfter = 'dynamic';
+        keepsFlags = true;
+        flagsInBranch ||= inBranch;
+      },
+    };
+    try {
+      b.instruction(kind, 0, addressRecord ? Rec.SIZE : 0, addressKind);
+    } catch (error) {
+      if (/leaves after it has changed|second access to memory|accessed after/.test((error as Error).message)) return COLD;
+      throw error;
+    }
+    if (refused) return COLD;
+    return { cold: false, exits, reads, writes, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes };
+  }
+}
+
+/** The kind that a record stands for. */
+export const kindOf = (number: number): Kind => kinds.kinds[number - Pseudo.COUNT];

@@ -1,0 +1,77 @@
+// A module of compiled regions: what it imports, and a function for each region.
+
+import type { FunctionRef } from '../../wasm/module.ts';
+import { ModuleBuilder } from '../../wasm/module.ts';
+import { FunctionBuilder } from '../../wasm/function.ts';
+import { CORE_FUNCTIONS, type CoreFunction } from '../../x86/core-functions.ts';
+import { CONDITIONS } from '../../x86/flags.ts';
+import { REGION_PARAMS, RUN_PARAMS, type Shared } from '../handlers.ts';
+import type { RecordBytes, RegionImports, RegionMode } from './builder.ts';
+import { RegionEmitter } from './region.ts';
+import type { Plan } from './plan.ts';
+
+/** A region to be compiled. */
+export interface RegionRequest {
+  readonly plan: Plan;
+  /** Its place in the table of regions. */
+  readonly slot: number;
+  readonly name: string;
+}
+
+/** Declare what region code refers to. */
+export function declareImports(module: ModuleBuilder): { shared: Shared; imports: RegionImports } {
+  const flag = ['i32', 'i64', 'i64'] as const;
+  const flags = {
+    arithmetic: module.import('interpreter', 'flags_arithmetic', flag, 'i32'),
+    conditions: [0, 2, 4, 6, 8, 10, 12, 14].map((cc) => module.import('interpreter', `flags_${CONDITIONS[cc]}`, flag, 'i32')),
+  };
+  const storeFlags = module.import('interpreter', 'flags_store', ['i32', ...flag], null);
+  const core = new Proxy({} as Record<CoreFunction, FunctionRef>, {
+    get(_target, name: string): never {
+      throw new Error(`compiled code calls ${name} of core: ${name in CORE_FUNCTIONS}`);
+    },
+  });
+  return {
+    shared: { core, flags },
+    imports: {
+      flags, storeFlags,
+      callHandler: module.import('interpreter', 'call_handler', ['i32', ...RUN_PARAMS], 'i32'),
+      enterRegion: module.import('interpreter', 'enter_region', ['i32', ...REGION_PARAMS], 'i64'),
+    },
+  };
+}
+
+const MEMORY = { initial: 2048, maximum: 65536 };
+
+/** For a builder that only looks: imports of a module that is never finished. */
+export function probeImports(): { shared: Shared; imports: RegionImports } {
+  return declareImports(new ModuleBuilder(MEMORY));
+}
+
+/** The bytes of a module whose exports are the regions' functions, each by the number of its slot. */
+export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes): Uint8Array {
+  const module = new ModuleBuilder(MEMORY);
+  const { shared, imports } = declareImports(module);
+  const refs = requests.map(({ name }) => module.declare(name, REGION_PARAMS, 'i64'));
+  const byPlace = new Map<string, FunctionRef>();
+  requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
+  requests.forEach(({ plan, slot }, n) => {
+    const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
+    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours).emit();
+    module.define(refs[n], localTypes, body);
+    module.export(refs[n], String(slot));
+  });
+  return module.finish();
+}
+
+/** A module whose function "none" stands in the table where no region is: it leaves to the interpreter, RIP and all else being in memory. */
+export function generateNoRegion(exitDescAt: number, desc: bigint, gone: bigint): Uint8Array {
+  const module = new ModuleBuilder(MEMORY);
+  const none = module.declare('none', REGION_PARAMS, 'i64');
+  const b = new FunctionBuilder(REGION_PARAMS);
+  b.store(b.i32(0), exitDescAt, b.i64(desc));
+  b.result(b.i64(gone));
+  module.define(none, b.localTypes, b.w.view());
+  module.export(none);
+  return module.finish();
+}

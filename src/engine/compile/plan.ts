@@ -1,0 +1,269 @@
+// What a region consists of: the code that is reached from its entry without leaving the guest function, as far as it has been
+// executed. It is read from the decoded records and cut into basic blocks.
+
+import { Rec, Side } from '../../core/layout.ts';
+import { Pseudo, type Kind } from '../kinds.ts';
+import { sideOf } from '../records.ts';
+import type { RecordBytes } from './builder.ts';
+import { kindOf, type Facts } from './facts.ts';
+
+/** Instructions of one region at most. */
+const REGION_LIMIT = 600;
+const BLOCK_INSTRUCTIONS_MAX = 500;
+const PAGE = 4096;
+
+export interface PlannedInstruction {
+  /** Offset of its first byte from the region's first page; in its own page it is the low 12 bits. */
+  readonly at: number;
+  readonly length: number;
+  readonly kind: Kind;
+  readonly record: number;
+  /** Its address record and that one's kind, or 0. */
+  readonly addressRecord: number;
+  readonly addressKind: number;
+  /** Its CROSSING record, or 0. */
+  readonly crossing: number;
+  /** Interrupts are looked for after it. */
+  readonly check: boolean;
+  readonly facts: Facts;
+}
+
+/** Where control goes: a block of the region, or code outside. */
+export interface Target {
+  /** Offset from the region's first page. */
+  readonly at: number;
+  /** Number of the block, or -1. */
+  block: number;
+}
+
+export type Terminator =
+  /** The next block follows. */
+  | { kind: 'fall'; next: Target }
+  | { kind: 'branch'; taken: Target; next: Target }
+  | { kind: 'jump'; target: Target }
+  | { kind: 'call'; target: Target | null; next: Target }
+  /** Indirect jump, or return. */
+  | { kind: 'indirect' }
+  | { kind: 'return' }
+  /** The instruction after the block's last is left to the interpreter. */
+  | { kind: 'exit' }
+  /** The block's last instruction may have changed the mode. */
+  | { kind: 'mode' };
+
+export interface Block {
+  readonly at: number;
+  readonly instructions: PlannedInstruction[];
+  terminator: Terminator;
+}
+
+/** A page of decoded code, by its map; planned from while its records were of that generation. */
+export interface PlannedPage {
+  readonly map: number;
+  readonly generation: number;
+}
+
+export interface Plan {
+  /** Offset of the entry in its page. */
+  readonly entry: number;
+  /** Blocks, the entry first. */
+  readonly blocks: Block[];
+  /** The pages by their number from the first. */
+  readonly pages: ReadonlyMap<number, PlannedPage>;
+  readonly instructions: number;
+}
+
+/** What a plan is made from. */
+export interface PlanSource {
+  readonly records: RecordBytes;
+  readonly u32: Uint32Array;
+  /** The page of code at so many pages from the region's first, if it is known now. */
+  pageAt(delta: number): PlannedPage | null;
+  /** Is this the entry of a guest function (the target of a call)? */
+  isFunction(page: PlannedPage, offset: number): boolean;
+  /** Note the target of a call. */
+  called(page: PlannedPage, offset: number): void;
+  facts(kind: Kind, record: number, addressRecord: number, addressKind: number): Facts;
+}
+
+class Planner {
+  private readonly pages = new Map<number, PlannedPage | null>();
+  private readonly instructions = new Map<number, PlannedInstruction | null>();
+  private readonly leaders = new Set<number>();
+
+  constructor(
+    private readonly source: PlanSource,
+    private readonly entry: number,
+  ) {}
+
+  private page(delta: number): PlannedPage | null {
+    let page = this.pages.get(delta);
+    if (page === undefined) this.pages.set(delta, (page = this.source.pageAt(delta)));
+    return page;
+  }
+
+  /** The instruction at an offset from the first page, or null where nothing is decoded or it is not for compiling. */
+  private instruction(at: number): PlannedInstruction | null {
+    const known = this.instructions.get(at);
+    if (known !== undefined) return known;
+    const found = this.read(at);
+    this.instructions.set(at, found);
+    return found;
+  }
+
+  private kindAt(record: number): number {
+    const { u16 } = this.source.records;
+    const kind = u16[(record + Rec.KIND) >> 1];
+    return kind === Pseudo.REGION ? u16[(sideOf(record) + Side.KIND) >> 1] : kind;
+  }
+
+  private read(at: number): PlannedInstruction | null {
+    const { u8, i32 } = this.source.records;
+    const page = this.page(at >> 12);
+    if (!page) return null;
+    let record = this.source.u32[(page.map >> 2) + (at & (PAGE - 1))];
+    if (record === 0) return null;
+    let crossing = 0;
+    let addressRecord = 0;
+    let addressKind = 0;
+    for (;;) {
+      const kind = this.kindAt(record);
+      if (kind >= Pseudo.COUNT) break;
+      if (kind === Pseudo.CHAIN) {
+        record = i32[(record + Rec.LINK) >> 2];
+        continue;
+      }
+      if (kind === Pseudo.CROSSING) crossing = record;
+      else if ((kind >= Pseudo.ADDRESS && kind <= Pseudo.ADDRESS_GENERAL) || kind === Pseudo.ADDRESS_BITS) {
+        addressRecord = record;
+        addressKind = kind;
+      } else return null;
+      record += Rec.SIZE;
+    }
+    const kind = kindOf(this.kindAt(record));
+    const facts = this.source.facts(kind, record, addressRecord, addressKind);
+    const { definition } = kind;
+    if (definition.ends && !definition.flow) return null;
+    // Near transfers of 16 bits in 32-bit code cut RIP; those that need core are the interpreter's too.
+    if (definition.flow && (facts.cold || kind.size === 16)) return null;
+    return {
+      at, length: u8[record + Rec.LENGTH], kind, record, addressRecord, addressKind, crossing, facts,
+      check: this.kindAt(record + Rec.SIZE) === Pseudo.INTERRUPT_CHECK,
+    };
+  }
+
+  /** Offset of a relative target from the first page. */
+  private relative(instruction: PlannedInstruction): number {
+    const { i32 } = this.source.records;
+    const base = instruction.at & ~(PAGE - 1);
+    return base + i32[(instruction.record + Rec.IMM) >> 2];
+  }
+
+  plan(): Plan | null {
+    if (!this.instruction(this.entry)) return null;
+    const queue = [this.entry];
+    const seen = new Set<number>();
+    this.leaders.add(this.entry);
+    let count = 0;
+    const lead = (at: number): void => {
+      if (this.leaders.has(at)) return;
+      this.leaders.add(at);
+      queue.push(at);
+    };
+    while (queue.length > 0) {
+      let at = queue.shift()!;
+      for (let first = true; !seen.has(at); first = false) {
+        if (count >= REGION_LIMIT) break;
+        if (!first && this.leaders.has(at) && this.isOutside(at)) break;
+        const instruction = this.instruction(at);
+        if (!instruction) break;
+        seen.add(at);
+        count++;
+        const { flow, resync } = instruction.kind.definition;
+        const next = at + instruction.length;
+        if (flow === 'branch') {
+          lead(this.relative(instruction));
+          lead(next);
+          break;
+        }
+        if (flow === 'jump') {
+          if (this.isRelative(instruction)) {
+            const target = this.relative(instruction);
+            if (!this.isOutside(target)) lead(target);
+          }
+          break;
+        }
+        if (flow === 'call') {
+          if (this.isRelative(instruction)) this.noteCall(this.relative(instruction));
+          lead(next);
+          break;
+        }
+        if (flow === 'return' || resync) break;
+        at = next;
+      }
+    }
+    return this.blocks(seen, count);
+  }
+
+  private isRelative(instruction: PlannedInstruction): boolean {
+    return instruction.kind.shapes.some((shape) => shape.place === 'relative');
+  }
+
+  private noteCall(at: number): void {
+    const page = this.page(at >> 12);
+    if (page) this.source.called(page, at & (PAGE - 1));
+  }
+
+  /** Another function begins here. */
+  private isOutside(at: number): boolean {
+    if (at === this.entry) return false;
+    const page = this.page(at >> 12);
+    return page !== null && this.source.isFunction(page, at & (PAGE - 1));
+  }
+
+  private blocks(seen: ReadonlySet<number>, count: number): Plan {
+    const starts = [this.entry, ...[...this.leaders].filter((at) => at !== this.entry && seen.has(at))];
+    const numbers = new Map(starts.map((at, n) => [at, n]));
+    const target = (at: number): Target => ({ at, block: numbers.get(at) ?? -1 });
+    const blocks = starts.map((start): Block => {
+      const instructions: PlannedInstruction[] = [];
+      let at = start;
+      for (;;) {
+        if (at !== start && numbers.has(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
+        const instruction = seen.has(at) ? this.instruction(at) : null;
+        if (!instruction) return { at: start, instructions, terminator: { kind: 'exit' } };
+        if (instructions.length >= BLOCK_INSTRUCTIONS_MAX) return { at: start, instructions, terminator: { kind: 'exit' } };
+        instructions.push(instruction);
+        const { flow, resync } = instruction.kind.definition;
+        const next = at + instruction.length;
+        switch (flow) {
+          case 'branch':
+            return { at: start, instructions, terminator: { kind: 'branch', taken: target(this.relative(instruction)), next: target(next) } };
+          case 'jump':
+            if (!this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'indirect' } };
+            return { at: start, instructions, terminator: { kind: 'jump', target: target(this.relative(instruction)) } };
+          case 'call':
+            return {
+              at: start, instructions,
+              terminator: { kind: 'call', target: this.isRelative(instruction) ? target(this.relative(instruction)) : null, next: target(next) },
+            };
+          case 'return':
+            return { at: start, instructions, terminator: { kind: 'return' } };
+        }
+        if (resync) return { at: start, instructions, terminator: { kind: 'mode' } };
+        at = next;
+      }
+    });
+    const pages = new Map<number, PlannedPage>();
+    for (const [delta, page] of this.pages) if (page) pages.set(delta, page);
+    return { entry: this.entry, blocks, pages, instructions: count };
+  }
+}
+
+/**
+ * @param entry offset of the first instruction in its page
+ * @returns null if nothing there can be compiled
+ */
+export function planRegion(source: PlanSource, entry: number): Plan | null {
+  return new Planner(source, entry).plan();
+}
+

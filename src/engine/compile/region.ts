@@ -1,0 +1,387 @@
+// A planned region becomes one WebAssembly function: (depth, RIP of its first page) -> RIP to go on at, or GONE.
+// Guest calls are wasm calls whose result is compared with the return address; if it is another, the caller returns it as well, and
+// so the stack unwinds by itself. Layout and conventions: docs/compiler.md.
+
+import { Cpu, Mem, RegionCause, RegionExit, Side, Status } from '../../core/layout.ts';
+import type { Label, Value } from '../../wasm/function.ts';
+import type { FunctionRef } from '../../wasm/module.ts';
+import { holds, type Assumption } from '../../x86/assumptions.ts';
+import type { Shared } from '../handlers.ts';
+import { GONE } from '../handlers.ts';
+import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
+import { analyse, FLAGS, neededThrough, successorsOf, type BlockFlow } from './flow.ts';
+import type { Block, Plan, PlannedInstruction, Target } from './plan.ts';
+import { structureOf, type Structure } from './structure.ts';
+
+/** Nested guest calls before everything returns: V8's stack is finite. */
+const DEPTH_MAX = 200;
+const PAGE = 4096;
+
+export interface RegionCode {
+  localTypes: CompileBuilder['localTypes'];
+  body: Uint8Array;
+}
+
+/** What a region's code may call directly. */
+export interface Neighbours {
+  /** The function in the same module that begins there, or null. */
+  regionAt(pageMap: number, offset: number): FunctionRef | null;
+}
+
+export class RegionEmitter {
+  private readonly b: CompileBuilder;
+  private readonly blocks: readonly Block[];
+  private readonly structure: Structure;
+  private readonly flow: BlockFlow[];
+  private readonly labels = new Map<number, Label>();
+
+  constructor(
+    shared: Shared,
+    private readonly imports: RegionImports,
+    where: RegionMode,
+    records: RecordBytes,
+    private readonly plan: Plan,
+    private readonly slot: number,
+    private readonly neighbours: Neighbours,
+  ) {
+    this.b = new CompileBuilder(shared, imports, where, records);
+    this.blocks = plan.blocks;
+    this.structure = this.reduce();
+    this.flow = analyse(this.blocks, this.structure);
+  }
+
+  /** Edges into the middle of loops become exits. */
+  private reduce(): Structure {
+    for (;;) {
+      const structure = structureOf(this.blocks.map((block) => successorsOf(block.terminator)));
+      if (structure.irreducible.length === 0) return structure;
+      for (const [from, to] of structure.irreducible) {
+        const { terminator } = this.blocks[from];
+        const cut = (target: Target | null): void => {
+          if (target?.block === to) target.block = -1;
+        };
+        if (terminator.kind === 'branch') cut(terminator.taken);
+        if (terminator.kind === 'jump') cut(terminator.target);
+        if (terminator.kind === 'branch' || terminator.kind === 'fall' || terminator.kind === 'call') cut(terminator.next);
+      }
+    }
+  }
+
+  emit(): RegionCode {
+    const { b } = this;
+    b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
+    b.dirty = 0;
+    b.flags.state = 'memory';
+    b.left = 0;
+    b.ripOffset = this.plan.entry;
+    // A region that was dropped has a limit that no budget exceeds.
+    b.exitRegion(b.leS(b.budget.get(), b.load('i32', b.i32(0), Mem.REGION_LIMIT + this.slot * 4)), RegionExit.JUMP, RegionCause.LIMIT);
+    b.exitRegion(b.geU(b.param(0), DEPTH_MAX), RegionExit.JUMP, RegionCause.LIMIT);
+    for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
+    b.loadRegisters(this.flow[0].needed & 0xffff);
+    if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
+    this.tree(0);
+    return { body: b.finish(), localTypes: b.localTypes };
+  }
+
+  private assumptions(): ReadonlySet<Assumption> {
+    const all = new Set<Assumption>();
+    for (const n of this.structure.order) for (const { facts } of this.blocks[n].instructions) for (const assumption of facts.assumes) all.add(assumption);
+    return all;
+  }
+
+  // ---- structure
+
+  /** A node of the dominator tree with all that it dominates. */
+  private tree(node: number): void {
+    const { isLoop, isMerge, children } = this.structure;
+    const merges = children[node].filter((child) => isMerge[child]);
+    const inside = (): void => this.within(node, merges);
+    if (!isLoop[node]) return inside();
+    this.b.loop((label) => {
+      this.labels.set(node, label);
+      inside();
+      this.labels.delete(node);
+    });
+  }
+
+  /** The node's code inside a block for each child that several edges lead to; such a child's code follows its block. */
+  private within(node: number, merges: readonly number[]): void {
+    if (merges.length === 0) return this.block(node);
+    const last = merges[merges.length - 1];
+    this.b.block((label) => {
+      this.labels.set(last, label);
+      this.within(node, merges.slice(0, -1));
+    });
+    this.labels.delete(last);
+    this.tree(last);
+  }
+
+  /** Go on at a target. The builder's state is that of the edge's beginning, and is put back after it. */
+  private edge(target: Target, from: number): void {
+    const { b } = this;
+    const { dirty, ripOffset, left } = b;
+    const { state } = b.flags;
+    this.go(target, from);
+    b.dirty = dirty;
+    b.ripOffset = ripOffset;
+    b.left = left;
+    b.flags.state = state;
+  }
+
+  private go(target: Target, from: number): void {
+    const { b } = this;
+    if (target.block < 0) return void this.linkTo(target, from, false);
+    if (this.entersPage(target, from)) this.checkMapped(target);
+    const flow = this.flow[target.block];
+    if (flow.needed & FLAGS) b.flags.become(flow.flags!);
+    const label = this.labels.get(target.block);
+    if (label) return b.br(label);
+    b.flags.state = flow.flags!;
+    this.tree(target.block);
+  }
+
+  /** Can the edge be a plain branch? */
+  private plainLabel(target: Target, from: number): Label | null {
+    const label = target.block >= 0 ? this.labels.get(target.block) : undefined;
+    if (!label || this.entersPage(target, from)) return null;
+    const flow = this.flow[target.block];
+    if (flow.needed & FLAGS && flow.flags === 'dynamic' && this.b.flags.state !== 'dynamic') return null;
+    return label;
+  }
+
+  /** Into another page, which may be mapped otherwise than when the region was made. The first page stays what it is while the region runs. */
+  private entersPage(target: Target, from: number): boolean {
+    const page = target.at >> 12;
+    return page !== 0 && page !== from >> 12;
+  }
+
+  /** Another page is entered: leave unless it is mapped as it was. */
+  private checkMapped(target: Target): void {
+    const { b } = this;
+    const page = this.plan.pages.get(target.at >> 12)!;
+    b.scoped(() => b.exitRegion(b.eqz(b.mapped(target.at & ~(PAGE - 1), page.map)), RegionExit.JUMP, RegionCause.MAPPING, target.at, 0));
+  }
+
+  // ---- blocks
+
+  private block(node: number): void {
+    const { b } = this;
+    const block = this.blocks[node];
+    const flow = this.flow[node];
+    b.dirty = flow.dirty;
+    b.flags.state = flow.flags!;
+    if (this.structure.isLoop[node]) b.exitRegion(b.leS(b.budget.get(), 0), RegionExit.LEAVE, RegionCause.REQUEST, block.at, 0);
+    const { instructions, terminator } = block;
+    const count = instructions.length;
+    if (count > 0) b.budget.set(b.sub(b.budget.get(), count));
+    const needed = neededThrough(block, this.flow, flow);
+    instructions.forEach((instruction, n) => this.instruction(instruction, count - n, needed[n + 1]));
+    b.left = 0;
+    const from = count > 0 ? instructions[count - 1].at : block.at;
+    const end = count > 0 ? from + instructions[count - 1].length : block.at;
+    b.ripOffset = end;
+    switch (terminator.kind) {
+      case 'fall':
+        return this.go(terminator.next, from);
+      case 'jump':
+        return this.go(terminator.target, from);
+      case 'branch':
+        return this.branch(terminator.taken, terminator.next, from);
+      case 'call':
+        return this.call(block, terminator);
+      case 'indirect':
+        return this.indirect();
+      case 'return':
+        b.spill();
+        b.spillBudget();
+        return b.return(b.target.get());
+      case 'mode':
+        return b.exitRegion(null, RegionExit.JUMP, RegionCause.MODE, end);
+      case 'exit':
+        return b.exitRegion(null, RegionExit.JUMP, RegionCause.INSTRUCTION, end);
+    }
+  }
+
+  private branch(taken: Target, next: Target, from: number): void {
+    const { b } = this;
+    const ending = b.ending;
+    if (ending?.kind !== 'branch') throw new Error('a branch without a condition');
+    const label = this.plainLabel(taken, from);
+    if (label) {
+      b.brIf(label, ending.condition);
+      return this.go(next, from);
+    }
+    const other = this.plainLabel(next, from);
+    if (other) {
+      b.brIf(other, b.eqz(ending.condition));
+      return this.go(taken, from);
+    }
+    b.if(
+      ending.condition,
+      () => this.edge(taken, from),
+      () => this.edge(next, from),
+    );
+  }
+
+  private instruction(instruction: PlannedInstruction, left: number, needed: number): void {
+    const { b } = this;
+    const { facts } = instruction;
+    b.left = left;
+    b.ripOffset = instruction.at;
+    b.pageOffset = instruction.at & ~(PAGE - 1);
+    if (instruction.crossing !== 0) {
+      const host = b.field32(instruction.crossing);
+      b.scoped(() => b.exitRegion(b.eqz(b.secondPage(b.pageOffset + PAGE, host)), RegionExit.SLOW, RegionCause.MAPPING));
+    }
+    if (facts.cold) return this.cold(instruction, left, needed);
+    b.copyReads = facts.writesInBranch;
+    b.flags.needed = (needed & FLAGS) !== 0;
+    if (facts.flagsInBranch && b.flags.needed) b.flags.become('dynamic');
+    b.instruction(instruction.kind, instruction.record, instruction.addressRecord, instruction.addressKind);
+    b.flags.needed = true;
+    if (instruction.check) this.interruptCheck(instruction, left);
+  }
+
+  /** By the kind's function, with everything in memory. */
+  private cold(instruction: PlannedInstruction, left: number, needed: number): void {
+    const { b } = this;
+    b.spill();
+    b.scoped(() => {
+      const rip = b.let(b.ripAt(instruction.at));
+      b.store(b.cpu(), Cpu.RIP, rip);
+      b.store(b.cpu(), Cpu.RIP_PAGE, b.ripAt(b.pageOffset));
+      b.store(b.cpu(), Cpu.NEXT_RIP, b.ripAt(instruction.at + instruction.length));
+      b.spillBudget(left);
+      if (instruction.addressRecord !== 0) this.answer(b.coldCall(instruction.addressKind, instruction.addressRecord), instruction.addressRecord);
+      this.answer(b.coldCall(instruction.kind.number, instruction.record), instruction.record);
+      b.budget.set(b.sub(b.load('i32', b.cpu(), Cpu.BUDGET), left));
+      const next = instruction.at + instruction.length;
+      b.exitRegion(b.load('i32', b.cpu(), Cpu.EXIT_REQUEST), RegionExit.LEAVE, RegionCause.REQUEST, next, left - 1);
+    });
+    b.loadRegisters(needed & 0xffff);
+    if (instruction.check) this.interruptCheck(instruction, left);
+  }
+
+  /** Leave if a kind's function did not say NEXT. */
+  private answer(status: Value, record: number): void {
+    const { b } = this;
+    b.if(b.ne(status, Status.NEXT), () => {
+      b.store(b.cpu(), Cpu.EXIT_RECORD, b.i32(record));
+      b.store(b.cpu(), Cpu.EXIT_STATUS, status);
+      b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(RegionExit.STATUS | (RegionCause.STATUS << 2)));
+      b.return(b.i64(GONE));
+    });
+  }
+
+  private interruptCheck(instruction: PlannedInstruction, left: number): void {
+    const { b } = this;
+    b.store(b.cpu(), Cpu.INTERRUPT_SHADOW, b.i32(0));
+    b.exitRegion(b.load('i32', b.cpu(), Cpu.INTERRUPT_PENDING), RegionExit.LEAVE, RegionCause.REQUEST, instruction.at + instruction.length, left - 1);
+  }
+
+  // ---- control that leaves the function
+
+  /** Everything that somebody else may look at goes to memory. */
+  private spillAll(): void {
+    this.b.spill();
+    this.b.spillBudget();
+  }
+
+  /**
+   * To code outside the region: a function of this module, or whatever region is known at that place then, or the interpreter.
+   * @param isCall as a call, whose result is given; else in this function's place
+   */
+  private linkTo(target: Target, from: number, isCall: boolean): Value | null {
+    const { b } = this;
+    const delta = target.at >> 12;
+    const offset = target.at & (PAGE - 1);
+    const page = this.plan.pages.get(delta);
+    if (!page) {
+      if (!isCall) {
+        b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, target.at, 0);
+        return null;
+      }
+    } else {
+      if (this.entersPage(target, from)) this.checkMapped(target);
+      const known = this.neighbours.regionAt(page.map, offset);
+      if (known) {
+        this.spillAll();
+        return this.transfer(isCall, target.at & ~(PAGE - 1), (args) => (isCall ? b.call(known, args) : (b.returnCall(known, args), null)));
+      }
+    }
+    this.spillAll();
+    b.store(b.cpu(), Cpu.RIP, b.ripAt(target.at));
+    if (!page) return this.lookedUp(isCall, b.let(b.ripAt(target.at)));
+    const record = b.let(b.load('i32', b.i32(0), page.map + offset * 4));
+    b.if(b.eqz(record), () => this.unknown());
+    const slot = b.load('i32', b.sideAddress(record), Side.SLOT);
+    return this.transfer(isCall, target.at & ~(PAGE - 1), (args) => this.callSlot(isCall, slot, args));
+  }
+
+  private transfer(isCall: boolean, pageOffset: number, make: (args: Value[]) => Value | null): Value | null {
+    const { b } = this;
+    return make([isCall ? b.add(b.param(0), 1) : b.param(0), b.ripAt(pageOffset)]);
+  }
+
+  private callSlot(isCall: boolean, slot: Value, args: Value[]): Value | null {
+    const { b } = this;
+    const { enterRegion } = this.imports;
+    if (isCall) return b.call(enterRegion, [slot, ...args]);
+    b.returnCall(enterRegion, [slot, ...args]);
+    return null;
+  }
+
+  /** No region is known: everything is in memory, RIP too. */
+  private unknown(): void {
+    const { b } = this;
+    b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2))));
+    b.return(b.i64(GONE));
+  }
+
+  /** To a RIP in a local, by the TLB and the page's map; Cpu.RIP holds it already. */
+  private lookedUp(isCall: boolean, rip: Value): Value | null {
+    const { b } = this;
+    const entry = b.let(b.codeEntry(rip));
+    const page = b.let(b.and(rip, -4096n));
+    b.if(b.ne(page, b.executeTag(entry)), () => this.unknown());
+    const offset = b.and(b.wrap(rip), PAGE - 1);
+    const record = b.let(b.load('i32', b.add(b.codeMap(entry), b.shl(offset, 2)), 0));
+    b.if(b.eqz(record), () => this.unknown());
+    const slot = b.load('i32', b.sideAddress(record), Side.SLOT);
+    return this.callSlot(isCall, slot, [isCall ? b.add(b.param(0), 1) : b.param(0), page]);
+  }
+
+  private indirect(): void {
+    const { b } = this;
+    this.spillAll();
+    b.scoped(() => {
+      b.store(b.cpu(), Cpu.RIP, b.target.get());
+      this.lookedUp(false, b.target.get());
+    });
+  }
+
+  private call(block: Block, terminator: { target: Target | null; next: Target }): void {
+    const { b } = this;
+    const { next } = terminator;
+    const last = block.instructions[block.instructions.length - 1];
+    b.scoped(() => {
+      let result: Value;
+      if (terminator.target) result = this.linkTo({ ...terminator.target, block: -1 }, last.at, true)!;
+      else {
+        this.spillAll();
+        b.store(b.cpu(), Cpu.RIP, b.target.get());
+        result = this.lookedUp(true, b.target.get())!;
+      }
+      b.target.set(result);
+    });
+    b.if(b.ne(b.target.get(), b.ripAt(next.at)), () => b.return(b.target.get()));
+    b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
+    b.dirty = 0;
+    b.flags.state = 'memory';
+    if (next.block < 0) return b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, next.at, 0);
+    b.loadRegisters(this.flow[next.block].needed & 0xffff);
+    this.go(next, last.at);
+  }
+}
+

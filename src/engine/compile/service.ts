@@ -1,0 +1,136 @@
+// Plans and compiles regions: the part of the compiler that needs nothing but the shared memory, so that it can run beside the vCPU in a
+// worker of its own. What it reads may change under its hands; whoever takes the result compares the generations of its pages.
+
+import { Cpu, Mode, Tlb } from '../../core/layout.ts';
+import { EMPTY_MAP, generationOf } from '../cache.ts';
+import type { RecordBytes, RegionMode } from './builder.ts';
+import { FactsTable } from './facts.ts';
+import { generateRegions, probeImports, type RegionRequest } from './module.ts';
+import { planRegion, type Plan, type PlannedPage } from './plan.ts';
+
+const PAGE = 4096n;
+
+/** A place to compile. */
+export interface CompileEntry {
+  /** Its page's map and RIP, and the offset in it. */
+  readonly map: number;
+  readonly rip: bigint;
+  readonly offset: number;
+  readonly record: number;
+  /** Its place in the table of regions. */
+  readonly slot: number;
+}
+
+export interface CompileJob {
+  readonly where: RegionMode;
+  readonly entries: readonly CompileEntry[];
+}
+
+export interface CompiledRegion {
+  readonly entry: CompileEntry;
+  /** All pages it is made of. */
+  readonly pages: readonly PlannedPage[];
+  readonly instructions: number;
+}
+
+export interface CompileResult {
+  readonly job: CompileJob;
+  /** null if nothing could be compiled. */
+  readonly module: WebAssembly.Module | null;
+  readonly regions: readonly CompiledRegion[];
+  /** Size of the module, bytes. */
+  readonly bytes: number;
+  readonly milliseconds: number;
+}
+
+export class CompileService {
+  private readonly records: RecordBytes;
+  private readonly u32: Uint32Array;
+  private readonly u64: BigUint64Array;
+  private readonly facts = new Map<number, FactsTable>();
+  /** Entries of guest functions: "map:generation" -> offsets. */
+  private readonly functions = new Map<string, Set<number>>();
+  /** The last module's bytes, for whoever wants to look at it. */
+  lastBytes: Uint8Array | null = null;
+
+  constructor(memory: WebAssembly.Memory) {
+    const { buffer } = memory;
+    this.records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32: new Int32Array(buffer) };
+    this.u32 = new Uint32Array(buffer);
+    this.u64 = new BigUint64Array(buffer);
+  }
+
+  compile(job: CompileJob): CompileResult {
+    const started = performance.now();
+    const { where } = job;
+    const requests: (RegionRequest & { entry: CompileEntry })[] = [];
+    for (const entry of job.entries) {
+      const plan = this.plan(entry, where);
+      if (plan) requests.push({ plan, slot: entry.slot, name: (entry.rip + BigInt(entry.offset)).toString(16), entry });
+    }
+    let module: WebAssembly.Module | null = null;
+    let bytes = 0;
+    if (requests.length > 0) {
+      const code = generateRegions(requests, where, this.records);
+      this.lastBytes = code;
+      bytes = code.length;
+      module = new WebAssembly.Module(code as BufferSource);
+    }
+    const regions = requests.map(({ entry, plan }) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions }));
+    return { job, module, regions, bytes, milliseconds: performance.now() - started };
+  }
+
+  plan(entry: CompileEntry, where: RegionMode): Plan | null {
+    const wide = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
+    const facts = this.factsOf(where);
+    return planRegion(
+      {
+        records: this.records,
+        u32: this.u32,
+        pageAt: (delta) => {
+          if (delta === 0) return this.page(entry.map);
+          const at = entry.rip + BigInt(delta) * PAGE;
+          return this.pageAt(where, wide ? BigInt.asUintN(64, at) : at & 0xffff_ffffn);
+        },
+        isFunction: (page, at) => this.functions.get(`${page.map}:${page.generation}`)?.has(at) ?? false,
+        called: (page, at) => this.called(page, at),
+        facts: (kind, record, addressRecord, addressKind) => facts.of(this.records, kind, record, addressRecord, addressKind),
+      },
+      entry.offset,
+    );
+  }
+
+  private page(map: number): PlannedPage {
+    return { map, generation: this.u32[generationOf(map) >> 2] };
+  }
+
+  /** What the TLB knows of a linear page of code now. */
+  private pageAt(where: RegionMode, linear: bigint): PlannedPage | null {
+    const tlb = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
+    const slot = tlb + Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1)) * Tlb.ENTRY_SIZE;
+    if (this.u64[(slot + Tlb.TAG_EXECUTE) >> 3] !== linear) return null;
+    const map = this.u32[(slot + Tlb.CODE_MAP) >> 2];
+    return map === EMPTY_MAP || map === 0 ? null : this.page(map);
+  }
+
+  private called(page: PlannedPage, at: number): void {
+    const key = `${page.map}:${page.generation}`;
+    let entries = this.functions.get(key);
+    if (!entries) {
+      this.functions.set(key, (entries = new Set()));
+      // What belonged to an earlier generation is of no use any more.
+      this.functions.delete(`${page.map}:${page.generation - 1}`);
+    }
+    entries.add(at);
+  }
+
+  private factsOf(where: RegionMode): FactsTable {
+    const key = where.mode | (where.user ? 16 : 0);
+    let facts = this.facts.get(key);
+    if (!facts) {
+      const { shared, imports } = probeImports();
+      this.facts.set(key, (facts = new FactsTable(shared, imports, where)));
+    }
+    return facts;
+  }
+}

@@ -1,0 +1,52 @@
+// The compiler's worker: compiles regions beside the vCPU. Both ends of the messages between it and the machine worker.
+// That something has come is also said in the shared memory (Cpu.COMPILED), because a busy machine worker does not look at messages.
+
+import { Cpu } from '../core/layout.ts';
+import type { CompileChannel } from '../engine/compile/compiler.ts';
+import { CompileService, type CompileJob, type CompileResult } from '../engine/compile/service.ts';
+
+/** What the two threads post to one another by; a Worker, or the worker's own global scope. */
+export interface CompilePort {
+  post(message: unknown): void;
+  onMessage(handler: (message: unknown) => void): void;
+}
+
+/** The machine worker's end. */
+export function openCompileChannel(port: CompilePort, memory: WebAssembly.Memory): CompileChannel {
+  const channel: CompileChannel = {
+    onResult: null,
+    submit: (job) => port.post(job),
+  };
+  const words = new Int32Array(memory.buffer);
+  port.onMessage((message) => {
+    const result = message as CompileResult;
+    Atomics.sub(words, (result.job.where.cpu + Cpu.COMPILED) >> 2, 1);
+    channel.onResult?.(result);
+  });
+  port.post(memory);
+  return channel;
+}
+
+/** The compiler's end: the first message is the memory, the others are jobs. */
+export function serveCompiler(port: CompilePort): void {
+  let service: CompileService | null = null;
+  let words: Int32Array | null = null;
+  port.onMessage((message) => {
+    if (!service) {
+      const memory = message as WebAssembly.Memory;
+      service = new CompileService(memory);
+      words = new Int32Array(memory.buffer);
+      return;
+    }
+    const job = message as CompileJob;
+    let result: CompileResult;
+    try {
+      result = service.compile(job);
+    } catch {
+      // The records changed while they were read: what stands there is no instruction. They become hot again.
+      result = { job, module: null, regions: [], bytes: 0, milliseconds: 0 };
+    }
+    port.post(result);
+    Atomics.add(words!, (job.where.cpu + Cpu.COMPILED) >> 2, 1);
+  });
+}

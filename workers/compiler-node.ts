@@ -1,0 +1,11 @@
+// Entry point of the compiler's worker under Node.
+
+import { parentPort } from 'node:worker_threads';
+import { serveCompiler } from '../src/machine/compile-channel.ts';
+
+const port = parentPort;
+if (!port) throw new Error('compiler-node is a worker: start it with node:worker_threads');
+serveCompiler({
+  post: (message) => port.postMessage(message),
+  onMessage: (handler) => port.on('message', handler),
+});
