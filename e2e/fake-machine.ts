@@ -128,6 +128,8 @@ const api: MachineApi = {
   async registers() { return 'RAX=0'; },
   async typeText(text) { input(text); return { unknown: [], refused: 0 }; },
   async screendump() { throw new MachineError({ what: 'There is no screen', why: 'it is a stand-in', advice: '' }); },
+  async monitor(line) { return `unknown command: '${line}'\n`; },
+  async monitorCompletions() { return []; },
   async stateHash() { return { icount: 0, hash: '' }; },
 };
 

@@ -114,9 +114,16 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
 });
 
 test('firmware boots to its screen; a second panel, a screenshot of the dots', async ({ page }) => {
-  await open(page, '-m 16');
+  await open(page, '-m 16 -boot menu=on,splash-time=2000');
   const screenText = () => page.evaluate(() => window.tabvisor?.screenText() ?? '');
-  await expect.poll(screenText, { timeout: BOOT_MS }).toMatch(/SeaBIOS[\s\S]*No bootable device/);
+  await expect.poll(screenText, { timeout: BOOT_MS }).toMatch(/SeaBIOS[\s\S]*Press ESC for boot menu/);
+  // Without a click.
+  await page.keyboard.press('Escape');
+  await expect.poll(screenText).toContain('Select boot device');
+  await page.getByRole('button', { name: 'Keyboard' }).click();
+  await page.getByRole('group', { name: 'PC keyboard' }).getByRole('button', { name: 'Escape' }).last().click();
+  await expect.poll(screenText, { timeout: 30_000 }).toContain('No bootable device');
+  await page.getByRole('button', { name: 'Keyboard' }).click();
   await expect(page.locator('[data-screen]')).toHaveAttribute('data-screen', '720x400');
   // As wide as high as on a monitor, whatever the dots.
   const box = (await page.getByRole('img', { name: /Screen of/ }).boundingBox())!;

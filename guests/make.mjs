@@ -147,7 +147,7 @@ async function resolveKernel(source, recipe) {
 
 function makeInitramfs(busybox, kernelTree, kernelRelease, recipe) {
   const archive = new CpioArchive();
-  const directories = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'etc/init.d', 'lib', 'mnt', 'proc', 'root', 'run', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'sbin', 'var', 'var/log'];
+  const directories = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'etc/init.d', 'etc/udhcpc', 'lib', 'mnt', 'proc', 'root', 'run', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'sbin', 'var', 'var/log'];
   for (const directory of directories) archive.directory(directory);
   archive.characterDevice('dev/console', 5, 1);
   archive.file('bin/busybox', busybox, 0o755);
@@ -158,7 +158,7 @@ function makeInitramfs(busybox, kernelTree, kernelRelease, recipe) {
   }
   for (const program of ['init', 'poweroff', 'reboot', 'halt', 'modprobe']) archive.symlink(`sbin/${program}`, '../bin/busybox');
   archive.symlink('var/run', '../run');
-  for (const [path, bytes] of rootFiles()) archive.file(path, bytes, /init\.d\/|acpi\//.test(path) ? 0o755 : 0o644);
+  for (const [path, bytes] of rootFiles()) archive.file(path, bytes, /init\.d\/|acpi\/|udhcpc\//.test(path) ? 0o755 : 0o644);
   addModules(archive, kernelTree, kernelRelease, recipe);
   return archive.bytes();
 }

@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 export async function build() {
   await esbuild({
     absWorkingDir: root,
-    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts', 'compiler-node': 'workers/compiler-node.ts', 'tabvisor-img': 'src/img/cli.ts' },
+    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts', 'compiler-node': 'workers/compiler-node.ts', 'io-node': 'workers/io-node.ts', 'tabvisor-img': 'src/img/cli.ts' },
     outdir: 'build/node',
     bundle: true,
     format: 'esm',
@@ -18,6 +18,9 @@ export async function build() {
     target: 'node20',
     sourcemap: true,
     logLevel: 'warning',
+    // Two optional parts of ws, in native code; and its CommonJS asks for Node's modules by require().
+    external: ['bufferutil', 'utf-8-validate'],
+    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   });
 }
 

@@ -1,16 +1,32 @@
-// Entry point of the I/O worker in the browser: owns the disks of one machine, whose worker started it.
+// Entry point of the I/O worker in the browser: owns the disks and the network's far ends of one machine, whose worker started it.
 
 import { expose } from 'comlink';
+import type { Broadcaster } from '../src/backends/net/broadcast.ts';
+import type { SocketLike } from '../src/backends/net/relay-client.ts';
 import { type DiskInfo, type DiskRequest, openDisk } from '../src/backends/block/browser-disks.ts';
 import { serveDiskRing } from '../src/backends/block/disk-ring.ts';
 import type { BlockBackend } from '../src/devices/interfaces.ts';
-import { asFailure } from '../src/machine/client.ts';
+import { asFailure, MachineError } from '../src/machine/client.ts';
+import { NetworkServer } from '../src/machine/network-io.ts';
 import type { MachineFailure } from '../src/machine/protocol.ts';
 
 const disks: BlockBackend[] = [];
 let machine: ArrayBufferLike | undefined;
 
+const network = new NetworkServer({
+  sockets: async ({ id }) => {
+    throw new MachineError({
+      what: `The option -netdev user,id=${id} cannot be used`,
+      why: 'A page has no sockets, and the network that does without them is not there yet',
+      advice: 'Take it out of the machine line, run the line with bin/tabvisor, or use -netdev relay.',
+    });
+  },
+  webSocket: (url) => new WebSocket(url) as unknown as SocketLike,
+  broadcaster: (name) => new BroadcastChannel(name) as unknown as Broadcaster,
+});
+
 const api = {
+  ...network.api,
   /** Serve the requests of this ring. */
   serve(ring: SharedArrayBuffer): void {
     void serveDiskRing(ring, disks, () => machine);
@@ -28,6 +44,7 @@ const api = {
   /** The machine's memory, whose doorbell tells it of answers. */
   attach(memory: SharedArrayBuffer): void {
     machine = memory;
+    void network.api.attach(memory);
   },
 };
 

@@ -1,20 +1,28 @@
 // Entry point of the machine worker under Node: offers a machine to the runner that started it.
 
-import { openSync, writeSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { openSync, readFileSync, realpathSync, statSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { resolve, sep } from 'node:path';
 import { parentPort, Worker } from 'node:worker_threads';
+import { wrap } from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { exposeMachine, MachineError } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
+import { Monitor } from '../src/monitor/monitor.ts';
+import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
 import { RawFile } from './raw-file-node.ts';
 
+/** A TFTP server's files are read into memory. */
+const LONGEST_TFTP_FILE = 256 * 2 ** 20;
 /** Log text is collected up to this many characters, because -d writes many short lines. */
 const LOG_BUFFER = 1 << 16;
 
 const environment: HostEnvironment = {
+  monitor: (target) => new Monitor(target),
+
   async engine(name, progress) {
     // This runs as build/node/machine-node.js.
     const path = fileURLToPath(new URL(`../${name}.wasm`, import.meta.url));
@@ -64,6 +72,20 @@ const environment: HostEnvironment = {
     }
   },
 
+  saveFile: (name, bytes) => writeFile(name, bytes),
+  async openNetwork(netdevs) {
+    // This runs as build/node/machine-node.js.
+    const worker = new Worker(new URL('./io-node.js', import.meta.url));
+    // The machine decides when the process ends.
+    worker.unref();
+    const failed = new Promise<never>((_, reject) => {
+      worker.once('error', (error) => reject(new MachineError({ what: 'The network could not be started', why: text(error), advice: 'Please report it.' })));
+    });
+    return Promise.race([failed, startNetworkIo(netdevs, wrap<NetworkIoApi>(nodeEndpoint(worker)))]);
+  },
+
+  tftp: (folder) => (name, found) => found(fileIn(folder, name)),
+
   openLog(path) {
     let file = 2;
     if (path !== undefined) {
@@ -106,6 +128,20 @@ function refuseOtherFormats(disk: RawFile): void {
     : magic.startsWith('conectix') ? 'VHD' : magic.startsWith('vhdxfile') ? 'VHDX' : magic.startsWith('\x7f\x10\xda\xbe', 64) ? 'VDI'
       : magic.startsWith('\x1f\x8b') ? 'gzip' : magic.startsWith('\x28\xb5\x2f\xfd') ? 'zstd' : '';
   if (kind) throw new Error(`it is a ${kind} image, and only raw ones are supported yet; format=raw takes it as it is`);
+}
+
+/** A file in a folder, for a guest; nothing outside it, whatever its name or the links in it say. */
+function fileIn(folder: string, name: string): Uint8Array | undefined {
+  try {
+    const root = realpathSync(folder);
+    const path = realpathSync(resolve(root, name));
+    if (!path.startsWith(root + sep)) return undefined;
+    const stat = statSync(path);
+    return stat.isFile() && stat.size <= LONGEST_TFTP_FILE ? new Uint8Array(readFileSync(path)) : undefined;
+  } catch {
+    // Not there, or not readable: the guest hears "file not found".
+    return undefined;
+  }
 }
 
 function text(error: unknown): string {

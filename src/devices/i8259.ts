@@ -78,6 +78,8 @@ class Chip {
   s = powerOnState();
   /** Level of the INT output. */
   output = false;
+  /** How often each pin went up, for the user. */
+  readonly counts = new Uint32Array(8);
 
   constructor(
     private readonly master: boolean,
@@ -93,6 +95,7 @@ class Chip {
   setPin(pin: number, level: boolean): void {
     const s = this.s;
     const bit = 1 << pin;
+    if (level && !(s.pins & bit)) this.counts[pin]++;
     if (this.isLevel(bit)) {
       if (level) s.irr |= bit;
       else s.irr &= ~bit;
@@ -349,6 +352,11 @@ export class I8259 implements PortDevice, Snapshotable {
   reset(): void {
     this.slave.reset();
     this.master.reset();
+  }
+
+  /** How often each of the 16 interrupts was raised since power-on; 2 is the slave's. */
+  get counts(): number[] {
+    return [...this.master.counts, ...this.slave.counts];
   }
 
   save(): { master: State; slave: State } {

@@ -16,7 +16,7 @@ export const IOAPICARB = 0x02;
 export const IOREDTBL = 0x10;
 
 export const PINS = 24;
-const VERSION = 0x20;
+export const VERSION = 0x20;
 
 const VECTOR = 0xff;
 const DESTMOD = 0x800;
@@ -38,6 +38,8 @@ interface State {
 
 export class IoApic implements MmioDevice, Snapshotable {
   private s = this.powerOn();
+  /** How often each pin went up since power-on, for the user. */
+  readonly counts = new Uint32Array(PINS);
 
   constructor(private readonly bus: ApicBus) {
     bus.onEoi = (vector) => this.endOfInterrupt(vector);
@@ -58,6 +60,7 @@ export class IoApic implements MmioDevice, Snapshotable {
     const bit = 1 << pin;
     const was = (s.pins & bit) !== 0;
     s.pins = level ? s.pins | bit : s.pins & ~bit;
+    if (level && !was) this.counts[pin]++;
     const low = s.low[pin];
     if (low & TRIGGER_LEVEL) {
       s.irr = level ? s.irr | bit : s.irr & ~bit;

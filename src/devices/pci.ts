@@ -60,6 +60,21 @@ interface Placed {
   at: number;
 }
 
+/** A base address register, and where it is now. */
+export interface PciResource {
+  /** Its index, 0 to 5. */
+  bar: number;
+  /** Its offset in configuration space. */
+  register: number;
+  kind: PciBar['kind'];
+  /** Bytes. */
+  size: number;
+  /** -1 while it is not mapped. */
+  address: number;
+  wide: boolean;
+  prefetchable: boolean;
+}
+
 export interface PciIdentity {
   vendor: number;
   device: number;
@@ -92,6 +107,8 @@ export class PciFunction implements Snapshotable {
   private slot = 0;
   private intxLevel = false;
   private readonly identity: PciIdentity;
+  /** As -device id= names it; '' without. */
+  id = '';
 
   constructor(
     readonly name: string,
@@ -280,8 +297,23 @@ export class PciFunction implements Snapshotable {
   }
 
   /** Base address registers, for whoever gives them addresses. */
-  get resources(): { register: number; kind: PciBar['kind']; size: number }[] {
-    return this.bars.map(({ register, bar }) => ({ register, kind: bar.kind, size: bar.size }));
+  get resources(): PciResource[] {
+    return this.bars.map(({ register, bar, at }) => {
+      const memory = bar.kind === 'io' ? undefined : bar;
+      return { bar: (register - PCI_BASE_ADDRESS_0) / 4, register, kind: bar.kind, size: bar.size, address: at, wide: memory?.wide ?? false, prefetchable: memory?.prefetchable ?? false };
+    });
+  }
+
+  /** The expansion ROM's range, its address -1 while it is off; undefined if there is none. */
+  get rom(): { size: number; address: number } | undefined {
+    let mask = 0;
+    for (let i = 0; i < 4; i++) mask |= this.writable[PCI_ROM_ADDRESS + i] << (8 * i);
+    // Bit 0 is the enable bit, below 2 KiB there are no address bits.
+    mask &= ~0x7ff;
+    if (mask === 0) return undefined;
+    const register = this.get32(PCI_ROM_ADDRESS);
+    const on = register & 1 && this.command & COMMAND_MEMORY && (register & mask) !== 0;
+    return { size: -mask, address: on ? (register & mask) >>> 0 : -1 };
   }
 
   /** Look at what the host has for the function: called before each slice of the machine. */

@@ -56,6 +56,11 @@ export class Ps2Mouse implements Ps2Device {
   private s = powerOn();
   onData: () => void = () => {};
 
+  /** The host wants packets. */
+  get isEnabled(): boolean {
+    return (this.s.status & STATUS_ENABLED) !== 0;
+  }
+
   /** Movement in counts, y downwards; wheel steps, positive towards the user. */
   move(dx: number, dy: number, dz = 0): void {
     const { s } = this;

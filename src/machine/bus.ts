@@ -113,6 +113,11 @@ export class Bus implements PciAddressSpaces {
     return undefined;
   }
 
+  /** Does a device answer at this guest-physical address? */
+  hasMmio(address: number): boolean {
+    return this.findMmio(address) !== undefined;
+  }
+
   /** Read device registers at a guest-physical address; all ones where nobody answers. */
   mmioRead(address: number, size: AccessSize): number {
     const region = this.findMmio(address);

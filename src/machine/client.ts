@@ -63,7 +63,7 @@ export function exposeMachine(api: MachineApi, endpoint?: Endpoint): void {
 
 /** Every call of MachineApi; the type makes a missing one an error. */
 const METHODS = Object.keys({
-  create: 0, pause: 0, resume: 0, reset: 0, powerButton: 0, powerOff: 0, registers: 0, typeText: 0, screendump: 0, stateHash: 0,
+  create: 0, pause: 0, resume: 0, reset: 0, powerButton: 0, powerOff: 0, registers: 0, monitor: 0, monitorCompletions: 0, typeText: 0, screendump: 0, stateHash: 0,
 } satisfies Record<keyof MachineApi, 0>) as (keyof MachineApi)[];
 
 /** The owner's side of one machine worker. Every call rejects with a MachineError. */
@@ -123,6 +123,8 @@ export function wrapMachine(endpoint: Endpoint): MachineClient {
     registers: (cpu) => call('registers', cpu),
     typeText: (text) => call('typeText', text),
     screendump: (format) => call('screendump', format),
+    monitor: (line) => call('monitor', line),
+    monitorCompletions: (line) => call('monitorCompletions', line),
     stateHash: () => call('stateHash'),
   };
 }
@@ -133,6 +135,7 @@ function bound(events: MachineEvents): MachineEvents {
     progress: (progress) => events.progress(progress),
     state: (state) => events.state(state),
     failed: (failure) => events.failed(failure),
+    saved: (name, bytes) => events.saved?.(name, bytes),
     exited: (status) => events.exited(status),
   };
 }

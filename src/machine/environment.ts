@@ -3,7 +3,10 @@
 import type { BlockBackend } from '../devices/interfaces.ts';
 import type { CompilePort } from './compile-channel.ts';
 import type { DownloadProgress } from './download.ts';
-import type { DriveConfig } from './options/index.ts';
+import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
+import type { TftpFiles } from '../backends/net/user/tftp.ts';
+import type { NetworkIo } from './network-io.ts';
+import type { DriveConfig, NetdevConfig } from './options/index.ts';
 import type { MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
@@ -16,6 +19,14 @@ export interface HostEnvironment {
   read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
   /** The contents of a disk. Absent: there are no files for disks here. Throws a MachineError. */
   openDisk?(drive: DriveConfig): BlockBackend;
+  /** The monitor of a machine. */
+  monitor(target: MonitorTarget): MonitorCalls;
+  /** Write a file of the host. Absent: the owner gets it (MachineEvents.saved). Rejects with an Error. */
+  saveFile?(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Start the I/O worker for the far ends of the network that need it. Rejects with a MachineError. */
+  openNetwork(netdevs: readonly NetdevConfig[]): Promise<NetworkIo>;
+  /** Files that a TFTP server gives out, by the folder that the line names. */
+  tftp?(folder: string): TftpFiles;
   /** A worker that compiles guest code. Absent: the machine worker does it itself. */
   openCompiler?(): CompilePort;
   /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createMachineHost } from './host.ts';
 
 /** A place without an engine and without files. */
-const bare = { engine: () => Promise.reject(new Error('no engine')), read: () => Promise.reject(new Error('no files')) };
+const bare = { monitor: () => { throw new Error('not reached'); }, engine: () => Promise.reject(new Error('no engine')), read: () => Promise.reject(new Error('no files')), openNetwork: () => Promise.reject(new Error('no network')) };
 const events = { progress() {}, state() {}, failed() {}, exited() {} };
 const create = (line: string) => createMachineHost(bare).create({ args: line.split(' '), files: [] }, events);
 

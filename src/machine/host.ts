@@ -10,6 +10,8 @@ import { initrdFiles, kernelKind } from './boot/load.ts';
 import { openCompileChannel } from './compile-channel.ts';
 import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
+import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
+import { needsIo } from './network-io.ts';
 import { firmwareFiles, type MachineConfig, parse } from './options/index.ts';
 import { toPng, toPpm } from './png.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
@@ -21,15 +23,17 @@ const COMMAND_YIELD_MS = 4;
 /** Longest sleep, ms: bounds what a lost wake-up could cost. */
 const MAX_SLEEP_MS = 1000;
 
-const channel = new MessageChannel();
-let turn: (() => void) | null = null;
-channel.port1.onmessage = () => turn?.();
-// Under Node an open port would keep the worker alive.
-(channel.port1 as { unref?(): void }).unref?.();
-
 /** Let messages in. A MessageChannel's turn costs microseconds, a zero timeout a millisecond or more. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
+const nextTurn: () => Promise<void> = makeTurn();
+
+function makeTurn(): () => Promise<void> {
+  // Node has something better: there a port whose handler posts to it again is served up to a thousand times before any other port is.
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
+  if (setImmediate) return () => new Promise((resolve) => setImmediate(resolve));
+  const channel = new MessageChannel();
+  let turn: (() => void) | null = null;
+  channel.port1.onmessage = () => turn?.();
+  return () => new Promise((resolve) => {
     turn = resolve;
     channel.port2.postMessage(0);
   });
@@ -48,6 +52,8 @@ class Host implements MachineApi {
   private idleNs = 0;
   private running: Promise<void> | null = null;
   private log: LogSink | null = null;
+  private isFresh = true;
+  private monitorCalls: MonitorCalls | null = null;
 
   constructor(private readonly environment: HostEnvironment) {}
 
@@ -67,6 +73,7 @@ class Host implements MachineApi {
       return drive.snapshot ? new SnapshotDisk(disk) : disk;
     });
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
+    const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs) : null;
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const openCompiler = this.environment.openCompiler?.bind(this.environment);
     const machine = new Machine({
@@ -75,15 +82,18 @@ class Host implements MachineApi {
       files,
       disks,
       bootSectors,
+      network: { channels: network?.channels, tftp: this.environment.tftp },
       ...(openCompiler ? { openCompiler: (memory) => openCompileChannel(openCompiler(), memory) } : {}),
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
       log,
     });
     this.machine = machine;
+    this.monitorCalls = this.environment.monitor(this.monitorTarget(machine));
     const buffer = machine.memory.buffer as unknown as SharedArrayBuffer;
     this.words = new Int32Array(buffer);
     this.counters = new BigUint64Array(buffer);
+    network?.connect(buffer);
     this.report({ phase: 'started', name: config.name, loaded: 0, total: 0 });
     if (config.startPaused) this.setState(RunState.PAUSED);
     else this.go();
@@ -169,6 +179,7 @@ class Host implements MachineApi {
     this.setState(RunState.LOADING);
     await this.running;
     machine.reset();
+    this.isFresh = true;
     if (wasPaused) this.setState(RunState.PAUSED);
     else this.go();
   }
@@ -200,6 +211,38 @@ class Host implements MachineApi {
     return format === 'png' ? toPng(picture) : toPpm(picture);
   }
 
+  async monitor(line: string): Promise<string> {
+    this.made();
+    return this.monitorCalls!.execute(line);
+  }
+
+  async monitorCompletions(line: string): Promise<string[]> {
+    this.made();
+    return this.monitorCalls!.complete(line);
+  }
+
+  private monitorTarget(machine: Machine): MonitorTarget {
+    const state = (): RunState => this.state;
+    const isFresh = (): boolean => this.isFresh;
+    return {
+      machine,
+      get state() { return state(); },
+      get isFresh() { return isFresh(); },
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+      reset: () => this.reset(),
+      powerButton: () => this.powerButton(),
+      quit: async () => {
+        await this.powerOff();
+        this.tell((events) => events.exited(0));
+      },
+      saveFile: async (name, bytes) => {
+        if (this.environment.saveFile) await this.environment.saveFile(name, bytes);
+        else this.tell((events) => events.saved?.(name, bytes));
+      },
+    };
+  }
+
   async stateHash(): Promise<{ icount: number; hash: string }> {
     return this.made().stateHash();
   }
@@ -214,6 +257,7 @@ class Host implements MachineApi {
   private go(): void {
     this.setState(RunState.RUNNING);
     this.made().resume();
+    this.isFresh = false;
     this.running = this.loop().catch((error: unknown) => this.fail(asFailure(error)));
   }
 

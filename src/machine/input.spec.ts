@@ -61,12 +61,16 @@ describe('events through shared memory', () => {
 
   it('tell back what the guest wants of the pointer, and its lamps', () => {
     input.poll();
-    expect([sender.isAbsolute, sender.leds]).toEqual([false, 0]);
+    expect([sender.isAbsolute, sender.isMouseWanted, sender.leds]).toEqual([false, true, 0]);
     enableVmmouse();
     keyboard.write(0xed);
     keyboard.write(0x04);
     input.poll();
-    expect([sender.isAbsolute, sender.leds]).toEqual([true, 4]);
+    expect([sender.isAbsolute, sender.isMouseWanted, sender.leds]).toEqual([true, false, 4]);
+    vmport.reset();
+    mouse.write(0xf5);
+    input.poll();
+    expect([sender.isAbsolute, sender.isMouseWanted]).toEqual([false, false]);
   });
 
   it('of any content do no harm', () => {

@@ -24,6 +24,13 @@ export const enum Button {
 /** Where the pointer's absolute coordinates end: the right and the lower edge of the screen. */
 export const POINTER_MAX = 0x7fff;
 
+/** What the guest wants of the pointer: Control.POINTER. */
+const enum Pointer {
+  NONE = 0,
+  ABSOLUTE = 1,
+  RELATIVE = 2,
+}
+
 const enum Event {
   KEY = 1,
   MOVE_BY = 2,
@@ -55,7 +62,12 @@ export class InputSender {
 
   /** Does the guest take the pointer's place on the screen, so that it needs no capture? */
   get isAbsolute(): boolean {
-    return Atomics.load(this.words, 0) !== 0;
+    return Atomics.load(this.words, 0) === Pointer.ABSOLUTE;
+  }
+
+  /** Does the guest listen to movement? */
+  get isMouseWanted(): boolean {
+    return Atomics.load(this.words, 0) === Pointer.RELATIVE;
   }
 
   /** Bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock. */
@@ -138,7 +150,9 @@ export class MachineInput {
       else if (kind === Event.WHEEL) this.wheel(word(2));
     }
     // The guest's wishes, for the user's side.
-    Atomics.store(this.words, 0, this.devices.vmport?.mode === 'absolute' ? 1 : 0);
+    const { vmport, mouse } = this.devices;
+    const pointer = vmport?.mode === 'absolute' ? Pointer.ABSOLUTE : vmport?.mode === 'relative' || mouse.isEnabled ? Pointer.RELATIVE : Pointer.NONE;
+    Atomics.store(this.words, 0, pointer);
     Atomics.store(this.words, 1, this.devices.keyboard.leds);
   }
 

@@ -20,8 +20,8 @@ import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { Network } from './network.ts';
 import { DEBUGCON_RING, type MachineConfig, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
@@ -53,6 +53,8 @@ export interface MachineOptions {
   disks?: readonly BlockBackend[];
   /** The first sector of each, for those whose backend does not answer at once. */
   bootSectors?: readonly (Uint8Array | undefined)[];
+  /** What the network's far ends need of the host. */
+  network?: Omit<NetworkParts, 'clock'>;
   /** A worker that compiles guest code; without it the vCPU's thread does. */
   openCompiler?(memory: WebAssembly.Memory): CompileChannel;
   /** Monotonic time of the host, ns. */
@@ -174,14 +176,16 @@ export class Machine {
       },
     });
     const { pc } = this;
-    this.network = new Network(config.netdevs, { clock: this.clock });
+    this.network = new Network(config.netdevs, { clock: this.clock, ...options.network });
     if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
     this.input = new MachineInput(buffer, this.clock, pc);
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const slot = pc.plug(makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars }), device.addr);
+      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars });
+      plugged.id = device.id ?? '';
+      const slot = pc.plug(plugged, device.addr);
       slots.set(device, slot);
     }
     pc.setBootDevices(bootDevicePaths(config, slots), config.boot.strict);
@@ -294,6 +298,11 @@ export class Machine {
     vcpu.modeChanged();
   }
 
+  /** The guest switched itself off, and was not reset since. */
+  get isPoweredOff(): boolean {
+    return this.powerOffRequested;
+  }
+
   /** The reset button. */
   reset(): void {
     this.resetRequested = false;
@@ -340,6 +349,7 @@ export class Machine {
     for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port]?.receiveBreak();
     pc.poll();
     this.network.poll();
+    this.input.poll();
     const budget = this.budget();
     const before = vcpu.icount;
     let reason: Exit;

@@ -1,13 +1,22 @@
 // The network as the machine is wired: far ends, hubs, and the cards at their cables. To add a type of -netdev: a case in make().
 
 import { Hub, HubPort } from '../backends/net/hub.ts';
+import { LinkBackend } from '../backends/net/link.ts';
+import { RemoteSockets } from '../backends/net/remote-sockets.ts';
+import { UserNetwork } from '../backends/net/user/network.ts';
+import type { TftpFiles } from '../backends/net/user/tftp.ts';
 import type { Clock, NetBackend } from '../devices/interfaces.ts';
 import type { Nic } from '../devices/net/port.ts';
+import { machineEnd } from './network-io.ts';
 import type { NetdevConfig } from './options/index.ts';
 
 /** What far ends are built on. */
 export interface NetworkParts {
   clock: Clock;
+  /** To the I/O worker, by index of the netdev; those of types that need it (needsIo). */
+  channels?: ReadonlyMap<number, SharedArrayBuffer>;
+  /** Files of the TFTP server, by the folder that the line names. */
+  tftp?(folder: string): TftpFiles;
 }
 
 /** A card, and the names that a monitor knows it and its cable by. */
@@ -34,12 +43,25 @@ export class Network {
     // Those that others are plugged into come last.
     const backends = new Map<number, NetBackend>();
     const order = configs.map((config, index) => ({ config, index })).sort((a, b) => Number(nested(a.config)) - Number(nested(b.config)));
-    for (const { config, index } of order) backends.set(index, this.make(config, backends));
+    for (const { config, index } of order) backends.set(index, this.make(config, index, backends));
     this.netdevs = configs.map((config, index) => ({ config, backend: backends.get(index)! }));
   }
 
-  private make(config: NetdevConfig, others: ReadonlyMap<number, NetBackend>): NetBackend {
+  private make(config: NetdevConfig, index: number, others: ReadonlyMap<number, NetBackend>): NetBackend {
+    const channel = (): ReturnType<typeof machineEnd> => {
+      const buffer = this.parts.channels?.get(index);
+      if (!buffer) throw new Error(`netdev ${config.id} has no channel to the I/O worker`);
+      return machineEnd(buffer);
+    };
     switch (config.type) {
+      case 'user': {
+        const { tftp } = config.user;
+        return new UserNetwork(config.user, this.parts.clock, new RemoteSockets(channel()), tftp === undefined ? undefined : this.parts.tftp?.(tftp));
+      }
+      case 'hub':
+        return new LinkBackend(channel(), `hub,name=${config.name}`);
+      case 'relay':
+        return new LinkBackend(channel(), `relay,url=${config.url}`);
       case 'hubport':
         return new HubPort(this.hub(config.hubid), this.parts.clock, config.netdev === undefined ? undefined : others.get(config.netdev));
     }

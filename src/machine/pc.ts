@@ -327,6 +327,11 @@ export class Pc {
     return size === 1 ? 0xff : size === 2 ? 0xffff : 0xffffffff;
   }
 
+  /** Does a device answer at this guest-physical address? */
+  hasMmio(address: number, cpu = 0): boolean {
+    return (address & 0xfffff000) >>> 0 === this.localApics[cpu].address || this.bus.hasMmio(address);
+  }
+
   mmioWrite(addressLow: number, addressHigh: number, size: AccessSize, value: number, cpu = 0): void {
     const address = addressLow >>> 0;
     if (addressHigh !== 0) {

@@ -48,7 +48,7 @@ export const enum Control {
   /** Events of keyboard and mouse, towards the machine: input.ts. */
   INPUT_RING = Mem.CONTROL + 0x1e000,
   INPUT_RING_SIZE = 0xf00,
-  /** 1: the guest takes the pointer's place on the screen (u32). The keyboard's lamps: bit 0 Scroll, 1 Num, 2 Caps Lock (u32). */
+  /** 1: the guest takes the pointer's place on the screen, 2: its movement, 0: neither (u32). The keyboard's lamps: bit 0 Scroll, 1 Num, 2 Caps Lock (u32). */
   POINTER = Mem.CONTROL + 0x1ef00,
   LEDS = Mem.CONTROL + 0x1ef04,
 }
@@ -90,6 +90,8 @@ export interface MachineEvents {
   progress(progress: BootProgress): void;
   state(state: RunState): void;
   failed(failure: MachineFailure): void;
+  /** A file that the user asked for (screendump, pmemsave); only where the worker has no files of its own. */
+  saved?(name: string, bytes: Uint8Array<ArrayBuffer>): void;
   /** The guest asked to end with this exit status (isa-debug-exit, -no-reboot, power-off = 0). */
   exited(status: number): void;
 }
@@ -112,6 +114,10 @@ export interface MachineApi {
   typeText(text: string): Promise<{ unknown: string[]; refused: number }>;
   /** The picture on the machine's screen as a file. */
   screendump(format: 'ppm' | 'png'): Promise<Uint8Array>;
+  /** Do what a line of the monitor says; gives the text that answers it. Also while the machine is paused, off or has failed. */
+  monitor(line: string): Promise<string>;
+  /** What the last word of a monitor's line can become. */
+  monitorCompletions(line: string): Promise<string[]>;
   /** Hash (hex) of RAM and CPU state, and the instruction count; the machine should be paused or off. */
   stateHash(): Promise<{ icount: number; hash: string }>;
 }

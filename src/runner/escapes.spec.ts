@@ -3,14 +3,22 @@ import { Escapes, Timestamps } from './escapes.ts';
 
 describe('Escapes', () => {
   let log: string[];
+  let passed: string;
   let escapes: Escapes;
   beforeEach(() => {
     log = [];
+    passed = '';
     escapes = new Escapes({
+      pass: (bytes) => { passed += new TextDecoder().decode(bytes); },
+      toggleMonitor: () => void log.push(`monitor after ${passed}`),
       quit: () => void log.push('quit'), say: (text) => void log.push(text.trim()), sendBreak: () => void log.push('break'), toggleTimestamps: () => void log.push('stamps'),
     });
   });
-  const type = (text: string) => new TextDecoder().decode(escapes.input(new TextEncoder().encode(text)));
+  const type = (text: string): string => {
+    passed = '';
+    escapes.input(new TextEncoder().encode(text));
+    return passed;
+  };
 
   it('passes everything else on, Ctrl-C too', () => {
     expect(type('ls\r\x03é')).toBe('ls\r\x03é');
@@ -22,8 +30,8 @@ describe('Escapes', () => {
     expect(log).toEqual(['quit', 'break', 'stamps']);
     type('\x01h');
     expect(log.at(-1)).toContain('C-a x    exit emulator');
-    type('\x01c');
-    expect(log.at(-1)).toContain('monitor is not supported yet');
+    type('abc\x01cdef');
+    expect(log.at(-1)).toBe('monitor after abc');
   });
 
   it('sends Ctrl-A for two of them, and swallows unknown keys', () => {

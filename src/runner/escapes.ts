@@ -2,11 +2,15 @@
 
 /** What the keys after Ctrl-A do. */
 export interface EscapeActions {
+  /** Take bytes that are no escapes. */
+  pass(bytes: Uint8Array): void;
   quit(): void;
   /** Show this text to the user. */
   say(text: string): void;
   sendBreak(): void;
   toggleTimestamps(): void;
+  /** From the guest to the monitor, and back. */
+  toggleMonitor(): void;
 }
 
 const CTRL_A = 0x01;
@@ -21,27 +25,35 @@ const HELP = [
   'C-a C-a  sends C-a',
 ].join('\n');
 
-/** Takes what is typed, acts on the escapes in it, and gives back what is for the guest. */
+/** Takes what is typed, acts on the escapes in it, and passes on the rest. */
 export class Escapes {
   private hasEscape = false;
 
   constructor(private readonly actions: EscapeActions) {}
 
-  input(bytes: Uint8Array): Uint8Array {
-    const out = new Uint8Array(bytes.length);
-    let length = 0;
+  input(bytes: Uint8Array): void {
+    let out: number[] = [];
+    const pass = (): void => {
+      if (out.length > 0) this.actions.pass(Uint8Array.from(out));
+      out = [];
+    };
     for (const byte of bytes) {
       if (this.hasEscape) {
         this.hasEscape = false;
-        if (byte === CTRL_A) out[length++] = byte;
-        else this.act(String.fromCharCode(byte));
+        if (byte === CTRL_A) {
+          out.push(byte);
+        } else {
+          // What came before an escape comes before what it does.
+          pass();
+          this.act(String.fromCharCode(byte));
+        }
       } else if (byte === CTRL_A) {
         this.hasEscape = true;
       } else {
-        out[length++] = byte;
+        out.push(byte);
       }
     }
-    return out.subarray(0, length);
+    pass();
   }
 
   /** Keys without a meaning are swallowed, as in QEMU. */
@@ -59,7 +71,7 @@ export class Escapes {
       case 's':
         return this.actions.say('\nThere are no disks to save to yet.\n');
       case 'c':
-        return this.actions.say('\nThe monitor is not supported yet.\n');
+        return this.actions.toggleMonitor();
     }
   }
 }

@@ -10,6 +10,7 @@ import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } f
 import { BUNDLED_FIRMWARE, charRings, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options/index.ts';
 import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
 import { Escapes, Timestamps } from './escapes.ts';
+import { MonitorConsole } from './monitor-console.ts';
 import { discard, fileSink, followSize, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
 import { Terminal } from './terminal.ts';
 
@@ -72,6 +73,7 @@ class Session {
   /** What has the terminal. */
   private readonly stdio: { ring: number; to: SerialConfig } | undefined;
   private readonly input: InputPump;
+  private readonly monitor: MonitorConsole;
   private output: { pump: OutputPump; ended: Promise<void> } | undefined;
   private status: number | undefined;
   private onFinish: () => void = () => {};
@@ -87,6 +89,7 @@ class Session {
   ) {
     this.terminal = new Terminal(host.stdin);
     this.stdio = charRings(config).find(({ ring, to }) => to.kind === 'stdio' && ring !== DEBUGCON_RING);
+    this.monitor = new MonitorConsole((text) => void host.stdout.write(text));
     this.input = new InputPump((isHeld) => void (isHeld ? host.stdin.pause() : host.stdin.resume()));
   }
 
@@ -149,7 +152,8 @@ class Session {
     if (this.status !== undefined) return;
     if (this.stdio) this.input.connect(memory, this.stdio.ring);
     if (this.stdio) this.stopFollowing = followSize(memory, this.stdio.ring, this.host.stdout);
-    if (this.config.startPaused) this.complain('-S: the machine waits before its first instruction; there is no monitor yet to let it go on.');
+    this.monitor.connect(machine);
+    if (this.config.startPaused && !this.hasMonitor) this.complain('-S: the machine waits before its first instruction; without -monitor stdio nothing can let it go on.');
   }
 
   /** Ends the session; only the first call counts. */
@@ -165,27 +169,42 @@ class Session {
     this.complain(describe(failure));
   }
 
+  private get hasMonitor(): boolean {
+    return this.config.monitor === 'stdio' || this.config.monitor === 'mux';
+  }
+
   /** Reads the terminal or whatever stdin is. @returns a function that stops it */
   private startInput(): () => void {
     const { stdin } = this.host;
     const port = this.stdio?.to;
-    if (port?.kind !== 'stdio') return () => {};
+    // Whose the keys are.
+    let isMonitor = this.config.monitor === 'stdio';
+    if (port?.kind !== 'stdio' && !isMonitor) return () => {};
+    const isMux = port?.kind === 'stdio' && port.mux;
+    const pass = (bytes: Uint8Array): void => (isMonitor ? this.monitor.input(bytes) : this.input.input(bytes));
     const isTty = (stdin as Readable & Partial<NodeJS.ReadStream>).isTTY === true;
     const escapes = new Escapes({
+      pass,
+      toggleMonitor: () => {
+        isMonitor = !isMonitor;
+        if (isMonitor) this.monitor.focus();
+      },
       quit: () => this.terminate('Terminated'),
       say: (text) => void this.host.stdout.write(text),
       sendBreak: () => this.input.sendBreak(),
       toggleTimestamps: () => this.timestamps.toggle(performance.now()),
     });
     const onData = (data: Buffer) => {
-      if (port.mux) this.input.input(escapes.input(data));
-      else this.input.input(isTty ? this.signalKeys(data) : data);
+      if (isMux) escapes.input(data);
+      else pass(isTty ? this.signalKeys(data) : data);
     };
+    if (isMonitor) this.monitor.focus();
     this.terminal.raw();
     stdin.on('data', onData);
     return () => {
       stdin.off('data', onData);
       this.input.stop();
+      this.monitor.stop();
       stdin.pause();
       // An open terminal or pipe would keep the process alive.
       (stdin as Readable & Partial<NodeJS.ReadStream>).unref?.();

@@ -25,6 +25,7 @@ const paths = {
   panels: 'M3 4h14v12H3zM11.5 4v12',
   camera: 'M3 6.5h3l1.2-2h5.6l1.2 2h3v9H3zM10 13.6a2.6 2.6 0 1 0 0-5.2 2.6 2.6 0 0 0 0 5.2z',
   expand: 'M3.5 7.5v-4h4M12.5 3.5h4v4M16.5 12.5v4h-4M7.5 16.5h-4v-4',
+  keyboard: 'M2.5 5.5h15v9.5h-15zM5.5 8.4h.1M8.5 8.4h.1M11.5 8.4h.1M14.5 8.4h.1M7 12h6',
   grid: 'M4 4h12v12H4zM4 8h12M4 12h12M8 4v12M12 4v12',
 } as const;
 

@@ -7,6 +7,7 @@ import { buildIfOlder } from '../../scripts/build-core.mjs';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { drawScreen } from '../../src/devices/vga-picture.ts';
 import { screenText } from '../../src/devices/vga-text.ts';
+import { InputSender, keyNamed } from '../../src/machine/input.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { firmwareFiles, parse } from '../../src/machine/options/index.ts';
 import { loadModules } from '../oracle/emulator.ts';
@@ -14,6 +15,7 @@ import { loadModules } from '../oracle/emulator.ts';
 const FOLDER = join(import.meta.dirname, '../../guests/out/firmware');
 const DEBUGCON = 0x402;
 const COM1 = 0x3f8;
+const NO_TEXT = { columns: 0, rows: 0, characters: new Uint8Array(0), attributes: new Uint8Array(0), cursor: -1 };
 /** Guest instructions after which the firmware counts as stuck. */
 const LIMIT = 300_000_000;
 
@@ -80,6 +82,20 @@ describe('SeaBIOS', () => {
     expect([picture.width, picture.height]).toEqual([720, 400]);
     // Grey on black, as the BIOS sets it up; the banner's first line has both.
     expect(new Set(new Uint32Array(picture.rgba.buffer, 0, 720 * 16))).toEqual(new Set([0xff000000, 0xffa8a8a8]));
+  });
+
+  it('has a boot menu that a key opens, through the memory that the page writes to', () => {
+    const { machine } = boot('-boot menu=on,splash-time=60000', 'PS2 keyboard initialized');
+    const waitForScreen = (text: string) => {
+      while (!screenText(machine.pc.vga!.textScreen() ?? NO_TEXT).includes(text)) {
+        machine.runSlice();
+        if (machine.vcpu.icount > LIMIT) throw new Error(`the screen did not show "${text}"`);
+      }
+    };
+    waitForScreen('Press ESC for boot menu');
+    const sender = new InputSender(machine.memory.buffer);
+    for (const down of [true, false]) sender.key(keyNamed('esc')!, down);
+    waitForScreen('Select boot device:');
   });
 
   it('runs from 128 KiB as from 256', () => {

@@ -18,8 +18,8 @@ export const CHARDEV_OPTIONS: Options = {
 export function finishChardev(draft: Draft): void {
   const { config, chardevs, debugconChardev } = draft;
   config.serial = draft.serial;
-  // With -nographic on the terminal, with escapes unless the monitor was moved elsewhere.
-  if (!draft.serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: !draft.monitorNone }];
+  // With -nographic on the terminal, with escapes unless the monitor was moved elsewhere; as in QEMU.
+  if (!draft.serialGiven && config.nographic) config.serial = [{ kind: 'stdio', mux: draft.monitor === undefined }];
   else if (!draft.serialGiven && !draft.noDefaults) config.serial = [{ kind: 'vc' }];
   if (draft.debugconGiven) {
     let to = draft.debugconTo;

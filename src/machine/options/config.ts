@@ -3,6 +3,7 @@
 import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { VirtioRngOptions } from '../../virtio/rng.ts';
+import type { UserNetConfig } from '../../backends/net/user/options.ts';
 import type { BootConfig } from '../firmware.ts';
 import { FIRST_CHARDEV_RING } from '../protocol.ts';
 import { CPU_MODELS, type CpuFeature } from '../cpu-models.ts';
@@ -89,6 +90,12 @@ export interface NicConfig {
 export type NetdevConfig = { id: string } & (
   /** A port of a hub within this machine; `netdev`, another of MachineConfig.netdevs, is plugged in there instead of a NIC. */
   | { type: 'hubport'; hubid: number; netdev?: number }
+  /** The user-mode network. */
+  | { type: 'user'; user: UserNetConfig }
+  /** An Ethernet segment of all machines of one browser, or of one Node process. */
+  | { type: 'hub'; name: string }
+  /** A relay, by its ws: or wss: address. */
+  | { type: 'relay'; url: string }
 );
 
 /** A port of virtio-serial-pci: virtconsole or virtserialport. */
@@ -142,6 +149,8 @@ export interface MachineConfig {
   nographic: boolean;
   /** False: neither -nographic nor -display none was given, so the user expects a window. */
   displayNone: boolean;
+  /** mux: on the terminal of a serial port, behind Ctrl-A c. vc: in a panel of the page; the runner, which has no window, has none then. */
+  monitor: 'stdio' | 'mux' | 'vc' | 'none';
   clock: ClockConfig;
   rtc: RtcConfig;
   /** What a guest's reset does (-no-reboot: exit). */
@@ -203,6 +212,7 @@ export function newConfig(): MachineConfig {
     serial: [],
     nographic: false,
     displayNone: false,
+    monitor: 'vc',
     clock: { kind: 'real' },
     rtc: { base: 'utc' },
     onReset: 'reset',

@@ -27,7 +27,7 @@ export class Draft {
   // virtio-serial.ts: the buses, with the ports that they have got
   readonly serialBuses: SerialBus[] = [];
   // monitor.ts
-  monitorNone = false;
+  monitor?: 'stdio' | 'vc' | 'none';
   // drive.ts
   readonly drives: DriveRequest[] = [];
   snapshotAll = false;

@@ -11,6 +11,7 @@ import { Draft } from './draft.ts';
 import { addDrive, finishDrives } from './drive.ts';
 import { OptionError, SEE_HELP } from './error.ts';
 import { finishLog } from './log.ts';
+import { finishMonitor } from './monitor.ts';
 import { finishNet } from './net.ts';
 import { finishStorage } from './storage.ts';
 import { ALIASES, OPTIONS, QEMU_OPTIONS } from './table.ts';
@@ -69,6 +70,7 @@ function finish(draft: Draft): MachineConfig {
     finishNet(draft);
     finishDevices(draft);
     finishChardev(draft);
+    finishMonitor(draft);
   }
   return draft.config;
 }

@@ -1,8 +1,28 @@
 // The monitor. QEMU: -monitor.
 
-import type { Options } from './draft.ts';
-import { onlyNone } from './values.ts';
+import type { Draft, Options } from './draft.ts';
+import { notYet, OptionError } from './error.ts';
 
 export const MONITOR_OPTIONS: Options = {
-  monitor: { argument: 'none', help: 'no monitor', apply: (draft, value, written) => { onlyNone(draft, value, written); draft.monitorNone = true; } },
+  monitor: { argument: 'stdio|vc|null|none', help: 'where the monitor is: on the terminal, in a panel of the page, nowhere', apply: applyMonitor },
 };
+
+function applyMonitor(draft: Draft, value: string, written: string): void {
+  if (draft.monitor) throw new OptionError(written, 'there can be one monitor', 'Give -monitor once.');
+  // As QEMU's null: there is one, and nobody can reach it.
+  if (value === 'none' || value === 'null') draft.monitor = 'none';
+  else if (value === 'stdio' || value === 'vc') draft.monitor = value;
+  else throw notYet(written, `a monitor on "${value}"`, 'Use stdio, vc or none; -serial mon:stdio puts it on the terminal of a serial port, behind Ctrl-A c.');
+}
+
+/** QEMU's default without -monitor. After the serial ports are known. */
+export function finishMonitor({ config, monitor }: Draft): void {
+  const mux = config.serial.find((port) => port?.kind === 'stdio' && port.mux);
+  const hasTerminal = config.serial.some((port) => port?.kind === 'stdio') || config.debugcon?.to.kind === 'stdio';
+  if (monitor === 'stdio' && hasTerminal) {
+    throw new OptionError('-monitor stdio', 'another device uses the terminal', 'Leave it out, and give -serial mon:stdio: Ctrl-A c switches between the two.');
+  }
+  if (mux) config.monitor = 'mux';
+  else if (monitor !== undefined) config.monitor = monitor;
+  else config.monitor = config.nographic && !hasTerminal ? 'stdio' : 'vc';
+}

@@ -4,6 +4,7 @@ import type { NetdevConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { OptionError, unknownKey } from './error.ts';
 import { addNic, connect, NIC_MODELS, type NicModel } from './nic.ts';
+import { HUB_PROPERTIES, parseHub, parseRelay, parseUser, RELAY_PROPERTIES, USER_PROPERTIES } from './net-backends.ts';
 import { keyValuePairs, keyValues, number, own } from './values.ts';
 
 /** A type of -netdev. To add one: a line in NETDEV_TYPES, a member of NetdevConfig (config.ts), and where it is made (../network.ts). */
@@ -21,6 +22,9 @@ interface NetdevType {
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 const NETDEV_TYPES: Readonly<Record<string, NetdevType>> = {
+  user: { help: 'a network of the user\'s own, with a way out through the host', properties: USER_PROPERTIES, parse: parseUser },
+  hub: { help: 'an Ethernet segment of the machines of one browser', properties: HUB_PROPERTIES, parse: parseHub },
+  relay: { help: 'a relay server, by WebSocket', properties: RELAY_PROPERTIES, parse: parseRelay },
   hubport: { help: 'a port of a hub that joins cards of this machine', properties: { hubid: 'number of the hub', netdev: 'id of another -netdev, to be plugged in there' }, parse: parseHubport },
 };
 

@@ -67,7 +67,7 @@ describe('parse', () => {
     expect(refusal('-icount auto').why).toContain('shift=auto');
     expect(refusal('-icount shift=0,rr=record').why).toContain('record and replay');
     expect(refusal('-d mmu').why).toContain('mmu');
-    expect(refusal('-monitor stdio').why).toContain('stdio');
+    expect(refusal('-monitor telnet:localhost:1').why).toContain('telnet');
     expect(refusal('-blockdev x').why).toContain('QEMU has this option');
   });
 
@@ -226,6 +226,22 @@ describe('parse', () => {
     expect(refusal('-serial tcp::1').why).toContain('tcp::1');
     expect(refusal('-serial file:').why).toContain('path is missing');
     expect(refusal('-serial null -serial null -serial null -serial null -serial null').why).toContain('four');
+  });
+
+  it('puts the monitor where QEMU does', () => {
+    const where = (line: string) => withKernel(line).monitor;
+    expect(where('')).toBe('vc');
+    expect(where('-display none')).toBe('vc');
+    expect(where('-nographic')).toBe('mux');
+    expect(where('-nographic -monitor none')).toBe('none');
+    expect(where('-nographic -serial null')).toBe('stdio');
+    expect(where('-nographic -serial stdio')).toBe('vc');
+    expect(where('-serial mon:stdio')).toBe('mux');
+    expect(where('-serial file:log -monitor stdio')).toBe('stdio');
+    expect(where('-serial mon:stdio -monitor none')).toBe('mux');
+    expect(refusal('-serial stdio -monitor stdio').option).toBe('-monitor stdio');
+    expect(refusal('-serial mon:stdio -monitor stdio').advice).toContain('Ctrl-A c');
+    expect(refusal('-monitor vc -monitor vc').why).toContain('one monitor');
   });
 
   it('has isa-debug-exit', () => {

@@ -56,6 +56,7 @@ C-a h    print this help
 C-a x    exit the emulator
 C-a t    toggle time stamps
 C-a b    send break
+C-a c    switch between serial port and monitor
 C-a C-a  send C-a
 `;
 }

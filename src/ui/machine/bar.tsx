@@ -9,7 +9,7 @@ import type { PanelContent, PanelId } from './panels.tsx';
 import type { Command, MachineSession, SessionView } from './session.ts';
 import styles from './bar.module.css';
 
-export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link' | 'screenshot' | 'fullscreen' | 'crisp';
+export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link' | 'screenshot' | 'fullscreen' | 'crisp' | 'keyboard' | 'type';
 
 const STATE_CLASS: Record<RunState, string> = {
   [RunState.EMPTY]: '', [RunState.LOADING]: styles.loading, [RunState.RUNNING]: styles.running,
@@ -23,8 +23,9 @@ export interface BarProps {
   view: SessionView;
   /** Screen readers read the console's output. */
   spoken: boolean;
-  /** The screen's dots have hard edges. */
+  /** The screen's dots have hard edges; its keyboard is shown. */
   crisp: boolean;
+  keyboard: boolean;
   /** The panels that this machine has, and those that are open. */
   panels: readonly PanelContent[];
   shown: readonly PanelId[];
@@ -33,7 +34,7 @@ export interface BarProps {
   ref: Ref<HTMLElement>;
 }
 
-export function Bar({ session, view, spoken, crisp, panels, shown, onPanel, onAction, ref }: BarProps) {
+export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onPanel, onAction, ref }: BarProps) {
   const { state, pending } = view;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const can = running && !pending;
@@ -52,12 +53,14 @@ export function Bar({ session, view, spoken, crisp, panels, shown, onPanel, onAc
           <Item icon="power" label="Press the power button" note="asks the guest to shut down" onClick={() => onAction('powerButton')} />
           <Item icon="close" label="Pull the plug…" note="off at once" onClick={() => onAction('powerOff')} />
         </Menu>
+        {view.screen && shown.includes('screen') && <Control icon="keyboard" label="Keyboard" pressed={keyboard} disabled={!running} onClick={() => onAction('keyboard')} />}
         {view.screen && <Control icon="camera" label="Screenshot" disabled={!view.live} onClick={() => onAction('screenshot')} />}
         <Menu icon="panels" label="View" disabled={!view.live}>
           {panels.length > 1 && panels.map(({ id, label }) => (
             <Item key={id} icon={PANEL_ICONS[id]} label={label} note={shown.includes(id) ? 'shown' : 'hidden'} pressed={shown.includes(id)} keepOpen onClick={() => onPanel(id)} />
           ))}
           {view.screen && <Item icon="grid" label="Crisp dots" note={crisp ? 'on' : 'off'} pressed={crisp} keepOpen onClick={() => onAction('crisp')} />}
+          {view.screen && <Item icon="paste" label="Type the clipboard’s text" disabled={!running} onClick={() => onAction('type')} />}
           <Item icon="expand" label="Full screen" onClick={() => onAction('fullscreen')} />
         </Menu>
         {shown.includes('console') && <Menu icon="console" label="Console" disabled={!view.live}>
@@ -99,9 +102,9 @@ function Figure({ term, title, value, unit, name }: { term: string; title: strin
   );
 }
 
-function Control({ icon, label, disabled, onClick }: { icon: IconName; label: string; disabled?: boolean; onClick(): void }) {
+function Control({ icon, label, disabled, pressed, onClick }: { icon: IconName; label: string; disabled?: boolean; pressed?: boolean; onClick(): void }) {
   return (
-    <button type="button" className={styles.control} aria-label={label} title={label} disabled={disabled} onClick={onClick}>
+    <button type="button" className={styles.control} aria-label={label} title={label} aria-pressed={pressed} disabled={disabled} onClick={onClick}>
       <Icon name={icon} /><span className={styles.word}>{label}</span>
     </button>
   );

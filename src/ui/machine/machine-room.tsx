@@ -13,7 +13,10 @@ import { BootPanel } from './boot-panel.tsx';
 import { Console, type ConsoleHandle } from './console.tsx';
 import { FailurePanel } from './failure.tsx';
 import { Panels, type PanelContent, type PanelId } from './panels.tsx';
+import { PcKeyboard } from './pc-keyboard.tsx';
 import { Screen, type ScreenHandle } from './screen.tsx';
+import { StickyKeys } from './sticky-keys.ts';
+import { save } from '../save-file.ts';
 import { MachineSession, type Command } from './session.ts';
 import { TouchKeys, withModifiers, type Modifiers } from './touch-keys.tsx';
 import panel from './panel.module.css';
@@ -54,11 +57,15 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const [spoken, setSpoken] = useState(() => recall(SPOKEN) === 'yes');
   const [modifiers, setModifiers] = useState<Modifiers>({ ctrl: false, alt: false });
   const [crisp, setCrisp] = useState(() => recall(CRISP) === 'yes');
+  const [sticky] = useState(() => new StickyKeys());
+  const [keyboard, setKeyboard] = useState(hasTouch);
+  const [systemKeyboard, setSystemKeyboard] = useState(false);
+  const [leds, setLeds] = useState(0);
   const [chosenPanels, setChosenPanels] = useState<readonly PanelId[]>();
   const [focused, setFocused] = useState<PanelId>();
   const consoles = useRef(new Map<number, ConsoleHandle>());
   const screen = useRef<ScreenHandle>(null);
-  const stage = useRef<HTMLElement>(null);
+  const room = useRef<HTMLDivElement>(null);
   const bar = useRef<HTMLElement>(null);
   /** Has the user typed something that leaving would lose? */
   const typed = useRef(false);
@@ -94,6 +101,14 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     };
     return () => { delete window.tabvisor; };
   }, [session]);
+
+  // The lamps of the keyboard, while there is one to show them.
+  useEffect(() => {
+    const sender = session.input;
+    if (!sender || !keyboard) return;
+    const looking = setInterval(() => setLeds(sender.leds), 250);
+    return () => clearInterval(looking);
+  }, [session, view.live, keyboard]);
 
   // Back, or another link, ends the machine just as well.
   useEffect(() => {
@@ -146,6 +161,11 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     session.command(name).catch((error: Error) => notify(error.message, 'error'));
   }, [session]);
 
+  const typeText = (text: string) => {
+    typed.current = true;
+    session.type(text).then((note) => { if (note) notify(note); }, (error: Error) => notify(error.message, 'error'));
+  };
+
   const act = (action: BarAction) => {
     switch (action) {
       case 'reset': case 'powerOff': setQuestion(action); return;
@@ -177,7 +197,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       case 'download': downloadLog(session, port); break;
       case 'link': void copyLink(line); break;
       case 'screenshot': void saveScreenshot(screen.current, title); break;
-      case 'fullscreen': void toggleFullscreen(stage.current!); break;
+      case 'fullscreen': void toggleFullscreen(room.current!); break;
+      case 'keyboard': setKeyboard(!keyboard); break;
+      case 'type': void navigator.clipboard.readText().then(typeText, refused('reading the clipboard: use Ctrl+Shift+V')); break;
       case 'crisp':
         setCrisp(!crisp);
         remember(CRISP, crisp ? 'no' : 'yes');
@@ -215,7 +237,8 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const leave = () => bar.current?.querySelector<HTMLElement>('button:not(:disabled)')?.focus();
   const panels: PanelContent[] = available.map((id) => id === 'screen' ? {
     id, label: 'Screen',
-    node: <Screen ref={screen} memory={view.live ? session.memory : undefined} title={title} crisp={crisp} onLeave={leave} />,
+    node: <Screen ref={screen} memory={view.live ? session.memory : undefined} sender={session.input} sticky={sticky} running={running}
+      systemKeyboard={systemKeyboard || !hasTouch()} title={title} crisp={crisp} onLeave={leave} onUsed={() => { typed.current = true; }} onPaste={typeText} />,
   } : {
     id, label: 'Console',
     node: (
@@ -239,9 +262,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
 
   const over = state === RunState.OFF || state === RunState.FAILED;
   return (
-    <div className={styles.room} style={{ height }}>
-      <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} panels={panels} shown={shown} onPanel={togglePanel} onAction={act} />
-      <main ref={stage} className={styles.stage}>
+    <div ref={room} className={styles.room} style={{ height }}>
+      <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} keyboard={keyboard} panels={panels} shown={shown} onPanel={togglePanel} onAction={act} />
+      <main className={styles.stage}>
         <div className={`${styles.screens} ${over ? styles.ended : ''}`} onFocus={(event) => setFocused(panelOf(event.target) ?? focused)}>
           <Panels panels={panels} shown={shown} />
         </div>
@@ -267,7 +290,11 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
           </div>
         )}
       </main>
-      <TouchKeys modifiers={modifiers} onModifiers={setModifiers} type={(data) => active()?.type(data)} arrow={(letter) => active()?.arrow(letter)} />
+      {target === 'console' && <TouchKeys modifiers={modifiers} onModifiers={setModifiers} type={(data) => active()?.type(data)} arrow={(letter) => active()?.arrow(letter)} />}
+      {shown.includes('screen') && keyboard && running && session.input && (
+        <PcKeyboard sender={session.input} sticky={sticky} leds={leds} system={hasTouch() ? systemKeyboard : undefined} onUsed={() => { typed.current = true; }}
+          onSystem={(show) => { setSystemKeyboard(show); screen.current?.focus(); }} />
+      )}
       <div className="hidden" role="status">{title}: {stateWords(state)}</div>
       {question && <Question question={question} title={title} onAnswer={answer} />}
     </div>
@@ -299,6 +326,9 @@ function panelsToShow(available: readonly PanelId[], first: PanelId, chosen: rea
   return shown.length ? shown : [available.includes(first) ? first : available[0]];
 }
 
+/** The device is used by finger. */
+const hasTouch = () => matchMedia('(pointer: coarse)').matches;
+
 function panelOf(element: Element): PanelId | undefined {
   return element.closest<HTMLElement>('[data-panel]')?.dataset.panel as PanelId | undefined;
 }
@@ -309,21 +339,19 @@ async function saveScreenshot(screen: ScreenHandle | null, title: string): Promi
   save(png, `${title.replace(/[^\w.-]+/g, '-')}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}.png`);
 }
 
+/** All of the room; the browser's own keys are the guest's then, where it allows that. */
 async function toggleFullscreen(element: HTMLElement): Promise<void> {
   try {
-    if (document.fullscreenElement) await document.exitFullscreen();
-    else await element.requestFullscreen();
+    if (document.fullscreenElement) {
+      await document.exitFullscreen();
+      return;
+    }
+    await element.requestFullscreen();
+    await (navigator as { keyboard?: { lock?(): Promise<void> } }).keyboard?.lock?.();
+    notify('Hold Esc to leave the full screen');
   } catch {
     refused('the full screen')();
   }
-}
-
-function save(blob: Blob, name: string): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function Question({ question, title, onAnswer }: { question: Question; title: string; onAnswer(yes: boolean): void }) {

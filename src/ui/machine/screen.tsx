@@ -1,6 +1,10 @@
-// The machine's screen: a canvas as large as its place allows, in the shape of a monitor.
+// The machine's screen: a canvas as large as its place allows, in the shape of a monitor; keyboard and pointer over it are the machine's.
 
 import { useEffect, useImperativeHandle, useRef, useState, type Ref } from 'react';
+import type { InputSender } from '../../machine/input.ts';
+import { notify } from '../notices.tsx';
+import { ScreenInput } from './screen-input.ts';
+import type { StickyKeys } from './sticky-keys.ts';
 import { ScreenView, type ScreenSize } from './screen-view.ts';
 import styles from './screen.module.css';
 
@@ -16,21 +20,33 @@ export interface ScreenHandle {
 
 export interface ScreenProps {
   memory: SharedArrayBuffer | undefined;
+  sender: InputSender | undefined;
+  sticky: StickyKeys;
+  /** Is there a guest that listens? */
+  running: boolean;
+  /** The system's keyboard may come when the screen has the focus (on touch screens). */
+  systemKeyboard: boolean;
   title: string;
   /** Large dots with hard edges, in place of smooth ones. */
   crisp: boolean;
-  /** The user wants to leave the screen by key. */
+  /** The user wants to leave the screen by key; did something that leaving would lose; pasted a text that is to be typed. */
   onLeave(): void;
+  onUsed(): void;
+  onPaste(text: string): void;
   ref: Ref<ScreenHandle>;
 }
 
 export function Screen(props: ScreenProps) {
-  const { memory, title, crisp, ref } = props;
+  const { memory, sender, sticky, running, systemKeyboard, title, crisp, ref } = props;
+  const latest = useRef(props);
+  latest.current = props;
   const place = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const keys = useRef<HTMLTextAreaElement>(null);
   const view = useRef<ScreenView>(undefined);
   const [size, setSize] = useState<ScreenSize>();
+  const [captured, setCaptured] = useState(false);
+  const [absolute, setAbsolute] = useState(false);
   const [room, setRoom] = useState({ width: 0, height: 0 });
 
   useEffect(() => {
@@ -40,6 +56,31 @@ export function Screen(props: ScreenProps) {
     it.start();
     return () => it.stop();
   }, [memory]);
+
+  useEffect(() => {
+    if (!sender || !running) return;
+    const input = new ScreenInput(canvas.current!, keys.current!, sender, sticky, {
+      onUsed: () => latest.current.onUsed(),
+      onLeave: () => latest.current.onLeave(),
+      onPaste: (text) => latest.current.onPaste(text),
+      onCapture: setCaptured,
+      onUnknown: (characters) => notify(`A US keyboard has no key for ${characters}`),
+    });
+    const looking = setInterval(() => setAbsolute(sender.isAbsolute), 250);
+    return () => {
+      clearInterval(looking);
+      input.dispose();
+      setCaptured(false);
+    };
+  }, [sender, sticky, running]);
+
+  // A touch screen's keyboard comes with the focus, where it is wanted; to change that takes a new focus.
+  useEffect(() => {
+    const field = keys.current!;
+    if (document.activeElement !== field) return;
+    field.blur();
+    field.focus({ preventScroll: true });
+  }, [systemKeyboard]);
 
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => setRoom(entry.contentRect));
@@ -56,8 +97,9 @@ export function Screen(props: ScreenProps) {
 
   return (
     <div ref={place} className={styles.place} data-screen={size ? `${size.width}x${size.height}` : ''}>
-      <canvas ref={canvas} className={`${styles.canvas} ${crisp ? styles.crisp : ''}`} style={fitted(size, room, crisp)} role="img" aria-label={`Screen of ${title}`} />
-      <textarea ref={keys} className={styles.keys} aria-label={`Keyboard of ${title}`} autoCapitalize="off" autoComplete="off" autoCorrect="off" spellCheck={false} rows={1} />
+      <canvas ref={canvas} className={`${styles.canvas} ${crisp ? styles.crisp : ''} ${absolute ? styles.guestPointer : ''}`} style={fitted(size, room, crisp)} role="img" aria-label={`Screen of ${title}`} />
+      <textarea ref={keys} className={styles.keys} aria-label={`Keyboard of ${title}`} autoCapitalize="off" autoComplete="off" autoCorrect="off" spellCheck={false} rows={1} inputMode={systemKeyboard ? 'text' : 'none'} />
+      {captured && <p className={styles.captured} role="status">The mouse is the guest’s. <kbd>Esc</kbd> gives it back.</p>}
     </div>
   );
 }

@@ -4,12 +4,14 @@
 import MachineWorker from '../../../workers/machine.ts?worker';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
 import { RunState, type BootProgress, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
+import { InputSender } from '../../machine/input.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
 import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../machine/options/index.ts';
 import { QuotingError } from '../../machine/words.ts';
 import { consolesOf, filesOf, looksAtScreen, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
+import { save } from '../save-file.ts';
 import { ConsolePump } from './console-pump.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
 
@@ -70,6 +72,8 @@ export class MachineSession {
   pump: ConsolePump | undefined;
   /** The machine's memory, once it lives. */
   memory: SharedArrayBuffer | undefined;
+  /** Where keys and pointer go, once it lives. */
+  input: InputSender | undefined;
 
   constructor(readonly line: string) {}
 
@@ -111,6 +115,7 @@ export class MachineSession {
         progress: (progress) => this.progress(progress),
         state: (state) => this.follow(state),
         failed: (failure) => this.fail(failure),
+        saved: (name, bytes) => save(new Blob([bytes]), name),
         exited: (status) => { this.change({ exitStatus: status }); },
       });
       if (!this.disposed) this.connect(memory);
@@ -143,6 +148,17 @@ export class MachineSession {
     } finally {
       this.change({ pending: undefined });
     }
+  }
+
+  /** Type a text on the machine's keyboard; gives what to tell the user about it. */
+  async type(text: string): Promise<string> {
+    if (!this.client || !text) return 'There is no text to type';
+    const { unknown, refused } = await this.client.typeText(text);
+    const notes = [
+      ...(unknown.length ? [`A US keyboard has no key for ${unknown.slice(0, 20).join(' ')}: left out`] : []),
+      ...(refused ? [`The text is too long: its last ${refused} characters were left out`] : []),
+    ];
+    return notes.join('. ');
   }
 
   /** The line's words, and what they mean: read here too, so that a line that cannot work is refused before anything loads. */
@@ -278,6 +294,7 @@ export class MachineSession {
 
   private connect(memory: SharedArrayBuffer): void {
     this.memory = memory;
+    this.input = new InputSender(memory);
     this.pump = new ConsolePump(memory, this.view.ports);
     this.pump.start();
     const sampler = new FigureSampler(memory);

@@ -1,0 +1,232 @@
+// The host side of a user-mode network under Node: real TCP and UDP sockets (node:net, node:dgram), as an ordinary user.
+
+import { createSocket, type Socket as UdpSocket, type SocketType } from 'node:dgram';
+import { getServers } from 'node:dns';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { parseAddress } from './user/address.ts';
+import { type Accepted, type Forward, HOST_ADDRESS, type HostNetwork, type HostStream, type HostStreamEvents, type HostUdp, NAME_SERVER, STREAM_CREDIT, type StreamError, type UdpReceiver } from './user/host.ts';
+
+const DNS_PORT = 53;
+/** Longest piece that a socket gives at once. */
+const CHUNK = 64 * 1024;
+const LOOPBACK = '127.0.0.1';
+/** A datagram of IPv4 has no more data. */
+const MAX_DATAGRAM = 65507;
+
+export interface SocketOptions {
+  /** False: a guest may not go there. Asked with the address that a socket would connect to, HOST_ADDRESS and NAME_SERVER resolved. */
+  allow?(address: string, port: number, protocol: 'tcp' | 'udp', name: string): boolean;
+  /** Instead of the host's own name server. */
+  nameServer?: { address: string; port: number };
+  /** Bytes that went out and came in, for who counts. */
+  moved?(sent: number, received: number): void;
+}
+
+/** An address of the host's name server, as Node writes it: "10.0.0.1", "10.0.0.1:5353", "[::1]:53". */
+function systemNameServer(): { address: string; port: number } {
+  const text = getServers()[0] ?? LOOPBACK;
+  const match = /^\[(.*)\]:(\d+)$/.exec(text) ?? /^([\d.]+):(\d+)$/.exec(text);
+  return match ? { address: match[1], port: Number(match[2]) } : { address: text, port: DNS_PORT };
+}
+
+function errorOf(error: NodeJS.ErrnoException): StreamError {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return 'refused';
+    case 'ETIMEDOUT':
+      return 'timeout';
+    case 'ENETUNREACH': case 'EHOSTUNREACH': case 'EADDRNOTAVAIL': case 'EACCES': case 'EPERM': case 'EINVAL':
+      return 'unreachable';
+    default:
+      return 'reset';
+  }
+}
+
+class SocketStream implements HostStream {
+  private unsent = 0;
+  private untaken = 0;
+  private isOver = false;
+
+  constructor(
+    private readonly socket: Socket,
+    public events: HostStreamEvents,
+    private readonly moved: (sent: number, received: number) => void,
+  ) {
+    socket.setNoDelay(true);
+    socket.on('connect', () => this.events.opened());
+    socket.on('data', (data: Buffer) => {
+      this.untaken += data.length;
+      if (this.untaken + CHUNK > STREAM_CREDIT) socket.pause();
+      moved(0, data.length);
+      this.events.data(data);
+    });
+    socket.on('end', () => this.events.ended());
+    socket.on('error', (error) => this.fail(errorOf(error)));
+    // Both ends were closed, or it broke without an error.
+    socket.on('close', () => {
+      if (!socket.readableEnded || !socket.writableFinished) this.fail('reset');
+      this.isOver = true;
+    });
+  }
+
+  private fail(error: StreamError): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.socket.destroy();
+    this.events.failed(error);
+  }
+
+  get room(): number {
+    return Math.max(0, STREAM_CREDIT - this.unsent);
+  }
+
+  write(data: Uint8Array): void {
+    if (this.isOver) return;
+    this.unsent += data.length;
+    this.socket.write(Buffer.from(data), () => {
+      this.unsent -= data.length;
+      this.moved(data.length, 0);
+      if (!this.isOver) this.events.writable();
+    });
+  }
+
+  end(): void {
+    if (!this.isOver) this.socket.end();
+  }
+
+  abort(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    // Before it is connected there is nothing to reset.
+    if (this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+
+  taken(bytes: number): void {
+    this.untaken -= bytes;
+    if (!this.isOver && this.socket.isPaused() && this.untaken + CHUNK <= STREAM_CREDIT) this.socket.resume();
+  }
+}
+
+/** Says no, and afterwards nothing. */
+class RefusedStream implements HostStream {
+  readonly room = 0;
+  private isAborted = false;
+
+  constructor(events: HostStreamEvents, error: StreamError) {
+    setImmediate(() => {
+      if (!this.isAborted) events.failed(error);
+    });
+  }
+  write(): void {}
+  end(): void {}
+  abort(): void {
+    this.isAborted = true;
+  }
+  taken(): void {}
+}
+
+export class NodeSockets implements HostNetwork {
+  onAccept: (accepted: Accepted) => HostStreamEvents | undefined = () => undefined;
+  private readonly servers: Server[] = [];
+  private readonly nameServer: { address: string; port: number };
+
+  constructor(private readonly options: SocketOptions = {}) {
+    this.nameServer = options.nameServer ?? systemNameServer();
+  }
+
+  /** The real address behind a name. */
+  private resolve(name: string, port: number): { address: string; port: number } {
+    if (name === HOST_ADDRESS) return { address: LOOPBACK, port };
+    return name === NAME_SERVER ? this.nameServer : { address: name, port };
+  }
+
+  private allows(name: string, address: string, port: number, protocol: 'tcp' | 'udp'): boolean {
+    return parseAddress(address) !== undefined && (this.options.allow?.(address, port, protocol, name) ?? true);
+  }
+
+  private readonly moved = (sent: number, received: number): void => this.options.moved?.(sent, received);
+
+  connect(name: string, wantedPort: number, events: HostStreamEvents): HostStream {
+    const { address, port } = this.resolve(name, wantedPort);
+    if (port === 0 || !this.allows(name, address, port, 'tcp')) return new RefusedStream(events, 'forbidden');
+    return new SocketStream(connect({ host: address, port, allowHalfOpen: true }), events, this.moved);
+  }
+
+  udp(receive: UdpReceiver, bound?: { address: string; port: number }): HostUdp {
+    const sockets = new Map<SocketType, UdpSocket>();
+    let isClosed = false;
+    const open = (type: SocketType): UdpSocket => {
+      const socket = createSocket(type);
+      // What cannot be sent or bound is lost, as datagrams may be.
+      socket.on('error', () => {});
+      socket.on('message', (data, { address, port }) => {
+        if (isClosed) return;
+        this.moved(0, data.length);
+        const { nameServer } = this;
+        if (address === nameServer.address && port === nameServer.port) receive(NAME_SERVER, DNS_PORT, data);
+        else receive(address === LOOPBACK ? HOST_ADDRESS : address, port, data);
+      });
+      if (bound) socket.bind(bound.port, bound.address || undefined);
+      sockets.set(type, socket);
+      return socket;
+    };
+    if (bound) open(bound.address.includes(':') ? 'udp6' : 'udp4');
+    return {
+      send: (name, wantedPort, data) => {
+        const { address, port } = this.resolve(name, wantedPort);
+        if (isClosed || port === 0 || data.length > MAX_DATAGRAM || !this.allows(name, address, port, 'udp')) return;
+        const type = address.includes(':') ? 'udp6' : 'udp4';
+        const socket = sockets.get(type) ?? open(type);
+        socket.send(Buffer.from(data), port, address, () => {});
+        this.moved(data.length, 0);
+      },
+      close: () => {
+        isClosed = true;
+        for (const socket of sockets.values()) socket.close();
+        sockets.clear();
+      },
+    };
+  }
+
+  /** Open the TCP ports that lead to guests. Rejects with the system's error of the first that cannot be opened. */
+  async listen(forwards: readonly Forward[]): Promise<void> {
+    for (const forward of forwards) {
+      if (forward.protocol !== 'tcp') continue;
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.accepted(socket, forward));
+      this.servers.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ port: forward.hostPort, host: forward.hostAddress || '0.0.0.0' }, () => {
+          server.off('error', reject);
+          server.on('error', () => {});
+          resolve();
+        });
+      });
+    }
+  }
+
+  private accepted(socket: Socket, { guestAddress, guestPort }: Forward): void {
+    const stream = new SocketStream(socket, NO_EVENTS, this.moved);
+    const address = socket.remoteAddress ?? '';
+    const events = this.onAccept({ guestAddress, guestPort, address: address === LOOPBACK ? HOST_ADDRESS : address, port: socket.remotePort ?? 0, stream });
+    if (!events) {
+      stream.abort();
+      return;
+    }
+    stream.events = events;
+    socket.resume();
+  }
+
+  /** Ports that listen() has opened, in its order: where 0 was asked for, which one it became. */
+  get ports(): number[] {
+    return this.servers.map((server) => (server.address() as { port: number }).port);
+  }
+
+  close(): void {
+    for (const server of this.servers) server.close();
+    this.servers.length = 0;
+  }
+}
+
+const NO_EVENTS: HostStreamEvents = { opened() {}, data() {}, ended() {}, failed() {}, writable() {} };

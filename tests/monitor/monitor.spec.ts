@@ -1,0 +1,95 @@
+// The monitor's answers beside QEMU's, on the same guest in the same state (state.asm).
+
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { killAll, PATIENCE_MS, Running, TABVISOR, Workshop } from '../headless/runner.ts';
+import { assembleState, Monitor, PROGRAMS } from './monitor.ts';
+
+const workshop = new Workshop();
+afterAll(async () => {
+  await killAll();
+  workshop.remove();
+});
+
+/** What may differ: spaces at line ends, and whether the timer, which is masked, has its request up just now. */
+const plain = (text: string): string => text.replace(/ +$/gm, '').replace(/^(pic0: irr=.)[01]/m, '$1?');
+
+/** A command each, and what both answer. */
+async function compare(mode: number, commands: readonly string[]): Promise<void> {
+  const kernel = assembleState(workshop.folder, mode);
+  const [theirs, ours] = await Promise.all((['qemu', 'tabvisor'] as const).map(async (program) => {
+    const monitor = await new Monitor(program, ['-kernel', kernel], workshop.folder).start();
+    await monitor.ready();
+    const answers: Record<string, string> = {};
+    for (const [index, command] of commands.entries()) answers[`${index}: ${command}`] = plain(await monitor.ask(command));
+    await monitor.end();
+    return answers;
+  }));
+  expect(ours).toEqual(theirs);
+}
+
+const STATE = ['info registers', 'info mem', 'info tlb'];
+
+describe('as QEMU', () => {
+  it('32-bit paging', () => compare(32, [...STATE, 'x/4wx 0xc01000', 'x/2wx 0x1000000', 'gva2gpa 0xc01234', 'gva2gpa 0x403000']), PATIENCE_MS);
+
+  it('PAE', () => compare(36, [...STATE, 'x/6bx 0x400ffd', 'x/wx 0xffe00000', 'gva2gpa 0x401234']), PATIENCE_MS);
+
+  it('4-level paging, and the rest', () => compare(64, [
+    ...STATE, 'info pic', 'info lapic', 'info status', 'info name',
+    // Registers and expressions.
+    ...'$pc $eip $cs $cs.base $es.base $es.limit $ss.limit $esp $sp $fp $eax $edi $r8 $r9 $r15'.split(' ').map((name) => `print ${name}`),
+    ...['1 + 2 * 3', '7 & 3 + 1', '8 | 1 ^ 3', '-5 / 2', '-5 % 3', '~0', '-(1+2)', "'A' + 1", '0x10 + 010 + 10', '2*(3', '1 +', '5/0', '5%0', '0x', '09', '1 2', '0x10000000000000000',
+      'foo', '$nothing', "'a", "'", '', '0xffffffffffffffff', '+7'].map((text) => `print ${text}`.trimEnd()),
+    ...['o', 'd', 'u', 'x', 'i'].flatMap((letter) => [`p/${letter} 65`, `p/${letter} -2`, `p/${letter} 0`]), 'p/c 65', 'p/c 0', 'p/c 10', "p/c '\\\\'", 'p/y 1',
+    // Memory.
+    'x/8bx 0x7000', 'x/20bx 0x100000', 'x/3hx 0x100000', 'x/5wx 0x100000', 'x/3gx 0x100000', 'x/3wd 0x100000', 'x/3wu 0x100000', 'x/3wo 0x100000', 'x/2gd 0x100000', 'x/2go 0x100000',
+    'x/12c 0x100000', 'x/2hd 0x100000', 'x 0x7002', 'xp/2wx 0x7000', 'xp/wx 0xfec00010', 'x/4wx 0x403000', 'xp/wx 0x80000000', 'xp/4bx 0x100000000', 'x/0 0', 'x/4zz 0', 'x', 'x 1 2',
+    'x/3wx 0x401ff8', 'sum 0x100000 64', 'gva2gpa 0x400000', 'gva2gpa 0x403000', 'x/wx 0x800000001000', 'x/wx 0xffff800000007000',
+    // Lines that are no commands, and what else is said.
+    'foo', 'info foo', 'info pic x', 'stop 1', 'cont foo', 'cpu 1', 'cpu', 'cpu 0', 'help foo', 'help x', 'help stop', '? s', 'help info pic', 'info registers 1', 'info registers -b', 'info registers -a foo',
+    'info lapic 3', 'memsave', 'memsave 0 10 /nonexist/a', 'pmemsave 0x100000 16 saved', '  print  1', 'p"', 'i/b 0x70', 'i/b 0x70.0x3f', 'o/b 0x80 0x12', 'i 0x100000000', 'memsave 0x403000 8 saved',
+    'stop', 'info status', 'c', 'info status', 's', 'system_reset', 'info status',
+  ]), PATIENCE_MS);
+});
+
+describe('bin/tabvisor', () => {
+  let kernel: string;
+  beforeAll(() => { kernel = assembleState(workshop.folder, 32); });
+
+  it('waits with -S until cont, and ends with quit', async () => {
+    for (const program of Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[]) {
+      const monitor = await new Monitor(program, ['-kernel', kernel, '-S', '-name', 'test']).start();
+      expect(await monitor.ask('info status')).toBe('VM status: paused (prelaunch)\n');
+      expect(await monitor.ask('info name')).toBe('test\n');
+      expect(await monitor.ask('cont')).toBe('');
+      await monitor.ready();
+      expect(await monitor.ask('info status')).toBe('VM status: running\n');
+      monitor.running.type('q\n');
+      expect(await monitor.running.ended).toMatchObject({ status: 0, err: '' });
+    }
+  }, PATIENCE_MS);
+
+  it('writes memory to files', async () => {
+    const monitor = await new Monitor('tabvisor', ['-kernel', kernel], workshop.folder).start();
+    await monitor.ready();
+    expect(await monitor.ask('pmemsave 0x100000 300 "a \\"file\\""')).toBe('');
+    expect(readFileSync(workshop.path('a "file"')).equals(readFileSync(kernel).subarray(0, 300))).toBe(true);
+    expect(await monitor.ask('memsave 0x7000 4 virtual')).toBe('');
+    expect(readFileSync(workshop.path('virtual')).toString('hex')).toBe('feca0d60');
+    expect(await monitor.ask('pmemsave 0 4 none/file')).toMatch(/^Error: could not open 'none\/file': ENOENT/);
+    await monitor.end();
+  }, PATIENCE_MS);
+
+  it('Ctrl-A c switches between the serial port and the monitor', async () => {
+    const running = new Running(['-nographic', '-kernel', workshop.assemble('spin')], TABVISOR, workshop.folder);
+    await running.until(/spinning\n/);
+    running.type('\x01cinfo status\n');
+    await running.until(/monitor - type 'help' for more information\n\(qemu\) .*\nVM status: running\n\(qemu\) $/);
+    running.type('\x01cnot for the monitor\n\x01c');
+    await running.until(/\n\(qemu\) $/, running.out.length);
+    running.type('q\n');
+    expect(await running.ended).toMatchObject({ status: 0, err: '' });
+    expect(running.out).not.toContain('unknown command');
+  }, PATIENCE_MS);
+});
