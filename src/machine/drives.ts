@@ -7,7 +7,7 @@ import { IdeDisk } from '../devices/ide/disk.ts';
 import type { IdeDrive } from '../devices/ide/drive.ts';
 import { guessGeometry } from '../devices/ide/geometry.ts';
 import type { BlockBackend, RemovableDrive } from '../devices/interfaces.ts';
-import type { MachineConfig, PciDeviceConfig } from './options/index.ts';
+import type { DriveConfig, MachineConfig, PciDeviceConfig } from './options/index.ts';
 
 /** Read the first sector of a disk; undefined if the backend has not answered when this returns. */
 export function bootSectorNow(disk: BlockBackend): Uint8Array | undefined {
@@ -30,6 +30,8 @@ export class BoardDrives {
   readonly floppies: readonly [FloppyDrive | null, FloppyDrive | null];
   /** CD-ROM and floppy drives, by the names that the monitor has for them. */
   readonly removable = new Map<string, RemovableDrive>();
+  /** What is in them. */
+  readonly media = new Map<string, DriveConfig>();
 
   /**
    * @param disks one for each of MachineConfig.drives
@@ -58,6 +60,31 @@ export class BoardDrives {
       return made;
     };
     this.floppies = [floppy(0), floppy(1)];
+    for (const drive of [...config.ide, ...config.floppies]) {
+      if (drive?.drive !== undefined && this.removable.has(drive.name)) this.media.set(drive.name, config.drives[drive.drive]);
+    }
+  }
+
+  /**
+   * Take the medium out of a drive.
+   * @param force even if the guest has locked it
+   * @returns false if it is locked: the guest is told that the user wants it out
+   */
+  eject(name: string, force: boolean): boolean {
+    const drive = this.removable.get(name);
+    if (!drive) throw new RangeError(`${name} is no drive for removable media`);
+    const { medium } = drive;
+    if (!drive.eject(force)) return false;
+    this.media.delete(name);
+    // Nobody hears of a failure: the guest that wrote has not asked.
+    if (medium && !medium.readOnly) medium.flush(() => {});
+    return true;
+  }
+
+  /** Put a medium into a drive that eject() has emptied. */
+  insert(name: string, medium: BlockBackend, what: DriveConfig): void {
+    this.removable.get(name)!.insert(medium);
+    this.media.set(name, what);
   }
 }
 

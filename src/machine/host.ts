@@ -236,6 +236,10 @@ class Host implements MachineApi {
         await this.powerOff();
         this.tell((events) => events.exited(0));
       },
+      openDisk: async (drive) => {
+        if (!this.environment.openDisk) throw new Error('there are no files for disks here');
+        return this.environment.openDisk(drive);
+      },
       saveFile: async (name, bytes) => {
         if (this.environment.saveFile) await this.environment.saveFile(name, bytes);
         else this.tell((events) => events.saved?.(name, bytes));

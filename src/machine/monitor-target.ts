@@ -1,7 +1,9 @@
 // What a monitor can do to a machine, and what the machine's owner can ask of a monitor. The monitor itself (src/monitor) is handed in by
 // the worker's entry point, so that the machine knows none.
 
+import type { BlockBackend } from '../devices/interfaces.ts';
 import type { Machine } from './machine.ts';
+import type { DriveConfig } from './options/index.ts';
 import type { RunState } from './protocol.ts';
 
 /** The machine as the monitor sees it. */
@@ -17,6 +19,8 @@ export interface MonitorTarget {
   powerButton(): Promise<void>;
   /** End the run with exit status 0. */
   quit(): Promise<void>;
+  /** The contents of a disk. Rejects with an Error that says why not. */
+  openDisk(drive: DriveConfig): Promise<BlockBackend>;
   /** Put bytes into a file: of the host under Node, a download in the page. Rejects with an Error that says why not. */
   saveFile(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
 }

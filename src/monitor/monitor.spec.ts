@@ -30,6 +30,7 @@ function make(line: string): void {
     reset: note('reset'),
     powerButton: note('powerButton'),
     quit: note('quit'),
+    openDisk: async () => { throw new Error('there is none'); },
     saveFile: async (name, bytes) => void log.push(`${name}: ${bytes.length}`),
   });
 }

@@ -4,12 +4,15 @@ import type { Command } from './command.ts';
 import { cpu } from './commands/cpu.ts';
 import { help } from './commands/help.ts';
 import { info } from './commands/info.ts';
+import { mouseButton, mouseMove, sendkey } from './commands/input.ts';
+import { change, eject } from './commands/media.ts';
 import { gva2gpa, memsave, pmemsave, sum } from './commands/memory.ts';
 import { i, o } from './commands/ports.ts';
 import { print } from './commands/print.ts';
 import { cont, nmi, quit, stop, systemPowerdown, systemReset } from './commands/run-state.ts';
+import { screendump } from './commands/screendump.ts';
 import { x, xp } from './commands/x.ts';
 
 export const COMMANDS: readonly Command[] = [
-  cont, cpu, gva2gpa, help, i, info, memsave, nmi, o, pmemsave, print, quit, stop, sum, systemPowerdown, systemReset, x, xp,
+  change, cont, cpu, eject, gva2gpa, help, i, info, memsave, mouseButton, mouseMove, nmi, o, pmemsave, print, quit, screendump, sendkey, stop, sum, systemPowerdown, systemReset, x, xp,
 ];
