@@ -2,8 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Cpu, Mem } from '../core/layout.ts';
+import { keyNamed } from '../devices/keys.ts';
 import { Machine } from '../machine/machine.ts';
 import { parse } from '../machine/options/index.ts';
 import { RunState } from '../machine/protocol.ts';
@@ -46,6 +47,19 @@ describe('Monitor', { timeout: 60_000 }, () => {
   it('acts on the machine', async () => {
     for (const line of ['stop', 's', 'cont', 'c', 'system_reset', 'system_powerdown', 'quit', 'q', 'pmemsave 0 100 "a b"']) expect(await monitor.execute(line)).toBe('');
     expect(log).toEqual(['pause', 'pause', 'resume', 'resume', 'reset', 'powerButton', 'quit', 'quit', 'a b: 100']);
+  });
+
+  it('presses keys and moves the mouse', async () => {
+    const { input } = machine;
+    const keys = vi.spyOn(input, 'sendKeys');
+    for (const line of ['sendkey ctrl-alt-delete', 'sendkey a 250', 'sendkey 0x1e-0x9c', 'sendkey <']) expect(await monitor.execute(line)).toBe('');
+    const numbers = (...names: string[]) => names.map((name) => keyNamed(name));
+    expect(keys.mock.calls).toEqual([[numbers('ctrl', 'alt', 'delete'), undefined], [numbers('a'), 250e6], [numbers('a', 'kp_enter'), undefined], [numbers('less'), undefined]]);
+    const [move, wheel, buttons] = [vi.spyOn(input, 'moveBy'), vi.spyOn(input, 'wheel'), vi.spyOn(input, 'setButtons')];
+    for (const line of ['mouse_move -5 7', 'mouse_move 0 0 2', 'mouse_button 5']) expect(await monitor.execute(line)).toBe('');
+    expect([move.mock.calls, wheel.mock.calls, buttons.mock.calls]).toEqual([[[-5, 7], [0, 0]], [[-1]], [[5]]]);
+    for (let n = 0; n < 300; n++) await monitor.execute('sendkey a');
+    expect(await monitor.execute('sendkey a')).toBe('Error: too many keys are waiting\n');
   });
 
   it('shows PCI functions, as QEMU does of the same', async () => {

@@ -116,6 +116,17 @@ function takeFlag(scanner: Scanner, command: string, letter: string): boolean {
   return true;
 }
 
+/** 'b': on or off. */
+export const onOff = (): Parameter<boolean> => ({
+  parse(scanner) {
+    scanner.skipSpaces();
+    const word = scanner.take(/\S+/y);
+    if (word !== 'on' && word !== 'off') throw new ParseError("Expected 'on' or 'off'");
+    return word === 'on';
+  },
+  complete: () => ['off', 'on'],
+});
+
 /** 'S': the rest of the line. */
 export const rest = (complete?: (session: Session) => readonly string[]): Parameter<string> => ({
   parse(scanner) {

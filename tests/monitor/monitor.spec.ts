@@ -1,6 +1,6 @@
 // The monitor's answers beside QEMU's, on the same guest in the same state (state.asm).
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { killAll, PATIENCE_MS, Running, TABVISOR, Workshop } from '../headless/runner.ts';
 import { assembleState, Monitor, PROGRAMS } from './monitor.ts';
@@ -49,6 +49,8 @@ describe('as QEMU', () => {
     // Lines that are no commands, and what else is said.
     'foo', 'info foo', 'info pic x', 'stop 1', 'cont foo', 'cpu 1', 'cpu', 'cpu 0', 'help foo', 'help x', 'help stop', '? s', 'help info pic', 'info registers 1', 'info registers -b', 'info registers -a foo',
     'info lapic 3', 'memsave', 'memsave 0 10 /nonexist/a', 'pmemsave 0x100000 16 saved', '  print  1', 'p"', 'i/b 0x70', 'i/b 0x70.0x3f', 'o/b 0x80 0x12', 'i 0x100000000', 'memsave 0x403000 8 saved',
+    'sendkey', 'sendkey foo', 'sendkey a-b-', 'sendkey 0x1e', 'sendkey ret 1 2', 'mouse_move 1', 'mouse_button', 'mouse_button 0', 'screendump', 'screendump none/file -f bmp', 'screendump file -x',
+    'eject', 'eject foo', 'eject -x foo', 'change', 'change foo bar', 'change foo', 'balloon 32', 'balloon', 'info balloon', 'set_link foo on', 'set_link foo', 'info network', 'info mice',
     'stop', 'info status', 'c', 'info status', 's', 'system_reset', 'info status',
   ]), PATIENCE_MS);
 });
@@ -78,6 +80,37 @@ describe('bin/tabvisor', () => {
     expect(await monitor.ask('memsave 0x7000 4 virtual')).toBe('');
     expect(readFileSync(workshop.path('virtual')).toString('hex')).toBe('feca0d60');
     expect(await monitor.ask('pmemsave 0 4 none/file')).toMatch(/^Error: could not open 'none\/file': ENOENT/);
+    await monitor.end();
+  }, PATIENCE_MS);
+
+  it('shows the screen, and changes what is in drives', async () => {
+    writeFileSync(workshop.path('floppy.img'), new Uint8Array(1_474_560));
+    writeFileSync(workshop.path('other.img'), new Uint8Array(737_280));
+    const monitor = await new Monitor('tabvisor', ['-fda', 'floppy.img', '-cdrom', 'other.img', '-boot', 'menu=on'], workshop.folder).start();
+    const cd = (text: string) => `ide1-cd0: ${text}\n    Attached to:      ide.1 unit 0\n    Removable device: not locked, tray `;
+    const floppy = (text: string) => `floppy0: ${text}\n    Attached to:      floppy-bus.0 unit 0\n    Removable device: not locked, tray closed\n`;
+    expect(await monitor.ask('info block')).toBe(`${cd('other.img (raw, read-only)')}closed\n\n${floppy('floppy.img (raw)')}`);
+    expect(await monitor.ask('eject ide1-cd0')).toBe('');
+    expect(await monitor.ask('info block ide1-cd0')).toBe(`${cd('[not inserted]')}open\n`);
+    expect(await monitor.ask('change ide1-cd0 floppy.img raw')).toBe('');
+    expect(await monitor.ask('info block ide1-cd0')).toBe(`${cd('floppy.img (raw, read-only)')}closed\n`);
+    expect(await monitor.ask('change floppy0 nothing.img')).toMatch(/^Error: Could not open 'nothing.img': ENOENT/);
+    expect(await monitor.ask('change floppy0 other.img raw read-only')).toBe('');
+    expect(await monitor.ask('info block floppy0')).toBe(floppy('other.img (raw, read-only)'));
+    // The guest's screen as text, and its keys: SeaBIOS asks for Esc, and shows what it can boot.
+    const until = async (text: string): Promise<void> => {
+      for (let screen = ''; !screen.includes(text); ) {
+        await monitor.ask('pmemsave 0xb8000 4000 text');
+        screen = readFileSync(workshop.path('text')).filter((_, at) => at % 2 === 0).toString('latin1');
+      }
+    };
+    await until('Press ESC for boot menu');
+    await monitor.ask('sendkey esc');
+    await until('Select boot device');
+    expect(await monitor.ask('screendump screen.ppm')).toBe('');
+    expect(readFileSync(workshop.path('screen.ppm')).subarray(0, 15).toString('latin1')).toBe('P6\n720 400\n255\n');
+    expect(await monitor.ask('screendump screen.png -f png')).toBe('');
+    expect(readFileSync(workshop.path('screen.png')).subarray(1, 4).toString()).toBe('PNG');
     await monitor.end();
   }, PATIENCE_MS);
 

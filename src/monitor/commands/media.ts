@@ -1,6 +1,7 @@
 // change, eject: what is in CD-ROM and floppy drives. QEMU, blockdev.c (qmp_blockdev_change_medium, qmp_eject).
 
 import type { DriveConfig } from '../../machine/options/index.ts';
+import type { MachineFailure } from '../../machine/protocol.ts';
 import { command, MonitorError, type Session } from '../command.ts';
 import { driveNames } from '../info/block.ts';
 import { flag, optionalText, text } from '../parameters.ts';
@@ -39,13 +40,14 @@ export const change = command({
     const { target } = session;
     const { drives, config } = target.machine;
     if (!MODES.includes(mode)) throw new MonitorError(`Error: invalid parameter value: ${mode}`);
+    if (format !== undefined && format !== 'raw') throw new MonitorError(`Error: Unknown driver '${format}'`);
     const isFloppy = config.floppies.some((drive) => drive?.name === device);
     const readOnly = !isFloppy || mode === 'read-only' || (mode === 'retain' && (drives.media.get(device)?.readOnly ?? false));
     if (drives.removable.has(device)) {
       const what = { file, readOnly, ...(format === undefined ? {} : { format }) } as DriveConfig;
       // First, so that a file that is not there leaves the old one in.
-      const medium = await target.openDisk(what).catch((error: Error) => {
-        throw new MonitorError(`Error: Could not open '${file}': ${error.message}`);
+      const medium = await target.openDisk(what).catch((error: Error & Partial<MachineFailure>) => {
+        throw new MonitorError(`Error: Could not open '${file}': ${error.why ?? error.message}`);
       });
       empty(session, device, force);
       drives.insert(device, medium, what);
