@@ -101,7 +101,7 @@ describe('bin/tabvisor', () => {
     const until = async (text: string): Promise<void> => {
       for (let screen = ''; !screen.includes(text); ) {
         await monitor.ask('pmemsave 0xb8000 4000 text');
-        screen = readFileSync(workshop.path('text')).filter((_, at) => at % 2 === 0).toString('latin1');
+        screen = Buffer.from(readFileSync(workshop.path('text')).filter((_, at) => at % 2 === 0)).toString('latin1');
       }
     };
     await until('Press ESC for boot menu');
