@@ -47,7 +47,7 @@ export default defineConfig(({ mode }) => {
     test: {
       // Specs that boot guests take a core each.
       maxWorkers: 2,
-      include: ['src/**/*.spec.ts', 'src/**/*.spec.tsx', 'tests/**/*.spec.ts', 'bin/**/*.spec.ts', 'workers/**/*.spec.ts', 'guests/**/*.spec.ts', 'bench/**/*.spec.ts'],
+      include: ['src/**/*.spec.ts', 'src/**/*.spec.tsx', 'tests/**/*.spec.ts', 'bin/**/*.spec.ts', 'workers/**/*.spec.ts', 'guests/**/*.spec.ts', 'relay/**/*.spec.ts', 'bench/**/*.spec.ts'],
     },
   };
 });

@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 export async function build() {
   await esbuild({
     absWorkingDir: root,
-    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts', 'compiler-node': 'workers/compiler-node.ts', 'io-node': 'workers/io-node.ts', 'tabvisor-img': 'src/img/cli.ts' },
+    entryPoints: { tabvisor: 'src/runner/cli.ts', 'machine-node': 'workers/machine-node.ts', 'compiler-node': 'workers/compiler-node.ts', 'io-node': 'workers/io-node.ts', 'tabvisor-relay': 'relay/cli.ts', 'tabvisor-img': 'src/img/cli.ts' },
     outdir: 'build/node',
     bundle: true,
     format: 'esm',

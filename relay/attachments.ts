@@ -1,0 +1,127 @@
+// What else can be plugged into a room: passt, any program that speaks QEMU's stream framing, and a TAP interface of Linux.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MAX_FRAME, MIN_FRAME } from '../src/devices/interfaces.ts';
+import { attachStream } from './framing.ts';
+import type { Switch, SwitchPort } from './switch.ts';
+
+/** Something that cannot be attached, in words for the user. */
+export class AttachError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'AttachError';
+  }
+}
+
+const START_MS = 5000;
+const LOOK_MS = 20;
+
+function isInstalled(program: string): boolean {
+  return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, program)));
+}
+
+async function until(isThere: () => boolean, child: ChildProcess, what: string): Promise<void> {
+  const end = Date.now() + START_MS;
+  while (!isThere()) {
+    if (child.exitCode !== null) throw new AttachError(`${what} ended with status ${child.exitCode}`);
+    if (Date.now() > end) throw new AttachError(`${what} did not start in ${START_MS / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+/** A passt of its own for a room. @returns what ends it */
+export async function attachPasst(segment: Switch): Promise<() => void> {
+  if (!isInstalled('passt')) throw new AttachError('passt is not installed (Debian package passt)');
+  const folder = mkdtempSync(join(tmpdir(), 'tabvisor-relay-'));
+  // passt gives up root's rights itself, and must still reach its socket.
+  const path = join(folder, 'passt.socket');
+  const child = spawn('passt', ['--foreground', '--quiet', ...(process.getuid?.() === 0 ? ['--runas', '0'] : []), '--socket', path], { stdio: 'ignore' });
+  const end = (): void => {
+    child.kill();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await until(() => existsSync(path), child, 'passt');
+    const stream = connect(path);
+    attachStream(segment, stream);
+    await new Promise<void>((resolve, reject) => {
+      stream.once('connect', resolve);
+      stream.once('error', reject);
+    });
+    return () => {
+      stream.destroy();
+      end();
+    };
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+/** Listen for programs that speak the framing. @param where a path of a UNIX socket, or HOST:PORT  @returns what ends it */
+export async function listenForStreams(segment: Switch, where: string): Promise<() => void> {
+  const streams = new Set<{ destroy(): void }>();
+  const server = createServer((stream) => {
+    stream.setNoDelay(true);
+    streams.add(stream);
+    stream.on('close', () => streams.delete(stream));
+    attachStream(segment, stream);
+  });
+  const address = /^(.*):(\d+)$/.exec(where);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    if (address && !where.includes('/')) server.listen(Number(address[2]), address[1] || '127.0.0.1', resolve);
+    else server.listen(where, resolve);
+  });
+  return () => {
+    server.close();
+    for (const stream of streams) stream.destroy();
+  };
+}
+
+/**
+ * A TAP interface. Making one takes an ioctl that Node does not have; socat has it, and carries each frame as one datagram of UDP
+ * over loopback, both ends bound to one another so that nobody else's datagrams are taken.
+ * @returns what ends it
+ */
+export async function attachTap(segment: Switch, name: string): Promise<() => void> {
+  if (process.platform !== 'linux') throw new AttachError('TAP interfaces are there on Linux only');
+  if (process.getuid?.() !== 0) throw new AttachError('a TAP interface can be made by root only');
+  if (!isInstalled('socat')) throw new AttachError('socat is not installed (Debian package socat), which makes the interface');
+  if (!/^[\w.-]{1,15}$/.test(name)) throw new AttachError(`"${name}" is not a name of an interface`);
+  const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20, sendBufferSize: 1 << 20 });
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  const own = socket.address().port;
+  // A free port for the other end, found by having it for a moment.
+  const probe = createSocket('udp4');
+  await new Promise<void>((resolve) => probe.bind(0, '127.0.0.1', resolve));
+  const far = probe.address().port;
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  await new Promise<void>((resolve) => socket.connect(far, '127.0.0.1', resolve));
+  const child = spawn('socat', ['-b', '70000', `TUN,tun-type=tap,tun-name=${name},iff-no-pi,iff-up`, `UDP4-CONNECT:127.0.0.1:${own},sourceport=${far},bind=127.0.0.1`], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const port: SwitchPort = { deliver: (frame) => socket.send(Buffer.from(frame), () => {}) };
+  const end = (): void => {
+    segment.remove(port);
+    child.kill();
+    socket.close();
+  };
+  socket.on('error', () => {});
+  socket.on('message', (frame) => {
+    if (frame.length >= MIN_FRAME && frame.length <= MAX_FRAME) segment.forward(port, frame);
+  });
+  try {
+    await until(() => existsSync(`/sys/class/net/${name}`), child, 'socat');
+    // What the kernel leaves to a card to finish (checksums, segments) would reach guests unfinished.
+    if (isInstalled('ethtool')) execFileSync('ethtool', ['-K', name, 'tx', 'off'], { stdio: 'ignore' });
+  } catch (error) {
+    end();
+    throw error;
+  }
+  segment.add(port);
+  return end;
+}
