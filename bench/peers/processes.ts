@@ -87,7 +87,7 @@ export const v86Node: Peer = {
     const { bios, vgaBios } = firmware();
     const given = {
       until, memory: guest.memory, kernel: guest.kernel, initrd: guest.initrd, append: guest.append,
-      multiboot: !guest.initrd, bios, vgaBios, wasm: join(root, 'node_modules/v86/build/v86.wasm'), more: guest.v86 ?? {},
+      multiboot: !guest.initrd, bios, vgaBios, wasm: join(root, 'node_modules/v86/build/v86.wasm'), more: guest.v86 ?? {}, network: join(root, 'build/bench/user-network.js'),
     };
     return new ProcessRun(process.execPath, [join(root, 'bench/peers/v86-node.mjs'), JSON.stringify(given)], until !== '');
   },

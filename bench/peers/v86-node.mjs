@@ -2,6 +2,7 @@
 // Plain JavaScript, so that it starts without a loader. Its one argument is JSON: see processes.ts.
 
 import { readFileSync, writeSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import { V86 } from 'v86';
 
 const given = JSON.parse(process.argv[2]);
@@ -25,6 +26,12 @@ const emulator = new V86({
   autostart: true,
   ...Object.fromEntries(Object.entries(given.more).map(([name, value]) => [name, value?.file ? image(value.file) : value])),
 });
+
+if (given.more.net_device) {
+  const { joinUserNetwork } = await import(pathToFileURL(given.network).href);
+  const network = joinUserNetwork((frame) => emulator.bus.send('net0-receive', frame));
+  emulator.add_listener('net0-send', (frame) => network.send(frame));
+}
 
 let line = '';
 let pending = [];
