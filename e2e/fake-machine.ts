@@ -108,6 +108,7 @@ const api: MachineApi = {
     for (const [i, file] of spec.files.entries()) {
       const phase = i === 0 ? 'kernel' as const : 'initrd' as const;
       const bytes = 'bytes' in file.source ? file.source.bytes
+        : 'blob' in file.source ? new Uint8Array(await file.source.blob.arrayBuffer())
         : await download(file.source.url, file.name, (loaded, total) => { void events.progress({ phase, name: file.name, loaded, total }); });
       if (i === 0 && recognise(bytes).role !== 'kernel') {
         throw new MachineError({ what: `${file.name} is not a kernel`, why: `it is ${recognise(bytes).words}`, advice: 'Give a bzImage or a multiboot kernel.' });

@@ -13,7 +13,7 @@ import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
-import { RawFile } from './raw-file-node.ts';
+import { openFileDisk } from '../src/backends/block/disk-node.ts';
 
 /** A TFTP server's files are read into memory. */
 const LONGEST_TFTP_FILE = 256 * 2 ** 20;
@@ -48,6 +48,7 @@ const environment: HostEnvironment = {
       progress(file.source.bytes.length, file.source.bytes.length);
       return file.source.bytes;
     }
+    if ('blob' in file.source) return new Uint8Array(await file.source.blob.arrayBuffer());
     if (!file.source.url.startsWith('file:')) return download(file.source.url, file.name, progress);
     try {
       const bytes = await readFile(fileURLToPath(file.source.url));
@@ -60,14 +61,12 @@ const environment: HostEnvironment = {
 
   openDisk({ file, format, readOnly, snapshot }) {
     try {
-      const disk = new RawFile(file, readOnly || snapshot === true);
-      if (format === undefined) refuseOtherFormats(disk);
-      return disk;
+      return openFileDisk(file, { format, readOnly: readOnly || snapshot === true });
     } catch (error) {
       throw new MachineError({
         what: `The disk ${file} could not be opened`,
         why: text(error),
-        advice: readOnly ? 'Check the path in the machine line.' : 'Check the path in the machine line; readonly=on opens a file that cannot be written.',
+        advice: readOnly ? 'Check the path and the format in the machine line.' : 'Check the path and the format in the machine line; readonly=on opens a file that cannot be written.',
       });
     }
   },
@@ -118,17 +117,6 @@ const environment: HostEnvironment = {
     };
   },
 };
-
-/** An image whose format the line does not say, and which is none that is supported, is not to be taken for a disk's bytes. */
-function refuseOtherFormats(disk: RawFile): void {
-  const start = new Uint8Array(Math.min(disk.size, 4096));
-  disk.read(0, start, () => {});
-  const magic = Buffer.from(start).toString('latin1');
-  const kind = magic.startsWith('QFI\xfb') ? 'qcow2' : magic.startsWith('KDMV') || magic.startsWith('# Disk DescriptorFile') ? 'VMDK'
-    : magic.startsWith('conectix') ? 'VHD' : magic.startsWith('vhdxfile') ? 'VHDX' : magic.startsWith('\x7f\x10\xda\xbe', 64) ? 'VDI'
-      : magic.startsWith('\x1f\x8b') ? 'gzip' : magic.startsWith('\x28\xb5\x2f\xfd') ? 'zstd' : '';
-  if (kind) throw new Error(`it is a ${kind} image, and only raw ones are supported yet; format=raw takes it as it is`);
-}
 
 /** A file in a folder, for a guest; nothing outside it, whatever its name or the links in it say. */
 function fileIn(folder: string, name: string): Uint8Array | undefined {

@@ -1,14 +1,18 @@
 // Entry point of the machine worker in the browser: offers a machine to the page that started it.
 
-import { wrap } from 'comlink';
+import { proxy, type Remote, wrap } from 'comlink';
 import coreUrl from '../build/core.wasm?url';
 import interpreterUrl from '../build/interpreter.wasm?url';
+import type { DiskRequest } from '../src/backends/block/browser-disks.ts';
+import { DiskRing } from '../src/backends/block/disk-ring.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
+import type { MachineFailure } from '../src/machine/protocol.ts';
+import type { IoApi } from './io.ts';
 
 const urls = { core: coreUrl, interpreter: interpreterUrl };
 
@@ -28,11 +32,11 @@ const environment: HostEnvironment = {
     }
   },
   async openNetwork(netdevs) {
-    const worker = new Worker(new URL('./io.ts', import.meta.url), { type: 'module' });
-    const failed = new Promise<never>((_, reject) => {
-      worker.onerror = (event) => reject(new MachineError({ what: 'The network could not be started', why: event.message || 'its worker did not load', advice: 'Load the page again.' }));
+    const { api, failed } = startIo();
+    const died = failed.then((why): never => {
+      throw new MachineError({ what: 'The network could not be started', why, advice: 'Load the page again.' });
     });
-    return Promise.race([failed, startNetworkIo(netdevs, wrap<NetworkIoApi>(worker))]);
+    return Promise.race([died, startNetworkIo(netdevs, api as unknown as NetworkIoApi)]);
   },
   openCompiler() {
     const worker = new Worker(new URL('./compiler.ts', import.meta.url), { type: 'module', name: 'compiler' });
@@ -46,8 +50,57 @@ const environment: HostEnvironment = {
       progress(file.source.bytes.length, file.source.bytes.length);
       return file.source.bytes;
     }
+    if ('blob' in file.source) {
+      const bytes = new Uint8Array(await file.source.blob.arrayBuffer());
+      progress(bytes.length, bytes.length);
+      return bytes;
+    }
     return download(file.source.url, file.name, progress);
   },
+
+  async openDisk({ file, format, readOnly, snapshot }, given, warn) {
+    if (!given) throw new MachineError({ what: `${file} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
+    const { api, failed } = startIo();
+    if (!disks) {
+      disks = { ring: new DiskRing(), count: 0 };
+      void api.serve(disks.ring.buffer);
+      void failed.then((why) => warn({
+        what: 'The disks’ worker failed', why, advice: 'What the guest flushed is safe. Start the machine again; if it happens again, please report it.',
+      }));
+    }
+    const { ring } = disks;
+    const number = disks.count++;
+    const request: DiskRequest = { file, source: given.source, format, readOnly, snapshot: snapshot === true };
+    const died = failed.then((why): never => {
+      throw new MachineError({ what: `The disk ${file} cannot be opened`, why: `its worker failed: ${why}`, advice: 'Load the page again.' });
+    });
+    const { size, readOnly: only } = await Promise.race([died, api.open(request, proxy((failure) => { if (failure) warn(failure); }))]);
+    return ring.disk(number, size, only);
+  },
+  attachDisks(memory) {
+    if (disks) void startIo().api.attach(memory);
+  },
+  pollDisks() {
+    disks?.ring.poll();
+  },
 };
+
+let disks: { ring: DiskRing; count: number } | undefined;
+
+/** The I/O worker, once it is needed. It ends with this worker. */
+let io: { api: Remote<IoApi>; failed: Promise<string> } | undefined;
+
+function startIo(): NonNullable<typeof io> {
+  if (io) return io;
+  const worker = new Worker(new URL('./io.ts', import.meta.url), { type: 'module', name: 'io' });
+  const failed = new Promise<string>((resolve) => {
+    worker.onerror = (event) => {
+      event.preventDefault();
+      resolve(event.message || 'its program could not be loaded');
+    };
+  });
+  io = { api: wrap<IoApi>(worker), failed };
+  return io;
+}
 
 exposeMachine(createMachineHost(environment));

@@ -1,6 +1,6 @@
 // tabvisor-img: disk images on the command line, with qemu-img's names for commands and options.
 
-import { FORMATS } from '../backends/block/open.ts';
+import { FORMATS } from '../backends/block/formats.ts';
 import { convert, create, optionsHelp, WRITABLE_FORMATS } from './create.ts';
 import { formatOf, ImgError } from './files.ts';
 import { check, info, snapshots } from './info.ts';

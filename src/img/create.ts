@@ -7,7 +7,7 @@ import { constants, deflateRawSync } from 'node:zlib';
 import { copyDisk } from '../backends/block/copy.ts';
 import { FileStorage } from '../backends/block/file-node.ts';
 import { runNow } from '../backends/block/io.ts';
-import type { Format } from '../backends/block/open.ts';
+import type { Format } from '../backends/block/formats.ts';
 import { createQcow2, type Qcow2Options } from '../backends/block/qcow2-create.ts';
 import { createVdi } from '../backends/block/vdi.ts';
 import { createVhd } from '../backends/block/vhd.ts';

@@ -1,10 +1,11 @@
 // Images in files of the host, for tabvisor-img.
 
-import { dirname, isAbsolute, join } from 'node:path';
+import { besideImage } from '../backends/block/disk-node.ts';
 import { FileStorage } from '../backends/block/file-node.ts';
 import type { Image } from '../backends/block/image.ts';
 import { type Io, runNow, type Storage } from '../backends/block/io.ts';
-import { type Format, FORMATS, isFormat, openImage, type Wrapper } from '../backends/block/open.ts';
+import { type Format, FORMATS, isFormat } from '../backends/block/formats.ts';
+import { openImage, type Wrapper } from '../backends/block/open.ts';
 
 /** What is told to the user, after "tabvisor-img: ". */
 export class ImgError extends Error {}
@@ -23,8 +24,7 @@ export interface OpenFile {
   close(): void;
 }
 
-/** Where a name that stands in an image leads: from the image's own folder. */
-export const besideImage = (name: string, from: string): string => (isAbsolute(name) ? name : join(dirname(from), name.replace(/^file:/, '')));
+export { besideImage };
 
 export function openFile(path: string, options: { format?: Format; readOnly?: boolean; snapshot?: string; withoutBacking?: boolean } = {}): OpenFile {
   const { readOnly = true } = options;

@@ -8,7 +8,7 @@ import { VdiImage } from '../backends/block/vdi.ts';
 import { SparseExtent } from '../backends/block/vmdk-sparse.ts';
 import { VmdkImage } from '../backends/block/vmdk.ts';
 import { besideImage, ImgError, openFile, type OpenFile } from './files.ts';
-import type { Format } from '../backends/block/open.ts';
+import type { Format } from '../backends/block/formats.ts';
 import { clockText, dateText, sizeText } from './text.ts';
 
 function snapshotLines(snapshots: readonly SnapshotInfo[]): string {

@@ -137,5 +137,6 @@ function bound(events: MachineEvents): MachineEvents {
     failed: (failure) => events.failed(failure),
     saved: (name, bytes) => events.saved?.(name, bytes),
     exited: (status) => events.exited(status),
+    warned: (failure) => events.warned?.(failure),
   };
 }

@@ -7,7 +7,7 @@ import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import type { TftpFiles } from '../backends/net/user/tftp.ts';
 import type { NetworkIo } from './network-io.ts';
 import type { DriveConfig, NetdevConfig } from './options/index.ts';
-import type { MachineFile } from './protocol.ts';
+import type { MachineFailure, MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
 export type EngineModule = 'core' | 'interpreter';
@@ -17,8 +17,16 @@ export interface HostEnvironment {
   engine(name: EngineModule, progress: DownloadProgress): Promise<WebAssembly.Module>;
   /** The bytes of a file of the MachineSpec. Rejects with a MachineError. */
   read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
-  /** The contents of a disk. Absent: there are no files for disks here. Throws a MachineError. */
-  openDisk?(drive: DriveConfig): BlockBackend;
+  /**
+   * The contents of a disk. Absent: there are no files for disks here. Throws, or rejects with, a MachineError.
+   * @param file where it is, if the MachineSpec says so
+   * @param warn told when something goes wrong with the disk later
+   */
+  openDisk?(drive: DriveConfig, file: MachineFile | undefined, warn: (failure: MachineFailure) => void): BlockBackend | Promise<BlockBackend>;
+  /** The machine is made: whoever answers for disks from another thread rings the doorbell in this memory. */
+  attachDisks?(memory: SharedArrayBuffer): void;
+  /** Hand out what disks have answered; called before each slice. */
+  pollDisks?(): void;
   /** The monitor of a machine. */
   monitor(target: MonitorTarget): MonitorCalls;
   /** Write a file of the host. Absent: the owner gets it (MachineEvents.saved). Rejects with an Error. */

@@ -2,6 +2,7 @@
 // Sleeping is Atomics.wait on the doorbell, which no message can end: so a caller rings it, and while calls wait
 // (Control.COMMANDS) the loop lets messages in instead of sleeping.
 
+import type { BlockBackend } from '../devices/interfaces.ts';
 import { asFailure, MachineError } from './client.ts';
 import { SnapshotDisk } from '../backends/block/snapshot.ts';
 import { bootSector } from './drives.ts';
@@ -54,6 +55,7 @@ class Host implements MachineApi {
   private log: LogSink | null = null;
   private isFresh = true;
   private monitorCalls: MonitorCalls | null = null;
+  private disks: readonly BlockBackend[] = [];
 
   constructor(private readonly environment: HostEnvironment) {}
 
@@ -68,10 +70,13 @@ class Host implements MachineApi {
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
     const { log: sink } = this;
-    const disks = config.drives.map((drive) => {
-      const disk = this.environment.openDisk!(drive);
-      return drive.snapshot ? new SnapshotDisk(disk) : disk;
-    });
+    const disks: BlockBackend[] = [];
+    for (const drive of config.drives) {
+      const file = spec.files.find(({ name }) => name === drive.file);
+      const disk = await this.environment.openDisk!(drive, file, (failure) => this.tell((listener) => listener.warned?.(failure)));
+      disks.push(drive.snapshot ? new SnapshotDisk(disk) : disk);
+    }
+    this.disks = disks;
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
     const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs) : null;
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
@@ -92,6 +97,7 @@ class Host implements MachineApi {
     this.monitorCalls = this.environment.monitor(this.monitorTarget(machine));
     const buffer = machine.memory.buffer as unknown as SharedArrayBuffer;
     this.words = new Int32Array(buffer);
+    this.environment.attachDisks?.(buffer);
     this.counters = new BigUint64Array(buffer);
     network?.connect(buffer);
     this.report({ phase: 'started', name: config.name, loaded: 0, total: 0 });
@@ -193,6 +199,7 @@ class Host implements MachineApi {
     this.setState(RunState.OFF);
     await this.running;
     machine.pause();
+    await this.flushDisks();
   }
 
   async registers(cpu: number): Promise<string> {
@@ -271,6 +278,7 @@ class Host implements MachineApi {
     while (this.state === RunState.RUNNING) {
       const doorbell = Atomics.load(this.words, Control.DOORBELL >> 2);
       const began = hostNow();
+      this.environment.pollDisks?.();
       const result = machine.runSlice();
       const ended = hostNow();
       this.busyNs += ended - began;
@@ -305,22 +313,30 @@ class Host implements MachineApi {
     this.counters[Control.DEVICE_EXITS >> 3] = BigInt(machine.vcpu.deviceExits);
   }
 
-  private poweredOff(): void {
+  /** What the guest wrote stays, also what it did not flush: as when QEMU ends. */
+  private async flushDisks(): Promise<void> {
+    await Promise.all(this.disks.map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
+  }
+
+  private async poweredOff(): Promise<void> {
     const { config } = this.made();
     this.made().pause();
+    await this.flushDisks();
     if (config.onPowerOff === 'pause') return this.setState(RunState.PAUSED);
     this.setState(RunState.OFF);
     this.tell((events) => events.exited(0));
   }
 
-  private end(status: number): void {
+  private async end(status: number): Promise<void> {
     this.made().pause();
+    await this.flushDisks();
     this.setState(RunState.OFF);
     this.tell((events) => events.exited(status));
   }
 
-  private fail(failure: MachineFailure): void {
+  private async fail(failure: MachineFailure): Promise<void> {
     this.machine?.pause();
+    await this.flushDisks();
     this.setState(RunState.FAILED);
     this.tell((events) => events.failed(failure));
   }

@@ -57,7 +57,7 @@ export const enum Control {
 export interface MachineFile {
   name: string;
   /** Its bytes, or where to fetch them. */
-  source: { bytes: Uint8Array } | { url: string };
+  source: { bytes: Uint8Array } | { url: string } | { blob: Blob };
 }
 
 /** What to run: a QEMU command line, split into words, and the files it names. */
@@ -94,6 +94,8 @@ export interface MachineEvents {
   saved?(name: string, bytes: Uint8Array<ArrayBuffer>): void;
   /** The guest asked to end with this exit status (isa-debug-exit, -no-reboot, power-off = 0). */
   exited(status: number): void;
+  /** The machine goes on, but its user should know of this. */
+  warned?(failure: MachineFailure): void;
 }
 
 /** Control of one machine, in its worker. All but create() act on the machine that create() made. */

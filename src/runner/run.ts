@@ -37,6 +37,8 @@ export interface RunnerHost {
 const CTRL_C = 0x03;
 const CTRL_BACKSLASH = 0x1c;
 const CTRL_Z = 0x1a;
+/** Longest wait for the disks at the end. */
+const FLUSH_MS = 5000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
 /** Run a machine line to its end. @returns the exit status */
@@ -124,6 +126,8 @@ class Session {
       await Promise.race([this.output?.ended, broken]);
       return this.status!;
     } finally {
+      // Disks get what the guest wrote, however the run ended; a worker that does not answer any more is not waited for.
+      if (this.config.drives.length > 0) await Promise.race([machine.powerOff().catch(() => {}), new Promise((resolve) => setTimeout(resolve, FLUSH_MS).unref())]);
       await worker.terminate();
       this.terminal.restore();
       for (const signal of SIGNALS) process.off(signal, onSignal);

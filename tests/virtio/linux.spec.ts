@@ -9,7 +9,7 @@ import { buildIfOlder } from '../../scripts/build-core.mjs';
 import { RawMemory } from '../../src/backends/block/raw-memory.ts';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { FIRST_CHARDEV_RING } from '../../src/machine/protocol.ts';
-import { RawFile } from '../../workers/raw-file-node.ts';
+import { openFileDisk } from '../../src/backends/block/disk-node.ts';
 import { loadModules } from '../oracle/emulator.ts';
 import { LinuxConsole } from './linux.ts';
 
@@ -88,7 +88,7 @@ describe('Debian\'s kernels', () => {
     const vdb = pattern(2 * MIB);
     const path = join(folder, 'disk.img');
     writeFileSync(path, new Uint8Array(4 * MIB));
-    const file = new RawFile(path, false);
+    const file = openFileDisk(path, { format: 'raw', readOnly: false });
     const linux = new LinuxConsole('amd64', modules, [
       '-device', 'virtio-blk-pci,drive=a,serial=TV-1', '-drive', `if=none,id=a,file=${path},format=raw`,
       '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,disable-modern=on',

@@ -8,7 +8,8 @@ import { type Fingerprint, openHttp } from './http-storage.ts';
 import { ImageDisk } from './image.ts';
 import { type Io, runLater, type Storage } from './io.ts';
 import { MemoryStorage } from './memory-storage.ts';
-import { type Format, openImage } from './open.ts';
+import type { Format } from './formats.ts';
+import { openImage } from './open.ts';
 import { OverlayDisk } from './overlay.ts';
 import { IndexedDbStore, keepStorage, lockFile } from './overlay-store.ts';
 

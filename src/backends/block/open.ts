@@ -1,6 +1,7 @@
 // Opening an image: which format it is, by its contents or as told, and what it needs beside it (backing images, extents).
-// To add a format is a file, a line in FORMATS, and its mark in probe().
+// To add a format is a file, a name in formats.ts, and its mark in probeHead().
 
+import { type Format, isFormat } from './formats.ts';
 import { GzipUnpacker, isGzip } from './gzip.ts';
 import type { Image } from './image.ts';
 import { ImageError, type Io, readBytes, type Storage } from './io.ts';
@@ -15,13 +16,8 @@ import { VMDK_MAGIC } from './vmdk-sparse.ts';
 import { isDescriptor, VmdkImage } from './vmdk.ts';
 import { isZstd, ZstdUnpacker } from './zstd-unpacker.ts';
 
-/** Formats by QEMU's names. */
-export const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx'] as const;
-export type Format = (typeof FORMATS)[number];
 /** Compression around an image. */
 export type Wrapper = 'gzip' | 'zstd';
-
-export const isFormat = (name: string): name is Format => (FORMATS as readonly string[]).includes(name);
 
 /** Images that build on each other, at most: a chain that bites its own tail ends here. */
 const MAX_CHAIN = 32;
@@ -42,10 +38,9 @@ export interface OpenOptions {
   progress?: (unpacked: number) => void;
 }
 
-/** What an image is, by its contents. Anything without a known mark is raw. */
-export function* probe(storage: Storage): Io<Format | Wrapper> {
-  const head = yield* readBytes(storage, 0, Math.min(1024, storage.size), 'the file');
-  const view = new DataView(head.buffer);
+/** What an image is, by its first bytes. Anything without a known mark is raw. */
+export function probeHead(head: Uint8Array): Format | Wrapper {
+  const view = new DataView(head.buffer, head.byteOffset, head.length);
   if (isGzip(head)) return 'gzip';
   if (isZstd(head)) return 'zstd';
   if (head.length >= 4 && view.getUint32(0) === QCOW2_MAGIC && head.length >= 8 && view.getUint32(4) > 1) return 'qcow2';
@@ -53,7 +48,13 @@ export function* probe(storage: Storage): Io<Format | Wrapper> {
   if (head.length >= 0x44 && view.getUint32(0x40, true) === VDI_SIGNATURE) return 'vdi';
   if (String.fromCharCode(...head.subarray(0, 8)) === VHDX_SIGNATURE) return 'vhdx';
   if (isVhdFooter(head)) return 'vpc';
-  if (isDescriptor(new TextDecoder().decode(head))) return 'vmdk';
+  return isDescriptor(new TextDecoder().decode(head)) ? 'vmdk' : 'raw';
+}
+
+/** The same by all that tells. */
+export function* probe(storage: Storage): Io<Format | Wrapper> {
+  const kind = probeHead(yield* readBytes(storage, 0, Math.min(1024, storage.size), 'the file'));
+  if (kind !== 'raw') return kind;
   // A fixed VHD has its mark at the end alone. QEMU takes it for raw; its sectors are the same, and only the footer would be more.
   if (storage.size >= 1024 && storage.size % 512 === 0 && isVhdFooter(yield* readBytes(storage, storage.size - 512, 8, 'the footer'))) return 'vpc';
   return 'raw';
@@ -103,7 +104,7 @@ function* open(storage: Storage, options: OpenOptions, depth: number): Io<Opened
   const make = function* (): Io<Image> {
     switch (format) {
       case 'raw':
-        return new RawImage(storage, readOnly);
+        return new RawImage(storage, readOnly, options.format === undefined ? (head) => probeHead(head) === 'raw' : undefined);
       case 'qcow2':
         return yield* Qcow2Image.open(storage, readOnly, openBacking, options.snapshot);
       case 'vmdk':

@@ -1,5 +1,6 @@
 // Raw images: the file's bytes are the disk's. ISO 9660 images are raw too. As in QEMU, a file that ends within a sector is filled up with zeros.
 
+import { BlockError } from '../../devices/interfaces.ts';
 import { type Extent, Image } from './image.ts';
 import type { Io, Storage } from './io.ts';
 
@@ -12,23 +13,31 @@ export class RawImage extends Image {
   constructor(
     private readonly storage: Storage,
     readOnly: boolean,
-    /** The part of the storage that the disk is; without it, all. */
-    private readonly start = 0,
-    length = storage.size - start,
+    /**
+     * Given where the format was guessed: whether a first sector still says "raw". A guest that writes the mark of another format there would have
+     * its disk opened as that the next time, with a file of the host as backing image; it gets an error, as from QEMU.
+     */
+    private readonly staysRaw?: (head: Uint8Array) => boolean,
   ) {
     super(readOnly);
-    this.size = Math.ceil(length / SECTOR) * SECTOR;
+    this.size = Math.ceil(storage.size / SECTOR) * SECTOR;
   }
 
   *read(offset: number, into: Uint8Array): Io<void> {
-    const { storage, start } = this;
-    const there = Math.max(0, Math.min(into.length, storage.size - start - offset));
-    if (there > 0) yield (done) => storage.read(start + offset, into.subarray(0, there), done);
+    const { storage } = this;
+    const there = Math.max(0, Math.min(into.length, storage.size - offset));
+    if (there > 0) yield (done) => storage.read(offset, into.subarray(0, there), done);
     into.fill(0, there);
   }
 
   override *write(offset: number, data: Uint8Array): Io<void> {
-    yield (done) => this.storage.write(this.start + offset, data, done);
+    if (offset < SECTOR && this.staysRaw) {
+      const head = new Uint8Array(SECTOR);
+      if (offset > 0) yield* this.read(0, head.subarray(0, offset));
+      head.set(data.subarray(0, SECTOR - offset), offset);
+      if (!this.staysRaw(head)) throw new BlockError('the first sector would make it an image of another format; format=raw in the machine line allows that');
+    }
+    yield (done) => this.storage.write(offset, data, done);
   }
 
   override *flush(): Io<void> {
@@ -36,11 +45,11 @@ export class RawImage extends Image {
   }
 
   override *discard(offset: number, length: number): Io<void> {
-    yield (done) => this.storage.discard(this.start + offset, length, done);
+    yield (done) => this.storage.discard(offset, length, done);
   }
 
   override *writeZeroes(offset: number, length: number, mayUnmap: boolean): Io<void> {
-    yield (done) => this.storage.writeZeroes(this.start + offset, length, mayUnmap, done);
+    yield (done) => this.storage.writeZeroes(offset, length, mayUnmap, done);
   }
 
   override *status(offset: number, length: number): Io<Extent> {

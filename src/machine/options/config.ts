@@ -1,5 +1,6 @@
 // What a machine line says, as the machine is built from it. parse() (index.ts) makes it; its defaults stand below.
 
+import type { Format } from '../../backends/block/formats.ts';
 import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { VirtioRngOptions } from '../../virtio/rng.ts';
@@ -34,7 +35,7 @@ export interface DriveConfig {
   /** As the line names it. */
   file: string;
   /** Without one: by its contents. */
-  format?: 'raw';
+  format?: Format;
   readOnly: boolean;
   /** What the guest writes is gone when the machine is. */
   snapshot?: boolean;

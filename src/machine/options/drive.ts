@@ -1,6 +1,7 @@
 // What disks hold, and where they are plugged in. QEMU: -drive, its short forms -hda … -hdd -cdrom -fda -fdb, and -snapshot.
 // The drives themselves are made in storage.ts and device.ts.
 
+import { FORMATS, isFormat } from '../../backends/block/formats.ts';
 import type { DriveConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { notYet, OptionError, unknownKey } from './error.ts';
@@ -36,7 +37,7 @@ const floppy = (index: number, name: string) => ({
 
 export const DRIVE_OPTIONS: Options = {
   drive: {
-    argument: '[file=FILE][,if=ide|floppy|virtio|none][,index=N|bus=N,unit=N][,media=disk|cdrom][,format=raw][,readonly=on][,snapshot=on][,id=ID][,serial=TEXT]',
+    argument: '[file=FILE][,if=ide|floppy|virtio|none][,index=N|bus=N,unit=N][,media=disk|cdrom][,format=FORMAT][,readonly=on][,snapshot=on][,id=ID][,serial=TEXT]',
     help: 'a drive and what is in it; if=none: for a -device with drive=ID', apply: applyDrive,
   },
   hda: disk(0, 'first hard disk'),
@@ -75,7 +76,7 @@ function applyDrive(draft: Draft, value: string, written: string): void {
   const kind = fields.get('if') ?? 'ide';
   if (kind !== 'ide' && kind !== 'floppy' && kind !== 'virtio' && kind !== 'none') throw notYet(written, `if=${kind}`, 'Interfaces are ide, floppy, virtio and none.');
   const format = fields.get('format');
-  if (format !== undefined && format !== 'raw') throw notYet(written, `format=${format}`, 'The only format is raw.');
+  if (format !== undefined && !isFormat(format)) throw notYet(written, `format=${format}`, `Formats are ${FORMATS.join(', ')}.`);
   const media = fields.get('media') ?? 'disk';
   if (media !== 'disk' && media !== 'cdrom') throw new OptionError(written, `media "${media}" does not exist`, 'Write media=disk or media=cdrom.');
   const place = (key: string): number | undefined => {

@@ -192,7 +192,7 @@ describe('parse', () => {
     for (const [line, why] of [
       ['-drive if=virtio,format=raw', 'file=FILE is missing'],
       ['-drive file=a,format=raw,if=scsi', 'if=scsi is not supported yet'],
-      ['-drive file=a,if=virtio,format=qcow2', 'format=qcow2 is not supported yet'],
+      ['-drive file=a,if=virtio,format=cloop', 'format=cloop is not supported yet'],
       ['-drive file=a,if=virtio,format=raw,media=cdrom', 'media=cdrom does not go with if=virtio'],
       ['-drive file=a,if=virtio,format=raw,cache=none', 'cache= is not supported yet'],
       ['-drive file=a,if=virtio,format=raw,bogus=1', 'no setting "bogus"'],

@@ -11,6 +11,7 @@ import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../
 import { QuotingError } from '../../machine/words.ts';
 import { consolesOf, filesOf, looksAtScreen, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
+import { notify } from '../notices.tsx';
 import { save } from '../save-file.ts';
 import { ConsolePump } from './console-pump.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
@@ -109,7 +110,12 @@ export class MachineSession {
       if (guest && !config.name) this.change({ title: guest.title });
       // A name with a comma or a blank may be one file or several modules; which, the kernel decides, once it is here.
       const names = new Set([...wanted.map((file) => file.name), ...(config.initrd ? [config.initrd] : [])]);
-      const files = await Promise.all([...names].map((name) => this.locate(name, guests)));
+      // Disks are not loaded: the machine reads of them what it needs.
+      const disks = new Set(config.drives.map((drive) => drive.file));
+      const files = await Promise.all([
+        ...[...names].filter((name) => !disks.has(name)).map((name) => this.locate(name, guests)),
+        ...[...disks].map((name) => this.locate(name, guests, true)),
+      ]);
       if (this.disposed) return;
       const { memory } = await client.create({ args: words, files }, {
         progress: (progress) => this.progress(progress),
@@ -117,6 +123,7 @@ export class MachineSession {
         failed: (failure) => this.fail(failure),
         saved: (name, bytes) => save(new Blob([bytes]), name),
         exited: (status) => { this.change({ exitStatus: status }); },
+        warned: ({ what, why, advice }) => notify(`${what}: ${why}. ${advice}`, 'error'),
       });
       if (!this.disposed) this.connect(memory);
     } catch (error) {
@@ -220,7 +227,7 @@ export class MachineSession {
   }
 
   /** Where the file that the line calls `name` is. */
-  private async locate(name: string, guests: readonly Guest[]): Promise<MachineFile> {
+  private async locate(name: string, guests: readonly Guest[], isDisk = false): Promise<MachineFile> {
     if (name.startsWith(LOCAL_PREFIX)) {
       const file = await localFile(name);
       if (!file) {
@@ -230,6 +237,7 @@ export class MachineSession {
           advice: `Go Home and drop the file ${name.slice(LOCAL_PREFIX.length)} on the page again.`,
         });
       }
+      if (isDisk) return { name, source: { blob: file.blob } };
       this.describe(name, { total: file.blob.size, note: file.words });
       try {
         return { name, source: { bytes: new Uint8Array(await file.blob.arrayBuffer()) } };
@@ -250,7 +258,7 @@ export class MachineSession {
       });
     }
     if (bundled) this.describe(name, { total: bundled.transfer });
-    else void this.askSize(name, url);
+    else if (!isDisk) void this.askSize(name, url);
     return { name, source: { url: url.href } };
   }
 

