@@ -59,7 +59,9 @@ const environment: HostEnvironment = {
   },
 
   async openDisk({ file, format, readOnly, snapshot }, given, warn) {
-    if (!given) throw new MachineError({ what: `${file} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
+    // The monitor may name one that the line does not.
+    const source = given?.source ?? (/^https?:/.test(file) ? { url: file } : undefined);
+    if (!source) throw new MachineError({ what: `${file} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
     const { api, failed } = startIo();
     if (!disks) {
       disks = { ring: new DiskRing(), count: 0 };
@@ -70,7 +72,7 @@ const environment: HostEnvironment = {
     }
     const { ring } = disks;
     const number = disks.count++;
-    const request: DiskRequest = { file, source: given.source, format, readOnly, snapshot: snapshot === true };
+    const request: DiskRequest = { file, source, format, readOnly, snapshot: snapshot === true };
     const died = failed.then((why): never => {
       throw new MachineError({ what: `The disk ${file} cannot be opened`, why: `its worker failed: ${why}`, advice: 'Load the page again.' });
     });

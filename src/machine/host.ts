@@ -13,7 +13,7 @@ import { MachineLog } from './log.ts';
 import { Machine } from './machine.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import { needsIo } from './network-io.ts';
-import { firmwareFiles, type MachineConfig, parse } from './options/index.ts';
+import { firmwareFiles, type MachineConfig, parse, type DriveConfig } from './options/index.ts';
 import { toPng, toPpm } from './png.ts';
 import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
@@ -55,7 +55,9 @@ class Host implements MachineApi {
   private log: LogSink | null = null;
   private isFresh = true;
   private monitorCalls: MonitorCalls | null = null;
-  private disks: readonly BlockBackend[] = [];
+  /** What has been opened, to be flushed at the end. */
+  private readonly disks: BlockBackend[] = [];
+  private files: readonly MachineFile[] = [];
 
   constructor(private readonly environment: HostEnvironment) {}
 
@@ -70,13 +72,9 @@ class Host implements MachineApi {
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
     const { log: sink } = this;
+    this.files = spec.files;
     const disks: BlockBackend[] = [];
-    for (const drive of config.drives) {
-      const file = spec.files.find(({ name }) => name === drive.file);
-      const disk = await this.environment.openDisk!(drive, file, (failure) => this.tell((listener) => listener.warned?.(failure)));
-      disks.push(drive.snapshot ? new SnapshotDisk(disk) : disk);
-    }
-    this.disks = disks;
+    for (const drive of config.drives) disks.push(await this.openDisk(drive));
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
     const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs) : null;
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
@@ -245,7 +243,7 @@ class Host implements MachineApi {
       },
       openDisk: async (drive) => {
         if (!this.environment.openDisk) throw new Error('there are no files for disks here');
-        return this.environment.openDisk(drive);
+        return this.openDisk(drive);
       },
       saveFile: async (name, bytes) => {
         if (this.environment.saveFile) await this.environment.saveFile(name, bytes);
@@ -311,6 +309,14 @@ class Host implements MachineApi {
     this.counters[Control.IDLE_NS >> 3] = BigInt(Math.floor(this.idleNs));
     this.counters[Control.GUEST_NS >> 3] = BigInt(Math.floor(machine.guestNs));
     this.counters[Control.DEVICE_EXITS >> 3] = BigInt(machine.vcpu.deviceExits);
+  }
+
+  private async openDisk(drive: DriveConfig): Promise<BlockBackend> {
+    const file = this.files.find(({ name }) => name === drive.file);
+    const opened = await this.environment.openDisk!(drive, file, (failure) => this.tell((events) => events.warned?.(failure)));
+    const disk = drive.snapshot ? new SnapshotDisk(opened) : opened;
+    this.disks.push(disk);
+    return disk;
   }
 
   /** What the guest wrote stays, also what it did not flush: as when QEMU ends. */
