@@ -1,6 +1,7 @@
-// Kernels and initramfs files that the user gave. A machine line names them local/NAME. They are kept in this browser
+// Disks, CDs, floppies, kernels and initramfs files that the user gave. A machine line names them local/NAME. They are kept in this browser
 // (IndexedDB), so that reloading the page, or coming back to it, boots the machine again; they go nowhere else.
 
+import type { Role } from './recognise.ts';
 import { createStore, del, entries, get, set, type UseStore } from 'idb-keyval';
 
 export const LOCAL_PREFIX = 'local/';
@@ -8,9 +9,11 @@ export const LOCAL_PREFIX = 'local/';
 export interface LocalFile {
   /** With its prefix, as the machine line has it. */
   name: string;
-  role: 'kernel' | 'initrd';
+  role: Exclude<Role, 'other'>;
   /** What it is, in words. */
   words: string;
+  /** A disk whose bytes are the file's. */
+  raw?: true;
   blob: Blob;
   added: number;
 }
@@ -29,9 +32,17 @@ async function kept<T>(action: (store: UseStore) => Promise<T>, otherwise: T): P
   }
 }
 
-export async function keepLocalFile(file: LocalFile): Promise<void> {
+/** Largest file that is kept: the browser makes a copy. */
+const MOST_BYTES = 2 ** 30;
+
+/** @returns false if it is known for this visit only */
+export async function keepLocalFile(file: LocalFile): Promise<boolean> {
   visit.set(file.name, file);
-  await kept((store) => set(file.name, file, store), undefined);
+  if (file.blob.size > MOST_BYTES) return false;
+  return kept(async (store) => {
+    await set(file.name, file, store);
+    return true;
+  }, false);
 }
 
 export async function localFile(name: string): Promise<LocalFile | undefined> {

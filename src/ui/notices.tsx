@@ -4,7 +4,8 @@ import { useSyncExternalStore } from 'react';
 import { Icon } from './icons.tsx';
 import styles from './notices.module.css';
 
-interface Notice { id: number; text: string; kind: 'info' | 'error' }
+interface Action { label: string; run(): void }
+interface Notice { id: number; text: string; kind: 'info' | 'error'; action?: Action }
 
 const SHOWN_MS = { info: 5000, error: 15_000 };
 let notices: readonly Notice[] = [];
@@ -16,10 +17,11 @@ function change(next: readonly Notice[]): void {
   for (const listener of listeners) listener();
 }
 
-export function notify(text: string, kind: Notice['kind'] = 'info'): void {
+/** @param action what the user may do about it, such as taking it back */
+export function notify(text: string, kind: Notice['kind'] = 'info', action?: Action): void {
   const id = nextId++;
-  change([...notices.filter((notice) => notice.text !== text).slice(-2), { id, text, kind }]);
-  setTimeout(() => dismiss(id), SHOWN_MS[kind]);
+  change([...notices.filter((notice) => notice.text !== text).slice(-2), { id, text, kind, action }]);
+  setTimeout(() => dismiss(id), action ? SHOWN_MS.error : SHOWN_MS[kind]);
 }
 
 function dismiss(id: number): void {
@@ -33,6 +35,7 @@ export function Notices() {
       {shown.map((notice) => (
         <div key={notice.id} className={`${styles.notice} ${notice.kind === 'error' ? styles.error : ''}`}>
           <span>{notice.text}</span>
+          {notice.action && <button type="button" className={styles.action} onClick={() => { notice.action!.run(); dismiss(notice.id); }}>{notice.action.label}</button>}
           <button type="button" aria-label="Dismiss" onClick={() => dismiss(notice.id)}><Icon name="close" /></button>
         </div>
       ))}

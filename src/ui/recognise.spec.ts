@@ -1,5 +1,5 @@
 import { describe, it, expect } from 'vitest';
-import { recognise } from './recognise.ts';
+import { recognise, recogniseFile } from './recognise.ts';
 
 function bytes(size: number, ...parts: [number, string | number[]][]): Uint8Array {
   const out = new Uint8Array(size);
@@ -30,6 +30,34 @@ describe('recognise', () => {
   it('says what it cannot use', () => {
     expect(recognise(bytes(0)).words).toBe('an empty file');
     expect(recognise(bytes(300, [0, 'hello'])).role).toBe('other');
-    expect(recognise(bytes(300, [0, [0x51, 0x46, 0x49, 0xfb]])).words).toContain('qcow2');
+  });
+
+  it('knows disk images by their headers, and how large the disk is', () => {
+    expect(recognise(bytes(300, [0, [0x51, 0x46, 0x49, 0xfb]], [27, [2]]))).toEqual({ role: 'disk', words: 'qcow2 disk, 8 GiB' });
+    expect(recognise(bytes(600, [0, 'KDMV'], [14, [0x20]])).words).toBe('VMDK disk, 1 GiB');
+    expect(recognise(bytes(600, [0x40, [0x7f, 0x10, 0xda, 0xbe]], [0x173, [0x40]])).words).toBe('VDI disk, 1 GiB');
+    expect(recognise(bytes(600, [0, 'vhdxfile'])).words).toBe('VHDX disk');
+    // A fixed VHD has only a footer.
+    expect(recognise(bytes(600), 10_000, bytes(512, [0, 'conectix'], [52, [0x40]])).words).toBe('VHD disk, 1 GiB');
+  });
+
+  it('tells CDs, floppies and raw disks, and whether a BIOS boots them', () => {
+    const cd: [number, string][] = [[0x8001, 'CD001'], [0x8028, 'DEBIAN 12   ']];
+    expect(recognise(bytes(0x9000, ...cd, [0x8801, 'CD001'], [0x8807, 'EL TORITO SPECIFICATION']))).toEqual({ role: 'cdrom', words: 'CD “DEBIAN 12”, boots by BIOS' });
+    // One that can be written to a USB stick as well.
+    expect(recognise(bytes(0x9000, [0, [0x33]], [0x1fe, [0x55, 0xaa]], ...cd)).words).toBe('CD “DEBIAN 12”, not bootable');
+    expect(recognise(bytes(0x9000, [0, [0xeb]], [0x1fe, [0x55, 0xaa]]), 1440 * 1024)).toEqual({ role: 'floppy', words: 'floppy of 1.44 MB, boots by BIOS', raw: true });
+    expect(recognise(bytes(0x9000), 720 * 1024).words).toBe('floppy of 720 KB');
+    const disk = bytes(0x9000, [0, [0x33]], [0x1be, [0x80]], [0x1c2, [0x83]], [0x1fe, [0x55, 0xaa]]);
+    expect(recognise(disk, 3 * 2 ** 30)).toEqual({ role: 'disk', words: 'raw disk, 3 GiB, one partition, boots by BIOS', raw: true });
+    expect(recognise(bytes(0x9000, [0x1c2, [0xee]], [0x1fe, [0x55, 0xaa]]), 2 ** 21).words).toBe('raw disk, 2 MiB, GPT');
+    expect(recognise(bytes(0x9000, [9, [1]]), 2 ** 21).role).toBe('other');
+  });
+
+  it('looks into gzip', async () => {
+    const packed = async (content: Uint8Array) => new Response(new Blob([content as BlobPart]).stream().pipeThrough(new CompressionStream('gzip'))).blob();
+    expect((await recogniseFile(await packed(bytes(0x9000, [0x8001, 'CD001'])))).words).toBe('CD, not bootable, packed by gzip');
+    expect((await recogniseFile(await packed(bytes(200, [0, '070701'])))).words).toBe('initramfs (gzip)');
+    expect((await recogniseFile((await packed(bytes(0x20000, [0, '070701']))).slice(0, 30))).words).toBe('initramfs (gzip)');
   });
 });

@@ -1,17 +1,63 @@
 // What a file is, by its content. Sources: the Linux/x86 Boot Protocol (Documentation/arch/x86/boot.rst), the Multiboot
-// Specification 0.6.96 section 3.1, the initramfs buffer format (Documentation/driver-api/early-userspace).
+// Specification 0.6.96 section 3.1, the initramfs buffer format (Documentation/driver-api/early-userspace); ECMA-119 and El Torito
+// (CDs), the partition table of IBM's PC, QEMU's docs/interop/qcow2.txt, VMware's "Virtual Disk Format 5.0", Microsoft's "Virtual Hard
+// Disk Image Format" and [MS-VHDX].
+
+export type Role = 'kernel' | 'initrd' | 'disk' | 'cdrom' | 'floppy' | 'other';
 
 export interface Recognised {
-  role: 'kernel' | 'initrd' | 'other';
+  role: Role;
   /** In words, to show. */
   words: string;
+  /** A disk whose bytes are the file's: a line should say so, or the guest could make it look like another format. */
+  raw?: true;
 }
+
+/** Bytes of a file's end that recognise() wants to see. */
+export const RECOGNISE_TAIL = 512;
 
 /** Bytes of a file's start that recognise() wants to see. */
 export const RECOGNISE_BYTES = 0x9000;
 
-/** @param head the file's first RECOGNISE_BYTES bytes, or all of a shorter one */
-export function recognise(head: Uint8Array): Recognised {
+/** Sizes of diskettes, KiB. */
+const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 2880];
+const SECTOR = 512;
+
+/** Look at a file: its start, its end, and what is in it if it is packed. */
+export async function recogniseFile(file: Blob): Promise<Recognised> {
+  const read = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
+  const head = await read(file.slice(0, RECOGNISE_BYTES));
+  const it = recognise(head, file.size, await read(file.slice(Math.max(0, file.size - RECOGNISE_TAIL))));
+  if (it.words !== 'initramfs (gzip)') return it;
+  // A disk may be packed, too.
+  const inner = recognise(await unpackedHead(file), Infinity);
+  return inner.role === 'disk' || inner.role === 'cdrom' ? { role: inner.role, words: `${inner.words}, packed by gzip` } : it;
+}
+
+async function unpackedHead(file: Blob): Promise<Uint8Array> {
+  const reader = file.stream().pipeThrough(new DecompressionStream('gzip')).getReader();
+  const head = new Uint8Array(RECOGNISE_BYTES);
+  let at = 0;
+  try {
+    while (at < head.length) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      head.set(value.subarray(0, head.length - at), at);
+      at += value.length;
+    }
+  } catch {
+    // Damaged: what there is may say enough.
+  }
+  void reader.cancel().catch(() => {});
+  return head.subarray(0, Math.min(at, head.length));
+}
+
+/**
+ * @param head the file's first RECOGNISE_BYTES bytes, or all of a shorter one
+ * @param size bytes of the file
+ * @param tail its last RECOGNISE_TAIL bytes
+ */
+export function recognise(head: Uint8Array, size = head.length, tail: Uint8Array = new Uint8Array(0)): Recognised {
   const at = (offset: number, ...bytes: number[]) => bytes.every((byte, i) => head[offset + i] === byte);
   const ascii = (offset: number, text: string) => at(offset, ...[...text].map((c) => c.charCodeAt(0)));
   if (head.length === 0) return { role: 'other', words: 'an empty file' };
@@ -27,9 +73,59 @@ export function recognise(head: Uint8Array): Recognised {
   if (at(0, 0x28, 0xb5, 0x2f, 0xfd)) return { role: 'initrd', words: 'initramfs (zstd)' };
   if (at(0, 0x02, 0x21, 0x4c, 0x18)) return { role: 'initrd', words: 'initramfs (lz4)' };
   if (ascii(0, 'BZh')) return { role: 'initrd', words: 'initramfs (bzip2)' };
-  if (at(0, 0x51, 0x46, 0x49, 0xfb)) return { role: 'other', words: 'a qcow2 disk; disks cannot be booted yet' };
-  if (ascii(0x8001, 'CD001')) return { role: 'other', words: 'a CD image; CDs cannot be booted yet' };
-  return { role: 'other', words: 'neither a kernel nor an initramfs that Tabvisor knows' };
+  const image = diskImage(head, tail);
+  if (image) return image;
+  // Before partition tables: many CD images have one, too.
+  if (ascii(0x8001, 'CD001')) return { role: 'cdrom', words: `CD${label(head.subarray(0x8028, 0x8048))}, ${ascii(0x8801, 'CD001') && ascii(0x8807, 'EL TORITO') ? 'boots by BIOS' : 'not bootable'}` };
+  const boots = at(0x1fe, 0x55, 0xaa) && head.subarray(0, 0x1b8).some((byte) => byte !== 0);
+  const kib = FLOPPY_KIB.find((candidate) => candidate * 1024 === size);
+  if (kib !== undefined) return { role: 'floppy', words: `floppy of ${kib < 1000 ? `${kib} KB` : kib === 1200 ? '1.2 MB' : `${kib / 1000} MB`}${boots ? ', boots by BIOS' : ''}`, raw: true };
+  if (at(0x1fe, 0x55, 0xaa) && size >= 0x10000) {
+    const table = partitions(head);
+    if (table) return { role: 'disk', words: `raw disk${of(size)}, ${table}${boots ? ', boots by BIOS' : ''}`, raw: true };
+    if (boots) return { role: 'disk', words: `raw disk${of(size)}, boots by BIOS`, raw: true };
+  }
+  return { role: 'other', words: 'neither a disk, a CD, a floppy, a kernel nor an initramfs that Tabvisor knows' };
+}
+
+/** Formats of disk images that have a header, or a footer. */
+function diskImage(head: Uint8Array, tail: Uint8Array): Recognised | undefined {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const text = (bytes: Uint8Array, from: number, length: number) => String.fromCharCode(...bytes.subarray(from, from + length));
+  const disk = (format: string, size: number): Recognised => ({ role: 'disk', words: `${format} disk${of(size)}` });
+  if (head.length >= 0x48 && view.getUint32(0) === 0x514649fb) return disk('qcow2', Number(view.getBigUint64(24)));
+  if (head.length >= 0x48 && text(head, 0, 4) === 'KDMV') return disk('VMDK', Number(view.getBigUint64(12, true)) * SECTOR);
+  if (text(head, 0, 21) === '# Disk DescriptorFile') return { role: 'other', words: 'the description of a VMDK disk, whose data is in other files; a page cannot open those' };
+  if (head.length >= 0x200 && view.getUint32(0x40, true) === 0xbeda107f) return disk('VDI', Number(view.getBigUint64(0x170, true)));
+  if (text(head, 0, 8) === 'vhdxfile') return disk('VHDX', 0);
+  const footer = [head, tail].find((bytes) => text(bytes, 0, 8) === 'conectix');
+  if (footer && footer.length >= 56) return disk('VHD', Number(new DataView(footer.buffer, footer.byteOffset, footer.byteLength).getBigUint64(48)));
+  return undefined;
+}
+
+/** ", 8 GiB". */
+function of(bytes: number): string {
+  if (!Number.isFinite(bytes) || bytes <= 0) return '';
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  let n = bytes / 1024;
+  let unit = 0;
+  while (n >= 1024 && unit < units.length - 1) { n /= 1024; unit++; }
+  return `, ${Number(n.toPrecision(3))} ${units[unit]}`;
+}
+
+/** A volume's name, quoted. */
+function label(bytes: Uint8Array): string {
+  const text = [...bytes].map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ' ')).join('').trim();
+  return text ? ` “${text}”` : '';
+}
+
+/** The partition table of a boot sector, in words; undefined if there is none. */
+function partitions(head: Uint8Array): string | undefined {
+  const entries = [0, 1, 2, 3].map((n) => head.subarray(0x1be + 16 * n, 0x1ce + 16 * n));
+  if (!entries.every((entry) => entry[0] === 0 || entry[0] === 0x80)) return undefined;
+  const used = entries.filter((entry) => entry[4] !== 0);
+  if (!used.length) return undefined;
+  return used.some((entry) => entry[4] === 0xee) ? 'GPT' : used.length === 1 ? 'one partition' : `${used.length} partitions`;
 }
 
 /** "Linux 6.1.0-13-amd64, 64-bit". */

@@ -1,57 +1,55 @@
-// Home: the bundled guests, a machine line of one's own, and files of one's own.
+// Home: the user's machines, the bundled guests, files of one's own, changed disks, and a machine line of one's own.
 
-import { useEffect, useId, useRef, useState, type FormEvent } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
+import { listOverlays, type OverlayInfo } from '../../backends/block/overlay-store.ts';
+import { useDrop } from '../drop.ts';
 import { bytes } from '../format.ts';
+import { lineFor, take, type Given } from '../give.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
 import { Icon } from '../icons.tsx';
-import { QuotingError, joinLine } from '../../machine/words.ts';
-import { hashOf, wordsOf } from '../line.ts';
-import { forgetLocalFile, keepLocalFile, localFiles, localName, type LocalFile } from '../local-files.ts';
-import { RECOGNISE_BYTES, recognise } from '../recognise.ts';
+import { hashOf } from '../line.ts';
+import { forgetLocalFile, keepLocalFile, localFiles, LOCAL_PREFIX, type LocalFile } from '../local-files.ts';
+import { MachineForm } from '../machine-form.tsx';
+import { notify } from '../notices.tsx';
+import { Disks } from './disks.tsx';
+import { Machines, Tool } from './machines.tsx';
 import styles from './home.module.css';
 
 export function Home() {
-  const [dropping, setDropping] = useState(false);
-  const [given, setGiven] = useState<Given>();
+  const [given, setGiven] = useState<Given[]>([]);
+  const [line, setLine] = useState('');
+  const [overlays, setOverlays] = useState<OverlayInfo[]>([]);
+  const form = useRef<HTMLElement>(null);
+  const onFiles = useCallback((files: File[]) => { void take(files).then(setGiven); }, []);
+  const dropping = useDrop(onFiles);
+  // Without storage there are none.
+  const look = useCallback(() => { listOverlays().then(setOverlays, () => {}); }, []);
+  useEffect(look, [look]);
 
-  // The whole page is the drop area.
-  useEffect(() => {
-    const holdsFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
-    const over = (event: DragEvent) => {
-      if (!holdsFiles(event)) return;
-      event.preventDefault();
-      setDropping(true);
-    };
-    const leave = (event: DragEvent) => { if (!event.relatedTarget) setDropping(false); };
-    const drop = (event: DragEvent) => {
-      if (!holdsFiles(event)) return;
-      event.preventDefault();
-      setDropping(false);
-      void take([...event.dataTransfer!.files]).then(setGiven);
-    };
-    addEventListener('dragover', over);
-    addEventListener('dragleave', leave);
-    addEventListener('drop', drop);
-    return () => {
-      removeEventListener('dragover', over);
-      removeEventListener('dragleave', leave);
-      removeEventListener('drop', drop);
-    };
-  }, []);
-
+  const edit = (wanted: string) => {
+    setLine(wanted);
+    form.current?.scrollIntoView({ block: 'start' });
+    form.current?.querySelector<HTMLElement>('input')?.focus({ preventScroll: true });
+  };
   return (
     <div className={styles.home}>
       <header className={styles.head}>
         <h1>Tabvisor</h1>
-        <p>A 64-bit PC in this tab. Choose a system, and it boots here: nothing is installed, and it runs on your own computer.</p>
+        <p>A 64-bit PC in this tab. Choose a system, or drop a disk, CD or floppy image anywhere here, and it boots: nothing is installed, and it runs on your own computer.</p>
         <nav aria-label="Page"><a href="#help">Help</a></nav>
       </header>
       <main className={styles.rooms}>
+        <JustGiven given={given} onEdit={edit} />
+        <Machines overlays={overlays} onEdit={edit} />
         <Guests />
-        <OwnFiles given={given} onGiven={setGiven} />
-        <OwnLine />
+        <OwnFiles given={given} onFiles={onFiles} onEdit={edit} />
+        <Disks overlays={overlays} onChanged={look} />
+        <section ref={form} aria-labelledby="own">
+          <h2 id="own">A machine of your own</h2>
+          <MachineForm line={line} onLine={setLine} onBoot={(wanted) => { location.hash = hashOf(wanted); }} action="Boot" filesVersion={given.length ? given[0].size + given.length : 0} />
+        </section>
       </main>
-      {dropping && <div className={styles.dropping} aria-hidden="true">Drop a kernel and an initramfs</div>}
+      {dropping && <div className={styles.dropping} aria-hidden="true">Drop a disk, a CD, a floppy or a kernel</div>}
     </div>
   );
 }
@@ -80,148 +78,84 @@ function Guests() {
   );
 }
 
-function OwnLine() {
-  const [line, setLine] = useState('');
-  const [problem, setProblem] = useState('');
-  const id = useId();
-  const boot = (event: FormEvent) => {
-    event.preventDefault();
-    try {
-      const words = wordsOf(line);
-      if (!words.length) setProblem('Type a machine line first.');
-      else location.hash = hashOf(joinLine(words));
-    } catch (error) {
-      if (!(error instanceof QuotingError)) throw error;
-      setProblem(`The line is not complete: ${error.message}.`);
-    }
-  };
-  return (
-    <section aria-labelledby={`${id}-title`}>
-      <h2 id={`${id}-title`}>A machine of your own</h2>
-      <form className={styles.form} onSubmit={boot}>
-        <label htmlFor={id}>Machine line, in QEMU’s words</label>
-        <textarea id={id} rows={3} value={line} spellCheck={false} autoCapitalize="off" autoComplete="off" placeholder={'-m 256 -kernel https://… -initrd https://… -append "console=ttyS0"'}
-          aria-describedby={`${id}-note`} aria-invalid={problem !== ''}
-          onChange={(event) => { setLine(event.target.value); setProblem(''); }}
-          onKeyDown={(event) => { if (event.key === 'Enter' && !event.shiftKey) { event.preventDefault(); event.currentTarget.form?.requestSubmit(); } }} />
-        <p id={`${id}-note`} className={problem ? styles.problem : styles.muted} role={problem ? 'alert' : undefined}>
-          {problem || <>The line becomes the page’s address, so that the link boots the same machine. <a href="#help">Options</a></>}
-        </p>
-        <button className="button primary" type="submit">Boot</button>
-      </form>
-    </section>
-  );
-}
-
-interface Taken { name: string; words: string; size: number; role: 'kernel' | 'initrd' | 'other' }
-
-/** What the user gave in one go. */
-interface Given { files: Taken[] }
-
-async function take(files: File[]): Promise<Given> {
-  const taken: Taken[] = [];
-  for (const file of files) {
-    try {
-      const { role, words } = recognise(new Uint8Array(await file.slice(0, RECOGNISE_BYTES).arrayBuffer()));
-      taken.push({ name: file.name, words, size: file.size, role });
-      if (role !== 'other') await keepLocalFile({ name: localName(file.name), role, words, blob: file, added: Date.now() });
-    } catch (error) {
-      taken.push({ name: file.name, words: `it could not be read: ${error instanceof Error ? error.message : String(error)}`, size: file.size, role: 'other' });
-    }
-  }
-  return { files: taken };
-}
-
-const CONSOLE_ON_SERIAL = 'console=ttyS0';
-
-function OwnFiles({ given, onGiven }: { given: Given | undefined; onGiven(given: Given): void }) {
-  const [files, setFiles] = useState<LocalFile[]>([]);
-  const [memory, setMemory] = useState('256');
-  const [append, setAppend] = useState(CONSOLE_ON_SERIAL);
-  const [chosen, setChosen] = useState<{ kernel?: string; initrd?: string }>({});
-  const picker = useRef<HTMLInputElement>(null);
-  const id = useId();
-
+/** What was dropped or chosen last: what it is, and a button that boots it. */
+function JustGiven({ given, onEdit }: { given: readonly Given[]; onEdit(line: string): void }) {
+  const boot = useRef<HTMLAnchorElement>(null);
   useEffect(() => {
-    void localFiles().then((list) => {
-      setFiles(list);
-      const newest = (role: 'kernel' | 'initrd') => given?.files.find((file) => file.role === role)?.name;
-      setChosen((was) => ({
-        kernel: newest('kernel') ? localName(newest('kernel')!) : was.kernel ?? list.find((file) => file.role === 'kernel')?.name,
-        initrd: newest('initrd') ? localName(newest('initrd')!) : was.initrd,
-      }));
-    });
+    boot.current?.scrollIntoView({ block: 'nearest' });
+    boot.current?.focus({ preventScroll: true });
   }, [given]);
-
-  const forget = (name: string) => {
-    void forgetLocalFile(name).then(localFiles).then(setFiles);
-    setChosen((was) => ({ kernel: was.kernel === name ? undefined : was.kernel, initrd: was.initrd === name ? undefined : was.initrd }));
-  };
-  const boot = (event: FormEvent) => {
-    event.preventDefault();
-    location.hash = hashOf(joinLine([
-      '-m', memory, '-kernel', chosen.kernel!, ...(chosen.initrd ? ['-initrd', chosen.initrd] : []), ...(append ? ['-append', append] : []),
-    ]));
-  };
-  const kernels = files.filter((file) => file.role === 'kernel');
-  const initrds = files.filter((file) => file.role === 'initrd');
-  const refused = given?.files.filter((file) => file.role === 'other') ?? [];
+  if (!given.length) return null;
+  const line = lineFor(given);
   return (
-    <section aria-labelledby={`${id}-title`}>
-      <h2 id={`${id}-title`}>Your own kernel</h2>
-      <div className={styles.drop}>
-        <p>Drop a Linux kernel (bzImage, vmlinuz) or a multiboot kernel, and an initramfs, anywhere on this page. They stay in this browser.</p>
-        <button type="button" className="button" onClick={() => picker.current?.click()}><Icon name="file" />Choose files</button>
-        <input ref={picker} type="file" multiple hidden aria-label="Kernel and initramfs files" onChange={(event) => {
-          const list = [...event.target.files ?? []];
-          event.target.value = '';
-          void take(list).then(onGiven);
-        }} />
-      </div>
-      <div role="status">
-        {refused.map((file) => <p key={file.name} className={styles.problem}>{file.name} ({bytes(file.size)}) is {file.words}.</p>)}
-      </div>
-      {files.length > 0 && (
-        <form className={styles.form} onSubmit={boot}>
-          <Choice legend="Kernel" files={kernels} chosen={chosen.kernel} onChoose={(kernel) => setChosen({ ...chosen, kernel })} onForget={forget} />
-          <Choice legend="Initramfs" files={initrds} chosen={chosen.initrd} none="none" onChoose={(initrd) => setChosen({ ...chosen, initrd })} onForget={forget} />
-          <div className={styles.row}>
-            <label>Memory, MiB <input type="number" min={16} max={2048} value={memory} required onChange={(event) => setMemory(event.target.value)} /></label>
-            <label className={styles.wide}>Kernel command line <input type="text" value={append} spellCheck={false} autoComplete="off" autoCapitalize="off" onChange={(event) => setAppend(event.target.value)} /></label>
-          </div>
-          <button className="button primary" type="submit" disabled={!chosen.kernel}>Boot</button>
-        </form>
+    <section className={styles.given} aria-labelledby="given">
+      <h2 id="given" className="hidden">What you gave</h2>
+      <ul role="status">
+        {given.map((file) => (
+          <li key={file.name} className={file.role === 'other' ? styles.problem : undefined}>
+            <strong>{file.title}</strong> ({bytes(file.size)}) is {article(file.words)}.
+            {file.visitOnly && ' It is too large to be kept here: after a reload, drop it again.'}
+          </li>
+        ))}
+      </ul>
+      {line && (
+        <div className={styles.buttons}>
+          <a ref={boot} className="button primary" href={hashOf(line)}>Boot</a>
+          <button type="button" className="button" onClick={() => onEdit(line)}>Change the machine first</button>
+          <code className={styles.line}>{line}</code>
+        </div>
       )}
     </section>
   );
 }
 
-interface ChoiceProps {
-  legend: string;
-  files: LocalFile[];
-  chosen: string | undefined;
-  /** Label of choosing none, where that is possible. */
-  none?: string;
-  onChoose(name: string | undefined): void;
-  onForget(name: string): void;
+/** "a qcow2 disk". */
+function article(words: string): string {
+  if (/^(?:a|an|neither|not|the) /.test(words)) return words;
+  return /^(?:initramfs|VHD|[aeio])/i.test(words) && !/^VHD|^VDI|^VMDK/.test(words) ? `an ${words}` : `a ${words}`;
 }
 
-function Choice({ legend, files, chosen, none, onChoose, onForget }: ChoiceProps) {
-  const group = useId();
-  if (!files.length) return null;
+/** The files that are kept in this browser. */
+function OwnFiles({ given, onFiles, onEdit }: { given: readonly Given[]; onFiles(files: File[]): void; onEdit(line: string): void }) {
+  const [files, setFiles] = useState<LocalFile[]>([]);
+  const picker = useRef<HTMLInputElement>(null);
+  const reload = () => localFiles().then(setFiles);
+  useEffect(() => { void reload(); }, [given]);
+
+  const forget = async (file: LocalFile) => {
+    await forgetLocalFile(file.name);
+    await reload();
+    notify(`${shortName(file)} was removed from this browser`, 'info', { label: 'Undo', run: () => void keepLocalFile(file).then(reload) });
+  };
   return (
-    <fieldset className={styles.choice}>
-      <legend>{legend}</legend>
-      {none && <label className={styles.file}><input type="radio" name={group} checked={chosen === undefined} onChange={() => onChoose(undefined)} /><span>{none}</span></label>}
-      {files.map((file) => (
-        <div key={file.name} className={styles.file}>
-          <label>
-            <input type="radio" name={group} checked={chosen === file.name} onChange={() => onChoose(file.name)} />
-            <span><code>{file.name.slice('local/'.length)}</code> <small>{file.words}, {bytes(file.blob.size)}</small></span>
-          </label>
-          <button type="button" aria-label={`Forget ${file.name.slice('local/'.length)}`} title="Forget: remove it from this browser" onClick={() => onForget(file.name)}><Icon name="close" /></button>
-        </div>
-      ))}
-    </fieldset>
+    <section aria-labelledby="files">
+      <h2 id="files">Your own files</h2>
+      <div className={styles.drop}>
+        <p>Drop an image of a disk (raw, qcow2, VMDK, VDI, VHD, VHDX), a CD or a floppy, or a Linux or multiboot kernel with its initramfs, anywhere on this page. They stay in this browser.</p>
+        <button type="button" className="button" onClick={() => picker.current?.click()}><Icon name="file" />Choose files</button>
+        <input ref={picker} type="file" multiple hidden aria-label="Disk, CD, floppy, kernel and initramfs files" onChange={(event) => {
+          const list = [...event.target.files ?? []];
+          event.target.value = '';
+          onFiles(list);
+        }} />
+      </div>
+      {files.length > 0 && (
+        <ul className={styles.files}>
+          {files.map((file) => {
+            const line = lineFor([file]);
+            return (
+              <li key={file.name} className={styles.file}>
+                <span><code>{shortName(file)}</code> <small>{file.words}, {bytes(file.blob.size)}</small></span>
+                {line && <Tool icon="edit" label={`Edit a machine with ${shortName(file)}`} onClick={() => onEdit(line)} />}
+                {line && <a className="button" href={hashOf(line)} aria-label={`Boot ${shortName(file)}`}>Boot</a>}
+                <Tool icon="close" label={`Forget ${shortName(file)}`} onClick={() => void forget(file)} />
+              </li>
+            );
+          })}
+        </ul>
+      )}
+    </section>
   );
 }
+
+const shortName = (file: LocalFile) => file.name.slice(LOCAL_PREFIX.length);

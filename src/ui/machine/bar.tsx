@@ -9,7 +9,7 @@ import type { PanelContent, PanelId } from './panels.tsx';
 import type { Command, MachineSession, SessionView } from './session.ts';
 import styles from './bar.module.css';
 
-export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link' | 'screenshot' | 'fullscreen' | 'crisp' | 'keyboard' | 'type';
+export type BarAction = Command | 'home' | 'find' | 'copy' | 'paste' | 'clear' | 'larger' | 'smaller' | 'download' | 'speak' | 'link' | 'screenshot' | 'fullscreen' | 'crisp' | 'keyboard' | 'type' | 'edit';
 
 const STATE_CLASS: Record<RunState, string> = {
   [RunState.EMPTY]: '', [RunState.LOADING]: styles.loading, [RunState.RUNNING]: styles.running,
@@ -61,6 +61,7 @@ export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onP
           ))}
           {view.screen && <Item icon="grid" label="Crisp dots" note={crisp ? 'on' : 'off'} pressed={crisp} keepOpen onClick={() => onAction('crisp')} />}
           {view.screen && <Item icon="paste" label="Type the clipboard’s text" disabled={!running} onClick={() => onAction('type')} />}
+          <Item icon="edit" label="Change the machine…" onClick={() => onAction('edit')} />
           <Item icon="expand" label="Full screen" onClick={() => onAction('fullscreen')} />
         </Menu>
         {shown.includes('console') && <Menu icon="console" label="Console" disabled={!view.live}>

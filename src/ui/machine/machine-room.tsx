@@ -4,14 +4,20 @@ import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from '
 import { RunState } from '../../machine/protocol.ts';
 import { Confirm } from '../dialog.tsx';
 import { guardLeaving } from '../leave-guard.ts';
-import { wordsOf } from '../line.ts';
+import { hashOf, wordsOf } from '../line.ts';
 import { LOCAL_PREFIX } from '../local-files.ts';
+import { useDrop } from '../drop.ts';
+import { take, type Given } from '../give.ts';
+import { noteMachine } from '../library.ts';
 import { notify } from '../notices.tsx';
 import { recall, remember } from '../remember.ts';
 import { Bar, type BarAction } from './bar.tsx';
 import { BootPanel } from './boot-panel.tsx';
 import { Console, type ConsoleHandle } from './console.tsx';
+import { Dropped } from './dropped.tsx';
 import { FailurePanel } from './failure.tsx';
+import { useLook, type Looks } from './look.ts';
+import { MachineDialog } from './machine-dialog.tsx';
 import { Panels, type PanelContent, type PanelId } from './panels.tsx';
 import { PcKeyboard } from './pc-keyboard.tsx';
 import { Screen, type ScreenHandle } from './screen.tsx';
@@ -43,6 +49,8 @@ export function MachineRoom({ line }: { line: string }) {
 type Question = 'reset' | 'powerOff' | 'leave';
 
 const SPOKEN = 'tabvisor-spoken';
+/** Width of the picture on Home, dots. */
+const THUMBNAIL = 400;
 const CRISP = 'tabvisor-crisp';
 /** Which panels are open, by what the machine shows first. */
 const PANELS = 'tabvisor-panels-';
@@ -132,21 +140,24 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     return () => viewport.removeEventListener('resize', follow);
   }, []);
 
-  // A browser opens a file that is dropped on a page, and the machine would be gone.
-  useEffect(() => {
-    const over = (event: DragEvent) => { if (event.dataTransfer?.types.includes('Files')) event.preventDefault(); };
-    const drop = (event: DragEvent) => {
-      if (!event.dataTransfer?.types.includes('Files')) return;
-      event.preventDefault();
-      notify('A running machine cannot take files yet: drop a kernel or an initramfs on Home');
-    };
-    addEventListener('dragover', over);
-    addEventListener('drop', drop);
-    return () => {
-      removeEventListener('dragover', over);
-      removeEventListener('drop', drop);
-    };
-  }, []);
+  const [editing, setEditing] = useState(false);
+  const [dropped, setDropped] = useState<Given[]>([]);
+  const dropping = useDrop(useCallback((files: File[]) => {
+    void take(files).then((given) => {
+      // A machine that failed because it lacked this file may be tried again.
+      if (session.getView().failure && given.some((file) => session.line.includes(file.name))) onAgain();
+      else setDropped(given);
+    });
+  }, [session, onAgain]));
+
+  // Home shows what each machine showed last.
+  useEffect(() => { if (view.live) void noteMachine(line, session.getView().title); }, [line, session, view.live]);
+  const looks = useRef<Looks>({ picture: () => Promise.resolve(null), text: () => '' });
+  looks.current = {
+    picture: () => (target === 'screen' ? screen.current?.thumbnail(THUMBNAIL) : undefined) ?? Promise.resolve(null),
+    text: () => active()?.text() ?? '',
+  };
+  useLook(line, view.live, state, looks);
 
   // Ctrl+W is a shell's key and closes the tab: ask, once the user has typed something that could be lost.
   useEffect(() => {
@@ -166,17 +177,23 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     session.type(text).then((note) => { if (note) notify(note); }, (error: Error) => notify(error.message, 'error'));
   };
 
+  /** To another address, after asking if this machine runs. */
+  const goTo = (hash: string) => {
+    if (!running) {
+      location.hash = hash;
+      return;
+    }
+    destination.current = hash;
+    setQuestion('leave');
+  };
+
   const act = (action: BarAction) => {
     switch (action) {
       case 'reset': case 'powerOff': setQuestion(action); return;
       case 'home':
-        if (running) {
-          destination.current = '';
-          setQuestion('leave');
-        } else {
-          location.hash = '';
-        }
+        goTo('');
         return;
+      case 'edit': setEditing(true); return;
       case 'pause': case 'resume': case 'powerButton': command(action); break;
       case 'find': active()?.find(); return;
       case 'copy':
@@ -264,6 +281,12 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   return (
     <div ref={room} className={styles.room} style={{ height }}>
       <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} keyboard={keyboard} panels={panels} shown={shown} onPanel={togglePanel} onAction={act} />
+      {dropped.length > 0 && (
+        <Dropped files={dropped} onClose={() => { setDropped([]); focus(); }} onBoot={(other) => {
+          setDropped([]);
+          goTo(hashOf(other));
+        }} />
+      )}
       <main className={styles.stage}>
         <div className={`${styles.screens} ${over ? styles.ended : ''}`} onFocus={(event) => setFocused(panelOf(event.target) ?? focused)}>
           <Panels panels={panels} shown={shown} />
@@ -277,6 +300,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
               <div className={panel.buttons}>
                 <button type="button" className="button primary" autoFocus onClick={onAgain}>Start again</button>
                 <a className="button" href="#">Home</a>
+                <button type="button" className="button" onClick={() => act('edit')}>Change the machine</button>
                 <button type="button" className="button" onClick={() => act('download')}>Download console log</button>
               </div>
             </section>
@@ -285,6 +309,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
         {view.failure && (
           <div className={panel.over}>
             <FailurePanel failure={view.failure} onRetry={onAgain} line={line}>
+              <button type="button" className="button" onClick={() => act('edit')}>Change the machine</button>
               {view.live && <button type="button" className="button" onClick={() => act('download')}>Download console log</button>}
             </FailurePanel>
           </div>
@@ -296,6 +321,13 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
           onSystem={(show) => { setSystemKeyboard(show); screen.current?.focus(); }} />
       )}
       <div className="hidden" role="status">{title}: {stateWords(state)}</div>
+      {editing && <MachineDialog line={line} running={running} onClose={() => { setEditing(false); focus(); }} onBoot={(changed) => {
+        setEditing(false);
+        leaving.current = true;
+        if (hashOf(changed) === hashOf(line)) onAgain();
+        else location.hash = hashOf(changed);
+      }} />}
+      {dropping && <div className={styles.dropping} aria-hidden="true">Drop it here</div>}
       {question && <Question question={question} title={title} onAnswer={answer} />}
     </div>
   );

@@ -60,6 +60,18 @@ export class ScreenView {
     return new Promise((done) => this.canvas.toBlob(done, 'image/png'));
   }
 
+  /** The picture, small, in the shape it has on a monitor; null before there is one. */
+  thumbnail(width: number): Promise<Blob | null> {
+    if (!this.size.width) return Promise.resolve(null);
+    const small = document.createElement('canvas');
+    small.width = width;
+    small.height = Math.max(1, Math.round(width / this.size.aspect));
+    const context = small.getContext('2d', { alpha: false })!;
+    context.imageSmoothingQuality = 'high';
+    context.drawImage(this.canvas, 0, 0, small.width, small.height);
+    return new Promise((done) => small.toBlob(done, 'image/webp', 0.85));
+  }
+
   private draw(): void {
     const blink = this.still.matches ? 0 : Math.floor(performance.now() / CURSOR_MS) & 3;
     const { seen } = this;

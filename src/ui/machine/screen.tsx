@@ -14,6 +14,8 @@ export interface ScreenHandle {
   /** The text on it; empty in graphics modes. */
   text(): string;
   png(): Promise<Blob | null>;
+  /** Small, `width` dots wide. */
+  thumbnail(width: number): Promise<Blob | null>;
   /** Dots; 0 before there is a picture. */
   size(): { width: number; height: number };
 }
@@ -92,6 +94,7 @@ export function Screen(props: ScreenProps) {
     focus: () => keys.current?.focus({ preventScroll: true }),
     text: () => view.current?.text() ?? '',
     png: () => view.current?.png() ?? Promise.resolve(null),
+    thumbnail: (width) => view.current?.thumbnail(width) ?? Promise.resolve(null),
     size: () => ({ width: size?.width ?? 0, height: size?.height ?? 0 }),
   }), [size]);
 
