@@ -1,12 +1,14 @@
 // A stand-in for the machine worker, for tests of the page alone (vite --mode fake-machine): it loads the files it is told to,
 // keeps the counters, and plays a shell that knows a few words. Never part of the built page.
 
+import { Mem } from '../src/core/layout.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import { Control, RunState, serialRings, type MachineApi, type MachineEvents, type MachineSpec } from '../src/machine/protocol.ts';
 import { recognise } from '../src/ui/recognise.ts';
 
-const memory = new SharedArrayBuffer(Control.SERIAL_RINGS + 8 * Control.RING_SIZE);
+// As far as a real machine's, but for the guest's RAM; what nobody touches takes no room.
+const memory = new SharedArrayBuffer(Mem.RAM);
 const words = new Int32Array(memory);
 const counters = new BigUint64Array(memory);
 const encoder = new TextEncoder();

@@ -55,17 +55,76 @@ test('a line typed on Home becomes the address and boots', async ({ page }) => {
 
 test('a chosen kernel is recognised by content, boots, and is still there after a reload', async ({ page }) => {
   await page.goto('./');
-  await page.getByLabel('Kernel and initramfs files').setInputFiles([
+  await page.getByLabel('Disk, CD, floppy, kernel and initramfs files').setInputFiles([
     { name: 'my kernel.img', mimeType: '', buffer: kernelImage() },
     { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('not a kernel') },
     { name: 'root.cpio', mimeType: '', buffer: Buffer.from('070701') },
   ]);
-  await expect(page.getByText('notes.txt (12 bytes) is neither a kernel')).toBeVisible();
-  await expect(page.getByText('Linux kernel, 64-bit, 4.10 kB')).toBeVisible();
-  await page.getByRole('button', { name: 'Boot' }).first().click();
+  const given = page.getByRole('region', { name: 'What you gave' });
+  await expect(given).toContainText('notes.txt (12 bytes) is neither a disk');
+  await expect(given).toContainText('my kernel.img (4.10 kB) is a Linux kernel, 64-bit');
+  await expect(given.getByRole('link', { name: 'Boot' })).toBeFocused();
+  await page.keyboard.press('Enter');
   await waitForText(page, /~ #$/);
   expect(decodeURIComponent(page.url())).toContain('-kernel local/my_kernel.img -initrd local/root.cpio');
   await page.reload();
+  await waitForText(page, /~ #$/);
+});
+
+test('an image dropped on Home is recognised and has a line that boots it; form and line are one', async ({ page }) => {
+  await page.goto('./');
+  // A CD with a boot record, as El Torito has it.
+  await page.evaluate(() => {
+    const image = new Uint8Array(0x9000);
+    const put = (at: number, text: string) => image.set(new TextEncoder().encode(text), at);
+    put(0x8001, 'CD001');
+    put(0x8028, 'RESCUE');
+    put(0x8801, 'CD001');
+    put(0x8807, 'EL TORITO SPECIFICATION');
+    const data = new DataTransfer();
+    data.items.add(new File([image], 'rescue.bin'));
+    for (const type of ['dragover', 'drop']) document.body.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+  });
+  const given = page.getByRole('region', { name: 'What you gave' });
+  await expect(given).toContainText('is a CD “RESCUE”, boots by BIOS');
+  expect(decodeURIComponent((await given.getByRole('link', { name: 'Boot' }).getAttribute('href'))!)).toBe('#-m 512 -cdrom local/rescue.bin -boot d');
+  await given.getByRole('button', { name: 'Change the machine first' }).click();
+  const line = page.getByRole('textbox', { name: /Machine line/ });
+  await expect(line).toHaveValue('-m 512 -cdrom local/rescue.bin -boot d');
+  await page.getByRole('textbox', { name: 'Memory' }).fill('1G');
+  await page.getByRole('textbox', { name: 'Boot order' }).fill('');
+  await expect(line).toHaveValue('-m 1G -cdrom local/rescue.bin');
+  await line.fill('-m 64 -cdrom x.iso -name "My PC"');
+  await expect(page.getByRole('textbox', { name: 'Memory' })).toHaveValue('64');
+  await expect(page.getByRole('textbox', { name: 'Name', exact: true })).toHaveValue('My PC');
+  await line.fill('-m 64 -frobnicate');
+  await expect(page.getByText('The option -frobnicate cannot be used')).toBeVisible();
+});
+
+test('a machine that ran is a card on Home: renamed, removed, and back; a file dropped on its room is said', async ({ page }) => {
+  await boot(page);
+  await page.waitForTimeout(4500);
+  await page.evaluate(() => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(737_280)], 'disk.ima'));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+  });
+  await expect(page.getByRole('status', { name: 'Dropped files' })).toContainText('disk.ima floppy of 720 KB');
+  await page.getByRole('button', { name: 'Boot in a new machine' }).click();
+  await expect(page.getByRole('dialog', { name: 'Leave kernel.bin?' })).toBeVisible();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Home' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Leave' }).click();
+  const card = page.getByRole('listitem').filter({ has: page.getByRole('link', { name: 'Start kernel.bin' }) });
+  await expect(card).toContainText('Tabvisor guest ready');
+  await card.getByRole('button', { name: 'Rename kernel.bin' }).click();
+  await page.getByRole('dialog').getByRole('textbox').fill('My kernel');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('link', { name: 'Start My kernel' })).toBeVisible();
+  await page.getByRole('button', { name: 'Remove My kernel' }).click();
+  await expect(page.getByRole('link', { name: 'Start My kernel' })).toBeHidden();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await page.getByRole('link', { name: 'Start My kernel' }).click();
   await waitForText(page, /~ #$/);
 });
 
@@ -230,8 +289,8 @@ test('a file that is no kernel, a broken line, a file of another browser: said i
   await expect(page.getByRole('alert')).toContainText('icon.svg is not a kernel');
   await open(page, '-kernel "x');
   await expect(page.getByRole('alert')).toContainText('The machine line cannot be read');
-  await open(page, '-kernel icon.svg -hda disk.img');
-  await expect(page.getByRole('alert')).toContainText('The option -hda cannot be used');
+  await open(page, '-kernel icon.svg -frobnicate');
+  await expect(page.getByRole('alert')).toContainText('The option -frobnicate cannot be used');
   await open(page, '-kernel local/gone');
   await expect(page.getByRole('alert')).toContainText('local/gone is not here');
 });
