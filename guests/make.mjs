@@ -4,35 +4,85 @@
 //   initrd.cpio.gz   the same for the way over the network
 //   guest.json       what it is and the machine line that boots it
 // and in guests/out/firmware SeaBIOS and its VGA BIOS, for machines that boot without -kernel.
-// Usage: node guests/make.mjs [--force] [--out FOLDER] [NAME…]     (the firmware's name is firmware)
+// in guests/out/media images that specs boot from, as their packages have them; and, only when they are named, Debian's installer (installer)
+// and a Debian system on a disk (disk: disk.mjs, needs root).
+// Usage: node guests/make.mjs [--force] [--out FOLDER] [NAME…]     (the firmware's name is firmware, the media's is media)
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { GuestError, needProgram, PackageSource, unpack } from './apt.mjs';
 import { CpioArchive } from './cpio.mjs';
 import { dependencies, findModules } from './modules.mjs';
-import { firmware, guests, prompt, readyLine, release } from './recipes.mjs';
+import { makeDisk } from './disk.mjs';
+import { firmware, guests, installer, media, prompt, readyLine, release } from './recipes.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const log = (text) => console.log(`guests: ${text}`);
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Make the named guests (all by default); those that are up to date are left alone. */
-export async function makeGuests(names = ['firmware', ...Object.keys(guests)], { force = false, out = join(here, 'out') } = {}) {
+/** What is made without being named: all that `npm start` and `npm test` need. */
+const STANDARD = ['firmware', 'media', ...Object.keys(guests)];
+
+/** Make the named guests; those that are up to date are left alone. */
+export async function makeGuests(names = STANDARD, { force = false, out = join(here, 'out') } = {}) {
   for (const name of names) {
     if (name === 'firmware') {
       await fetchFirmware(force, join(out, 'firmware'));
       continue;
     }
+    if (name === 'media' || name === 'installer') {
+      await fetchFiles(name, name === 'media' ? media : installer, force, join(out, name));
+      continue;
+    }
+    if (name === 'disk') {
+      await makeDisk({ here, out: join(out, 'disk'), log });
+      continue;
+    }
     const recipe = guests[name];
-    if (!recipe) throw new GuestError(`There is no guest "${name}"; there are firmware, ${Object.keys(guests).join(', ')}.`);
+    if (!recipe) throw new GuestError(`There is no guest "${name}"; there are ${STANDARD.join(', ')}, installer, disk.`);
     const fingerprint = recipeFingerprint(recipe);
     if (!force && isUpToDate(join(out, name), fingerprint)) log(`${name}: up to date`);
     else await makeGuest(name, recipe, fingerprint, join(out, name));
   }
+}
+
+/** Files as they are in packages, and what they are (files.json). */
+async function fetchFiles(name, recipe, force, out) {
+  const fingerprint = sha256(JSON.stringify([recipe, release]));
+  try {
+    const known = JSON.parse(readFileSync(join(out, 'files.json'), 'utf8'));
+    if (!force && known.fingerprint === fingerprint && known.files.every(({ file, bytes }) => statSync(join(out, file)).size === bytes)) return log(`${name}: up to date`);
+  } catch {
+    // Not there yet, or not whole.
+  }
+  await needProgram('apt-get', 'apt');
+  await needProgram('dpkg-deb', 'dpkg');
+  const cache = join(here, 'cache', recipe.arch);
+  const source = new PackageSource({ dir: cache, arch: recipe.arch, release, log });
+  await source.update();
+  const fresh = `${out}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true });
+  const files = [];
+  for (const [packageName, wanted] of Object.entries(recipe.packages)) {
+    const deb = await source.download(packageName);
+    const tree = join(cache, name);
+    await unpack(deb.file, tree);
+    for (const [file, path] of Object.entries(wanted)) {
+      if (!existsSync(join(tree, path))) throw new GuestError(`The package ${packageName} holds no ${path}.`);
+      const bytes = readFileSync(join(tree, path));
+      writeFileSync(join(fresh, file), bytes);
+      files.push({ file, bytes: bytes.length, package: packageName, version: deb.version });
+    }
+    rmSync(tree, { recursive: true, force: true });
+  }
+  writeFileSync(join(fresh, 'files.json'), JSON.stringify({ files, fingerprint }, null, 2) + '\n');
+  rmSync(out, { recursive: true, force: true });
+  renameSync(fresh, out);
+  log(`${name}: ready in ${relative(process.cwd(), out) || out}: ${files.map(({ file }) => file).join(', ')}`);
 }
 
 /** firmware/: images and what they are (firmware.json). */

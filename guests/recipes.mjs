@@ -11,6 +11,45 @@ export const firmware = {
   files: ['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin'],
 };
 
+/**
+ * Media that specs boot from through the firmware: packages, and the files to take from them.
+ * What is in them boots on any PC; nothing is added.
+ */
+export const media = {
+  arch: 'amd64',
+  packages: {
+    'grub-rescue-pc': { 'grub-floppy.img': 'usr/lib/grub-rescue/grub-rescue-floppy.img', 'grub-cdrom.iso': 'usr/lib/grub-rescue/grub-rescue-cdrom.iso' },
+    ipxe: { 'ipxe.iso': 'usr/lib/ipxe/ipxe.iso' },
+    'memtest86+': { 'memtest.iso': 'usr/lib/memtest86+/memtest86+x64.iso' },
+  },
+};
+
+/** Debian's installer, its network edition in text: kernel and initramfs. */
+export const installer = {
+  arch: 'amd64',
+  packages: {
+    'debian-installer-12-netboot-amd64': {
+      linux: 'usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux',
+      'initrd.gz': 'usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz',
+    },
+  },
+};
+
+/**
+ * A Debian system on a disk (disk.mjs).
+ * - modules: in its initramfs, which has no others
+ * - grubModules: in GRUB's core
+ */
+export const disk = {
+  arch: 'amd64',
+  label: 'tabvisor',
+  mebibytes: 1280,
+  packages: ['systemd-sysv', 'udev', 'kmod', 'linux-image-amd64', 'initramfs-tools', 'grub-pc-bin', 'grub-common', 'e2fsprogs', 'login'],
+  modules: ['ata_piix', 'sd_mod', 'ext4', 'virtio_pci', 'virtio_blk'],
+  grubModules: ['biosdisk', 'part_msdos', 'ext2', 'normal', 'linux', 'search', 'search_label', 'serial', 'terminal', 'echo', 'ls', 'cat', 'test', 'configfile'],
+  append: 'console=tty0 console=ttyS0 cryptomgr.notests',
+};
+
 /** Printed by the guest's start-up script when the shell is about to come. */
 export const readyLine = 'Tabvisor guest ready';
 

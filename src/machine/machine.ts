@@ -14,6 +14,7 @@ import { VirtioPci } from '../virtio/pci.ts';
 import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
+import { LINUX_ROM_PATH, offerLinux } from './boot/linux-rom.ts';
 import { RealClock, VirtualClock } from './clock.ts';
 import { makeDevice } from './devices.ts';
 import { bootDevicePaths, BoardDrives } from './drives.ts';
@@ -159,7 +160,7 @@ export class Machine {
       debugcon: config.debugcon && { iobase: config.debugcon.iobase, backend: debugconRing ?? new NullBackend() },
       ide: this.drives.ide,
       floppies: this.drives.floppies,
-      firmware: config.kernel === undefined ? this.firmware() : undefined,
+      firmware: config.bios === undefined ? undefined : this.firmware(),
       vmport: config.vmport ? { get: (n) => this.vcpu.get32(Cpu.GPR + 8 * n), set: (n, value) => this.vcpu.set64(Cpu.GPR + 8 * n, BigInt(value >>> 0)) } : undefined,
       vga: config.vga === 'std' ? { rom: options.files.get(VGA_ROM)! } : undefined,
       onPowerOff: () => {
@@ -188,7 +189,12 @@ export class Machine {
       const slot = pc.plug(plugged, device.addr);
       slots.set(device, slot);
     }
-    pc.setBootDevices(bootDevicePaths(config, slots), config.boot.strict);
+    const bootPaths = bootDevicePaths(config, slots);
+    if (config.bios !== undefined && config.kernel !== undefined) {
+      this.offerKernel(config.kernel);
+      bootPaths.unshift(LINUX_ROM_PATH);
+    }
+    pc.setBootDevices(bootPaths, config.boot.strict);
     this.vcpu = new Vcpu(
       this.memory,
       options.modules,
@@ -239,10 +245,11 @@ export class Machine {
     this.vcpu.reset();
     this.pc.reset();
     // The CPU is at the reset vector.
-    if (config.kernel === undefined) return;
+    if (config.bios !== undefined) return;
     const memoryMap = this.pc.setUpForDirectBoot().map((e) => ({ address: e.address, size: e.length, type: e.type as number }));
     const bytes = (name: string): Uint8Array => files.get(name)!;
-    const kernel = { name: config.kernel, bytes: bytes(config.kernel) };
+    const name = config.kernel!;
+    const kernel = { name, bytes: bytes(name) };
     const entry = bootKernel({
       memory: this.pc.memory,
       kernel,
@@ -254,6 +261,21 @@ export class Machine {
       longMode: this.vcpu.cpuid.has('lm'),
     });
     this.enter(entry);
+  }
+
+  /** Let the firmware boot the kernel. */
+  private offerKernel(name: string): void {
+    const { config, files } = this.options;
+    const kernel = { name, bytes: files.get(name)! };
+    if (kernelKind(name, kernel.bytes) !== 'linux') {
+      throw {
+        what: `${name} cannot be started by firmware`,
+        why: 'It is a Multiboot kernel, and those are loaded directly',
+        advice: 'Leave out -vga and -bios.',
+      } satisfies MachineFailure;
+    }
+    const initrd = config.initrd === undefined ? undefined : { name: config.initrd, bytes: files.get(config.initrd)! };
+    offerLinux(this.pc.fwCfg, { kernel, initrd, append: config.append, ramSize: config.ramSize });
   }
 
   /** The firmware that the line names, if it can be one. */

@@ -12,10 +12,20 @@ import { firmwareFiles, parse } from '../../src/machine/options/index.ts';
 
 const OUT = join(import.meta.dirname, '../../guests/out');
 
+/** Guest instructions between two looks at the screen. */
+const LOOK_EVERY = 250_000;
+
 /** A file from guests/out/media. */
 export function media(name: string): Uint8Array<ArrayBuffer> {
   const path = join(OUT, 'media', name);
   if (!existsSync(path)) throw new Error(`There is no ${name}: run node guests/make.mjs media`);
+  return new Uint8Array(readFileSync(path));
+}
+
+/** A file of the bundled 64-bit guest. */
+export function guest(name: string): Uint8Array {
+  const path = join(OUT, 'amd64', name);
+  if (!existsSync(path)) throw new Error('There is no guest amd64: run node guests/make.mjs');
   return new Uint8Array(readFileSync(path));
 }
 
@@ -29,7 +39,7 @@ export class MediaMachine {
    * @param files what else it names
    */
   constructor(modules: VcpuModules, line: string, disks: (Uint8Array<ArrayBuffer> | BlockBackend)[], files: Record<string, Uint8Array> = {}, more: Partial<MachineOptions> = {}) {
-    const config = parse(`-m 64 -icount shift=3,sleep=off -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
+    const config = parse(`-m 64 -icount shift=6,sleep=off -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
     const firmware = (name: string) => new Uint8Array(readFileSync(join(OUT, 'firmware', name)));
     this.machine = new Machine({
       config,
@@ -58,7 +68,13 @@ export class MediaMachine {
   /** Run until something is so. @param limit guest instructions from now */
   until(what: string, isSo: () => boolean, limit = 2e9): void {
     const end = this.machine.vcpu.icount + limit;
-    while (!isSo()) {
+    let look = 0;
+    for (;;) {
+      // Slices may be short, and looking takes longer than they do.
+      if (this.machine.vcpu.icount >= look) {
+        if (isSo()) return;
+        look = this.machine.vcpu.icount + LOOK_EVERY;
+      }
       const result = this.machine.runSlice();
       const stuck = result.kind === 'failed' || result.kind === 'off' || result.kind === 'exit' || (result.kind === 'idle' && result.ns === Infinity) || this.machine.vcpu.icount > end;
       if (stuck && !isSo()) throw new Error(`never came to ${what} (${JSON.stringify(result)}):\n${this.screen}\n${this.log.slice(-2000)}`);

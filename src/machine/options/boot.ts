@@ -6,25 +6,26 @@ import { notYet, OptionError, unknownKey } from './error.ts';
 import { keyValues, number, onOff } from './values.ts';
 
 export const BOOT_OPTIONS: Options = {
-  kernel: { argument: 'FILE', help: 'kernel: Linux bzImage, or Multiboot', apply: (draft, value) => void (draft.config.kernel = value) },
+  kernel: { argument: 'FILE', help: 'kernel: Linux bzImage, or Multiboot; with -vga std or -bios by way of the firmware', apply: (draft, value) => void (draft.config.kernel = value) },
   initrd: { argument: 'FILE', help: 'initial RAM disk; Multiboot: modules, "FILE arguments,FILE2 …"', apply: (draft, value) => void (draft.config.initrd = value) },
   append: {
     argument: 'TEXT', help: 'kernel command line',
     apply: (draft, value) => { draft.config.append = value; draft.appendGiven = true; },
   },
-  bios: { argument: 'FILE', help: `firmware to boot by, without -kernel (default ${DEFAULT_BIOS}, SeaBIOS)`, apply: (draft, value) => void (draft.config.bios = value) },
+  bios: { argument: 'FILE', help: `firmware to boot by (default ${DEFAULT_BIOS}, SeaBIOS; with -kernel none, unless there is a screen)`, apply: (draft, value) => void (draft.config.bios = value) },
   boot: { argument: '[order=]DRIVES[,once=DRIVES][,menu=on|off][,splash-time=MS][,reboot-timeout=MS][,strict=on|off]', help: 'what the firmware boots: a floppy, c disk, d CD-ROM, n network', apply: applyBoot },
 };
 
-/** A kernel is loaded directly, or firmware boots; what belongs to one of them is refused with the other. */
+/** Firmware boots, or a kernel is loaded directly; with a screen, or -bios, firmware boots the kernel. */
 export function finishBoot({ config, appendGiven }: Draft): void {
   if (config.kernel === undefined) {
     for (const [option, isGiven] of [['-append', appendGiven], ['-initrd', config.initrd !== undefined]] as const) {
       if (isGiven) throw new OptionError(option, 'it is only allowed with -kernel', 'Name a kernel with -kernel FILE.');
     }
     config.bios ??= DEFAULT_BIOS;
-  } else if (config.bios !== undefined) {
-    throw new OptionError(`-bios ${config.bios}`, 'a kernel that -kernel names is loaded directly, without firmware', 'Leave out -bios, or -kernel.');
+  } else if (config.vga !== 'none') {
+    // A screen needs firmware that sets it up: it boots the kernel then.
+    config.bios ??= DEFAULT_BIOS;
   }
 }
 

@@ -137,7 +137,7 @@ export interface MachineConfig {
   kernel?: string;
   initrd?: string;
   append: string;
-  /** Without a kernel, what the machine boots by: a file as the line names it, or one of BUNDLED_FIRMWARE. */
+  /** The firmware that the machine boots by, if it does: a file as the line names it, or one of BUNDLED_FIRMWARE. It boots the kernel, if there is one. */
   bios?: string;
   boot: BootConfig;
   /** VMware's port, and with it the absolute pointer. */

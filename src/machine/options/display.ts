@@ -12,9 +12,6 @@ export const DISPLAY_OPTIONS: Options = {
 
 export function finishDisplay({ config, vga, noDefaults }: Draft): void {
   config.vga = vga ?? (config.kernel === undefined && !noDefaults ? 'std' : 'none');
-  if (config.kernel !== undefined && config.vga !== 'none') {
-    throw new OptionError(`-vga ${config.vga}`, 'it needs firmware to set it up, and a kernel that -kernel names is loaded directly', 'Leave out -vga, or -kernel.');
-  }
 }
 
 function applyDisplay(draft: Draft, value: string, written: string): void {
