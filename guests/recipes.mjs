@@ -65,6 +65,9 @@ const modules = ['button', 'evdev'];
 /** Modules that are there for `modprobe`, for the devices that a machine line may add. */
 const modulesOnDemand = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console', 'virtio_balloon', 'virtio_net'];
 
+/** Drives of the board. Debian's cloud kernel has no floppy driver. */
+const drives = ['ata_piix', 'sd_mod', 'sr_mod', 'isofs'];
+
 /** Network cards. Debian's cloud kernel has drivers for none of them. */
 const cards = ['e1000', '8139cp', '8139too', 'ne2k_pci'];
 
@@ -94,7 +97,7 @@ export const guests = {
     machine: 'x86_64',
     kernel: ['linux-image-cloud-amd64', 'linux-image-amd64'],
     modules,
-    modulesOnDemand,
+    modulesOnDemand: [...modulesOnDemand, ...drives],
     memory: 256,
     append,
   },
@@ -104,7 +107,7 @@ export const guests = {
     machine: 'i686',
     kernel: ['linux-image-686'],
     modules,
-    modulesOnDemand: [...modulesOnDemand, ...cards, ...shares],
+    modulesOnDemand: [...modulesOnDemand, ...drives, 'floppy', ...cards, ...shares],
     memory: 256,
     append: `${append} noisapnp`,
   },

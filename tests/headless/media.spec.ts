@@ -44,11 +44,6 @@ describe('from its medium', () => {
     pc.untilScreen(/i386-pc\//);
   });
 
-  it('iPXE\'s CD starts, and is asked for its command line', { timeout: TIMEOUT }, () => {
-    const pc = new MediaMachine(modules, '-boot order=d -cdrom ipxe', [media('ipxe.iso')]);
-    pc.untilScreen(/iPXE 1\.\d/);
-  });
-
   it('memtest86+ tests memory', { timeout: TIMEOUT }, () => {
     const pc = new MediaMachine(modules, '-m 16 -boot once=d -cdrom memtest', [media('memtest.iso')]);
     pc.untilScreen(/Memtest86\+ v6\.10/i);
