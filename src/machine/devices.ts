@@ -2,7 +2,9 @@
 
 import type { BlockBackend, CharBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
 import { E1000 } from '../devices/net/e1000.ts';
+import { Ne2kPci } from '../devices/net/ne2k-pci.ts';
 import type { Nic, NicOptions } from '../devices/net/port.ts';
+import { Rtl8139 } from '../devices/net/rtl8139.ts';
 import type { PciFunction } from '../devices/pci.ts';
 import { VirtioBalloon } from '../virtio/balloon.ts';
 import { VirtioBlk } from '../virtio/blk.ts';
@@ -49,7 +51,7 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, disks, network, 
   }
 }
 
-const NICS: Readonly<Record<EmulatedNic, new (options: NicOptions) => PciFunction & Nic>> = { e1000: E1000 };
+const NICS: Readonly<Record<EmulatedNic, new (options: NicOptions) => PciFunction & Nic>> = { e1000: E1000, rtl8139: Rtl8139, ne2k_pci: Ne2kPci };
 
 function makeNic({ driver, id, netdev, mac }: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network }: DeviceParts): PciFunction {
   const nic = new NICS[driver]({ memory, clock, mac: Uint8Array.from(mac), backend: network.backend(netdev) });

@@ -1,6 +1,7 @@
 // What the specs here build on: guest memory of its own, the driver's side of a split virtqueue (Virtio 1.2, section 2.7) and of
 // a PCI function (section 4.1).
 
+import fc from 'fast-check';
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
 import { PciBus } from '../devices/pci.ts';
 import { Bus } from '../machine/bus.ts';
@@ -265,5 +266,85 @@ export class TestSlot {
       this.setUpQueue(n, { size: 8, desc: base + 0x1000 * n, driver: base + 0x1000 * n + 0x400, device: base + 0x1000 * n + 0x800 }));
     this.status = 15;
     return drivers;
+  }
+}
+
+/** Cases of a fuzzing spec: `usual` in `npm test`; `npm run fuzz` asks for a million. */
+export function fuzzRuns(usual: number): number {
+  const runs = Number(process.env.FUZZ_RUNS ?? usual);
+  return Number.isInteger(runs) && runs > 0 ? runs : usual;
+}
+
+/** What a hostile driver does to a device whose queues start() has set up. */
+export type HostileStep =
+  /** A descriptor of a queue; `place` counts in eighths of RAM and may lie outside. */
+  | { kind: 'descriptor'; queue: number; index: number; place: number; length: number; flags: number; next: number }
+  /** An indirect table that lies in the descriptor table itself: `at` 0 bites its own tail. */
+  | { kind: 'indirect'; queue: number; index: number; at: number; entries: number }
+  | { kind: 'offer'; queue: number; head: number }
+  /** The idx of the available ring. */
+  | { kind: 'idx'; queue: number; value: number }
+  | { kind: 'kick'; queue: number }
+  | { kind: 'write'; place: number; bytes: Uint8Array }
+  | { kind: 'register'; offset: number; size: 1 | 2 | 4; value: number }
+  | { kind: 'time'; ns: number };
+
+const eighth = (memory: GuestMemory, place: number): number => Math.floor((memory.size / 8) * place);
+
+/** Steps for a device with so many queues of 8 entries. `payload` gives bytes that mean something to the device. */
+export function hostileSteps(queues: number, payload: fc.Arbitrary<Uint8Array>): fc.Arbitrary<HostileStep> {
+  const queue = fc.nat(queues - 1);
+  const index = fc.oneof({ weight: 9, arbitrary: fc.nat(7) }, fc.nat(0xffff));
+  const place = fc.oneof({ weight: 9, arbitrary: fc.nat(7) }, fc.constantFrom(8, 7.9999, 1e6, 0.05));
+  const value = fc.oneof(fc.constantFrom(0, 1, 2, 3, 4, 7, 11, 15, 0xff, 0xffff, 0xffffffff), fc.nat(0xffffffff));
+  return fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        kind: fc.constant('descriptor' as const), queue, index, place, next: index,
+        length: fc.oneof(fc.constantFrom(0, 1, 2, 10, 12, 60, 1526, 65562, 0xffffffff), fc.nat(4096)),
+        flags: fc.oneof({ weight: 9, arbitrary: fc.nat(3) }, fc.nat(0xffff)),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('indirect' as const), queue, index: fc.nat(7), at: fc.nat(7), entries: fc.constantFrom(0, 1, 2, 8, 1024, 1025) }) },
+    { weight: 5, arbitrary: fc.record({ kind: fc.constant('offer' as const), queue, head: index }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('idx' as const), queue, value: fc.nat(0xffff) }) },
+    { weight: 5, arbitrary: fc.record({ kind: fc.constant('kick' as const), queue }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('write' as const), place: fc.nat(7), bytes: payload }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('register' as const), offset: fc.oneof(fc.nat(0x3b), fc.nat(0x3fff)), size: fc.constantFrom(1 as const, 2 as const, 4 as const), value }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('time' as const), ns: fc.nat(1000) }) },
+  );
+}
+
+/** Do a step. `drivers` are those that start() gave. */
+export function hostile(slot: TestSlot, drivers: readonly TestDriver[], step: HostileStep): void {
+  const { memory } = slot;
+  const driver = 'queue' in step ? drivers[step.queue] : drivers[0];
+  const table = driver.places.desc;
+  switch (step.kind) {
+    case 'descriptor':
+      driver.descriptor(table, step.index & 7, { address: eighth(memory, step.place), length: step.length }, step.flags, step.next);
+      return;
+    case 'indirect':
+      driver.descriptor(table, step.index, { address: table + 16 * step.at, length: 16 * step.entries }, VIRTQ_DESC_F_INDIRECT);
+      return;
+    case 'offer':
+      driver.offer(step.head & 0xffff);
+      return;
+    case 'idx':
+      memory.write16(driver.places.driver + 2, step.value);
+      return;
+    case 'kick':
+      slot.kick(step.queue);
+      return;
+    case 'write':
+      memory.write(eighth(memory, step.place), step.bytes);
+      return;
+    case 'register':
+      slot.modern.write(step.offset, step.size, step.value);
+      slot.modern.read(step.offset, step.size);
+      return;
+    case 'time':
+      slot.clock.advance(step.ns);
   }
 }

@@ -10,7 +10,7 @@ import { ETHERTYPE_VLAN, finish, internetSum, IP_TCP, NO_OFFLOADS, pseudoHeaderS
 const BUDGET = 16 << 20;
 const DESCRIPTOR_COST = 256;
 const FRAME_COST = 512;
-const MISS_COST = 8192;
+const MISS_COST = 1 << 16;
 
 /** A context descriptor, 3.3.6: where checksums begin, go, and end. Offsets in the frame, bytes. */
 interface Context {

@@ -101,8 +101,12 @@ export class TestNet implements NetBackend {
     this.onSend(frame, offload);
   }
 
+  /** Called when there is room again. */
+  onReady: () => void = () => {};
+
   ready(): void {
     this.readies++;
+    this.onReady();
   }
 
   describe(): string {

@@ -112,7 +112,7 @@ export interface SerialPortConfig {
 export type PciDeviceConfig = VirtioPciConfig | (PciDevice & { driver: EmulatedNic } & NicConfig);
 
 /** Network cards that any guest has a driver for. */
-export const EMULATED_NICS = ['e1000'] as const;
+export const EMULATED_NICS = ['e1000', 'rtl8139', 'ne2k_pci'] as const;
 export type EmulatedNic = (typeof EMULATED_NICS)[number];
 
 /** Virtio devices. */

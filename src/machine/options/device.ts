@@ -45,6 +45,8 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
   'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },
   e1000: { bus: 'PCI', help: 'Intel Gigabit Ethernet 82540EM', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('e1000') },
   'virtio-balloon-pci': { bus: 'PCI', help: 'takes memory from the guest and gives it back', properties: BALLOON_PROPERTIES, apply: applyBalloon },
+  rtl8139: { bus: 'PCI', help: 'Realtek Fast Ethernet RTL8139C+', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('rtl8139') },
+  ne2k_pci: { bus: 'PCI', help: 'NE2000 on PCI, Realtek RTL8029', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('ne2k_pci') },
   'virtio-serial-pci': { bus: 'PCI', help: 'a bus of consoles and ports for characters', properties: SERIAL_PROPERTIES, apply: applySerialBus },
   virtconsole: { bus: 'virtio-serial-bus', help: 'a console', properties: PORT_PROPERTIES, apply: applyPort(true) },
   virtserialport: { bus: 'virtio-serial-bus', help: 'a port for programs', properties: PORT_PROPERTIES, apply: applyPort(false) },
