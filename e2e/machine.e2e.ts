@@ -1,9 +1,11 @@
 // The built page with the real engine and the bundled guests: what a visitor with a link does.
 
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect, test, type Page } from '@playwright/test';
+import { FIRST_CHARDEV_RING } from '../src/machine/protocol.ts';
 import { consoleText, expectShortTasks, figure, guests, longestTask, open, run, waitForState, waitForText, type ListedGuest } from './room.ts';
 import { serveStatically } from './static-server.ts';
 
@@ -86,9 +88,27 @@ test('amd64: from Home to the shell; pause, resume, reset, power-off, start agai
 test('i386: boots by its link, and no task of the page takes 100 ms while the guest is busy', async ({ page }) => {
   test.setTimeout(2 * BOOT_MS);
   const from = Date.now();
-  await boot(page, 'i386');
+  const { line } = await guest(page, 'i386');
+  await open(page, `${line} -virtfs local,path=docs,mount_tag=docs,security_model=none -device virtio-serial-pci -device virtconsole,chardev=second -chardev vc,id=second`);
+  await page.getByLabel('Folder docs').setInputFiles('docs/decisions');
+  await waitForText(page, /~ #$/, BOOT_MS);
   test.info().annotations.push({ type: 'boot', description: `i386 to the shell in ${((Date.now() - from) / 1000).toFixed(1)} s` });
   expect(await run(page, 'uname -m')).toBe('i686');
+  await test.step('a folder of the user is mounted; what is written over it stays in memory', async () => {
+    const name = readdirSync('docs/decisions').find((file) => file.endsWith('.md'))!;
+    const text = readFileSync(join('docs/decisions', name));
+    expect(await run(page, 'modprobe -a virtio_pci 9pnet_virtio 9p; mkdir /mnt; mount -t 9p -o trans=virtio,version=9p2000.L docs /mnt; ls /mnt | wc -l', 60_000)).toBe(String(readdirSync('docs/decisions').length));
+    expect(await run(page, `sha256sum < /mnt/${name}`)).toContain(createHash('sha256').update(text).digest('hex'));
+    expect(await run(page, `echo more >> /mnt/${name}; tail -n 1 /mnt/${name}; umount /mnt`)).toBe('more');
+    expect(readFileSync(join('docs/decisions', name))).toEqual(text);
+  });
+  await test.step('a virtio console has a tab of its own, and the guest its size', async () => {
+    await run(page, 'modprobe virtio_console; sleep 1; echo hello from hvc0 > /dev/hvc0', 30_000);
+    await waitForText(page, /hello from hvc0/, 10_000, FIRST_CHARDEV_RING);
+    expect(await run(page, 'stty size < /dev/hvc0')).toMatch(/^[1-9]\d* [1-9]\d+$/);
+    await page.getByRole('tab', { name: 'second' }).click();
+    await page.getByRole('tab', { name: 'serial0' }).click();
+  });
   expectShortTasks(await longestTask(page, async () => {
     await page.keyboard.type('while :; do :; done\n');
     await page.waitForTimeout(5000);

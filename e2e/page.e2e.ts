@@ -217,6 +217,15 @@ test('each serial port has a tab', async ({ page }) => {
   await expect(page.getByRole('tab', { name: 'serial0' })).toHaveAttribute('aria-selected', 'true');
 });
 
+test('a line that shares a folder asks for it before anything starts', async ({ page }) => {
+  await serveKernel(page);
+  await open(page, `${LINE} -virtfs local,path=work,mount_tag=share,security_model=none`);
+  await expect(page.getByRole('heading', { name: 'This machine wants a folder' })).toBeVisible();
+  await expect(page.getByText('share', { exact: true })).toBeVisible();
+  await page.getByRole('button', { name: 'Go on with an empty one' }).click();
+  await waitForState(page, 'Running');
+});
+
 test('finds text in the console', async ({ page }) => {
   await boot(page);
   await page.keyboard.press('Control+Shift+F');

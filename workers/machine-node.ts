@@ -14,6 +14,7 @@ import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
+import { Folder } from '../src/backends/fs/folder-node.ts';
 
 /** A TFTP server's files are read into memory. */
 const LONGEST_TFTP_FILE = 256 * 2 ** 20;
@@ -84,6 +85,13 @@ const environment: HostEnvironment = {
   },
 
   tftp: (folder) => (name, found) => found(fileIn(folder, name)),
+  openFolder(folder) {
+    try {
+      return new Folder(folder.path, folder);
+    } catch (error) {
+      throw new MachineError({ what: `The folder ${folder.path} cannot be shared with the guest`, why: text(error), advice: 'Check the path in the machine line.' });
+    }
+  },
 
   openLog(path) {
     let file = 2;

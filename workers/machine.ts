@@ -5,6 +5,8 @@ import coreUrl from '../build/core.wasm?url';
 import interpreterUrl from '../build/interpreter.wasm?url';
 import type { DiskRequest } from '../src/backends/block/browser-disks.ts';
 import { DiskRing } from '../src/backends/block/disk-ring.ts';
+import { BlobContents } from '../src/backends/fs/blob-contents.ts';
+import { givenFolder } from '../src/backends/fs/given.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
@@ -14,10 +16,19 @@ import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts'
 import type { MachineFailure } from '../src/machine/protocol.ts';
 import type { IoApi } from './io.ts';
 
+/** In workers only (File API, 6.5.1); TypeScript's library has it with those of workers. */
+declare const FileReaderSync: { new (): { readAsArrayBuffer(blob: Blob): ArrayBuffer } };
+
 const urls = { core: coreUrl, interpreter: interpreterUrl };
 
 const environment: HostEnvironment = {
   monitor: (target) => new Monitor(target),
+
+  openFolder({ path, readOnly }, given, now) {
+    if (!given) throw new MachineError({ what: `The folder ${path} is not here`, why: 'Nobody gave it to the page', advice: 'Start the machine again and choose a folder.' });
+    const reader = new FileReaderSync();
+    return givenFolder(given, readOnly, (blob) => new BlobContents(blob, reader), now);
+  },
 
   async engine(name, progress) {
     const bytes = await download(new URL(urls[name], location.href).href, `${name}.wasm`, progress);

@@ -1,11 +1,13 @@
 // The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options/device.ts.
 
+import type { FileSystem } from '../devices/file-system.ts';
 import type { BlockBackend, CharBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
 import { E1000 } from '../devices/net/e1000.ts';
 import { Ne2kPci } from '../devices/net/ne2k-pci.ts';
 import type { Nic, NicOptions } from '../devices/net/port.ts';
 import { Rtl8139 } from '../devices/net/rtl8139.ts';
 import type { PciFunction } from '../devices/pci.ts';
+import { Virtio9p } from '../virtio/9p/device.ts';
 import { VirtioBalloon } from '../virtio/balloon.ts';
 import { VirtioBlk } from '../virtio/blk.ts';
 import { VirtioConsole } from '../virtio/console.ts';
@@ -24,12 +26,16 @@ export interface DeviceParts {
   entropy(): EntropySource;
   /** One for each of MachineConfig.drives. */
   disks: readonly BlockBackend[];
+  /** One for each of MachineConfig.fsdevs. */
+  folders: readonly FileSystem[];
+  /** The date, nanoseconds since 1970. */
+  date(): bigint;
   network: Network;
   /** One for each of MachineConfig.chardevs. */
   chars: readonly CharBackend[];
 }
 
-function makeVirtio(config: VirtioPciConfig, { memory, entropy, disks, network, chars }: DeviceParts): VirtioDevice {
+function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, folders, network, chars }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
       return new VirtioRng(entropy(), config);
@@ -41,6 +47,8 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, disks, network, 
       network.add(nic, id, netdev);
       return nic;
     }
+    case 'virtio-9p-pci':
+      return new Virtio9p(folders[config.fsdev], config.mountTag, date);
     case 'virtio-balloon-pci':
       return new VirtioBalloon({ ...config, ramSize: memory.size });
     case 'virtio-serial-pci':

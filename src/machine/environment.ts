@@ -1,13 +1,14 @@
 // What the machine host needs from the place it runs in: a browser worker or a Node worker thread.
 
+import type { FileSystem } from '../devices/file-system.ts';
 import type { BlockBackend } from '../devices/interfaces.ts';
 import type { CompilePort } from './compile-channel.ts';
 import type { DownloadProgress } from './download.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import type { TftpFiles } from '../backends/net/user/tftp.ts';
 import type { NetworkIo } from './network-io.ts';
-import type { DriveConfig, NetdevConfig } from './options/index.ts';
-import type { MachineFailure, MachineFile } from './protocol.ts';
+import type { DriveConfig, FsdevConfig, NetdevConfig } from './options/index.ts';
+import type { GivenFile, MachineFailure, MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
 export type EngineModule = 'core' | 'interpreter';
@@ -37,6 +38,11 @@ export interface HostEnvironment {
   tftp?(folder: string): TftpFiles;
   /** A worker that compiles guest code. Absent: the machine worker does it itself. */
   openCompiler?(): CompilePort;
+  /**
+   * A folder that the guest may mount. Throws a MachineError.
+   * @param given what the user gave under its path, in a page  @param now the machine's date, nanoseconds since 1970
+   */
+  openFolder(folder: FsdevConfig, given: readonly GivenFile[] | undefined, now: () => bigint): FileSystem;
   /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */
   openLog?(file: string | undefined): LogSink;
 }

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { createMachineHost } from './host.ts';
 
 /** A place without an engine and without files. */
-const bare = { monitor: () => { throw new Error('not reached'); }, engine: () => Promise.reject(new Error('no engine')), read: () => Promise.reject(new Error('no files')), openNetwork: () => Promise.reject(new Error('no network')) };
+const never = (): never => { throw new Error('not reached'); };
+const bare = { monitor: never, openFolder: never, engine: () => Promise.reject(new Error('no engine')), read: () => Promise.reject(new Error('no files')), openNetwork: () => Promise.reject(new Error('no network')) };
 const events = { progress() {}, state() {}, failed() {}, exited() {} };
 const create = (line: string) => createMachineHost(bare).create({ args: line.split(' '), files: [] }, events);
 

@@ -77,6 +77,8 @@ class Host implements MachineApi {
     for (const drive of config.drives) disks.push(await this.openDisk(drive));
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
     const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs) : null;
+    const folders = config.fsdevs.map((fsdev) =>
+      this.environment.openFolder(fsdev, spec.folders?.find(({ path }) => path === fsdev.path)?.files, () => this.machine?.date() ?? 0n));
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const openCompiler = this.environment.openCompiler?.bind(this.environment);
     const machine = new Machine({
@@ -87,6 +89,7 @@ class Host implements MachineApi {
       bootSectors,
       network: { channels: network?.channels, tftp: this.environment.tftp },
       ...(openCompiler ? { openCompiler: (memory) => openCompileChannel(openCompiler(), memory) } : {}),
+      folders,
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
       log,

@@ -5,6 +5,7 @@ import { NullBackend } from '../backends/char/null-backend.ts';
 import { RingBackend } from '../backends/char/ring-backend.ts';
 import { Cpu, Exit, Mem, Seg } from '../core/layout.ts';
 import { KVM_CLOCK_FEATURES } from '../devices/kvm-clock.ts';
+import type { FileSystem } from '../devices/file-system.ts';
 import type { BlockBackend, CharBackend, CpuPort } from '../devices/interfaces.ts';
 import { FEATURES } from '../engine/cpuid.ts';
 import { dumpCode, dumpRegisters } from '../engine/dump.ts';
@@ -58,6 +59,8 @@ export interface MachineOptions {
   network?: Omit<NetworkParts, 'clock'>;
   /** A worker that compiles guest code; without it the vCPU's thread does. */
   openCompiler?(memory: WebAssembly.Memory): CompileChannel;
+  /** One for each folder of the line. */
+  folders?: readonly FileSystem[];
   /** Monotonic time of the host, ns. */
   hostNow(): number;
   /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
@@ -101,6 +104,7 @@ export class Machine {
   /** Those of serial ports and chardevs, and all. */
   private readonly rings: { ring: RingBackend; port: number }[] = [];
   private readonly outputs: RingBackend[] = [];
+  private readonly startDate: bigint;
   private resetRequested = false;
   private powerOffRequested = false;
   private exitStatus: number | null = null;
@@ -180,11 +184,12 @@ export class Machine {
     this.network = new Network(config.netdevs, { clock: this.clock, ...options.network });
     if (pc.vga) this.screen = new ScreenPublisher(buffer, pc.vga);
     this.input = new MachineInput(buffer, this.clock, pc);
+    this.startDate = BigInt(Math.round(today)) * 1_000_000n;
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
     const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], network: this.network, chars });
+      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars });
       plugged.id = device.id ?? '';
       const slot = pc.plug(plugged, device.addr);
       slots.set(device, slot);
@@ -438,6 +443,11 @@ export class Machine {
   /** What is on the screen, as a monitor shows it at this moment; undefined without a VGA card. */
   picture(): Picture | undefined {
     return this.pc.vga && drawScreen(this.pc.vga.view, { cursor: true, text: true });
+  }
+
+  /** The date, nanoseconds since 1970: that of the host at power-on, and the machine's time since. */
+  date(): bigint {
+    return this.startDate + BigInt(Math.floor(this.clock.now()));
   }
 
   /** What takes memory from the guest, if the line names one. */

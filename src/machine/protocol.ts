@@ -60,10 +60,19 @@ export interface MachineFile {
   source: { bytes: Uint8Array } | { url: string } | { blob: Blob };
 }
 
+/** One file of a folder that the user gave to the page: the names that lead to it, and when it was changed, ms since 1970. */
+export interface GivenFile {
+  path: string[];
+  blob: Blob;
+  modified: number;
+}
+
 /** What to run: a QEMU command line, split into words, and the files it names. */
 export interface MachineSpec {
   args: string[];
   files: MachineFile[];
+  /** In the page, the folders that it names, under their paths there. */
+  folders?: { path: string; files: GivenFile[] }[];
 }
 
 /** Progress of a boot: phase, and bytes of the phase's file. total is 0 where it is not known. */

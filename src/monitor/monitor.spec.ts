@@ -91,6 +91,20 @@ describe('Monitor', { timeout: 60_000 }, () => {
     expect(await monitor.execute('xp/3i 0xfffffffe')).toContain('Cannot access memory');
   });
 
+  it('asks the guest for memory, if there is a balloon', async () => {
+    for (const line of ['balloon 8', 'info balloon']) expect(await monitor.execute(line)).toBe('Error: No balloon device has been activated\n');
+    make('-device virtio-balloon-pci -device virtio-serial-pci -device virtconsole,chardev=c -chardev vc,id=c');
+    expect(await monitor.execute('info balloon')).toBe('balloon: actual=16\n');
+    expect(await monitor.execute('balloon 4+8')).toBe('');
+    const { balloon } = machine;
+    expect(new DataView(balloon!.config.buffer).getUint32(0, true)).toBe((4 << 20) / 4096);
+    // The driver answers when it has done so.
+    expect(await monitor.execute('info balloon')).toBe('balloon: actual=16\n');
+    expect(await monitor.execute('balloon -1')).toContain('enter a positive value');
+    expect(await monitor.execute('balloon 0')).toContain("Parameter 'target' expects a size");
+    expect(await monitor.execute('info chardev')).toContain('c: filename=vc\n');
+  });
+
   it('counts interrupts', async () => {
     const line = machine.pc.irqs.line(4);
     for (const level of [true, true, false, true]) line.set(level);

@@ -44,6 +44,15 @@ const value = (scanner: Scanner, session: Session): bigint => expression(scanner
 /** 'l': an expression of 64 bits. */
 export const long = (): Parameter<bigint> => ({ parse: (scanner, _command, session) => value(scanner, session) });
 
+/** 'M': an expression, MiB; the value is bytes. */
+export const megabytes = (): Parameter<number> => ({
+  parse(scanner, _command, session) {
+    const wide = value(scanner, session);
+    if (wide < 0n) throw new ParseError('enter a positive value');
+    return Number(wide) * 2 ** 20;
+  },
+});
+
 function int32(scanner: Scanner, command: string, session: Session): number {
   const wide = value(scanner, session);
   if (BigInt.asUintN(32, wide >> 32n) !== 0n) throw new ParseError(`'${command}' has failed: integer is for 32-bit values`);

@@ -99,6 +99,15 @@ export type NetdevConfig = { id: string } & (
   | { type: 'relay'; url: string }
 );
 
+/** A folder of the host. */
+export interface FsdevConfig {
+  id: string;
+  /** As the line names it. */
+  path: string;
+  readOnly: boolean;
+  securityModel: 'none' | 'passthrough';
+}
+
 /** A port of virtio-serial-pci: virtconsole or virtserialport. */
 export interface SerialPortConfig {
   nr: number;
@@ -122,6 +131,8 @@ export type VirtioPciConfig = VirtioDeviceConfig & (
   | { driver: 'virtio-blk-pci'; drive: number; serial?: string; bootindex?: number }
   | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)
   | ({ driver: 'virtio-balloon-pci' } & Omit<VirtioBalloonOptions, 'ramSize'>)
+  /** fsdev: index in MachineConfig.fsdevs. */
+  | { driver: 'virtio-9p-pci'; fsdev: number; mountTag: string }
   | { driver: 'virtio-serial-pci'; maxPorts: number; emergencyWrite: boolean; ports: SerialPortConfig[] }
 );
 
@@ -170,6 +181,7 @@ export interface MachineConfig {
   ide: (IdeConfig | undefined)[];
   /** Drives A and B. */
   floppies: (FloppyConfig | undefined)[];
+  fsdevs: FsdevConfig[];
   devices: PciDeviceConfig[];
   netdevs: NetdevConfig[];
   log: { items: ReadonlySet<LogItem>; file?: string };
@@ -223,6 +235,7 @@ export function newConfig(): MachineConfig {
     drives: [],
     ide: [],
     floppies: [],
+    fsdevs: [],
     devices: [],
     netdevs: [],
     log: { items: new Set() },

@@ -7,6 +7,7 @@ import { OptionError } from './error.ts';
 import { applyFloppy, applyIde, BOOTINDEX, FLOPPY_PROPERTIES, IDE_PROPERTIES } from './storage.ts';
 import { keyValues, number, own } from './values.ts';
 import { applyNic, EMULATED_NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
+import { apply9p, P9_PROPERTIES } from './virtfs.ts';
 import { applyBalloon, BALLOON_PROPERTIES } from './virtio-balloon.ts';
 import { applyPort, applySerialBus, PORT_PROPERTIES, SERIAL_PROPERTIES } from './virtio-serial.ts';
 import { applyBlk, applyRng, RNG_PROPERTIES, VIRTIO_PROPERTIES } from './virtio.ts';
@@ -44,6 +45,7 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
   },
   'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },
   e1000: { bus: 'PCI', help: 'Intel Gigabit Ethernet 82540EM', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('e1000') },
+  'virtio-9p-pci': { bus: 'PCI', help: 'a folder of the host', properties: P9_PROPERTIES, apply: apply9p },
   'virtio-balloon-pci': { bus: 'PCI', help: 'takes memory from the guest and gives it back', properties: BALLOON_PROPERTIES, apply: applyBalloon },
   rtl8139: { bus: 'PCI', help: 'Realtek Fast Ethernet RTL8139C+', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('rtl8139') },
   ne2k_pci: { bus: 'PCI', help: 'NE2000 on PCI, Realtek RTL8029', properties: EMULATED_NIC_PROPERTIES, apply: applyNic('ne2k_pci') },

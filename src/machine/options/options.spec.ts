@@ -380,3 +380,28 @@ it('virtio-rng-pci has a rate and a source', () => {
     ['-device virtio-rng-pci,max-bytes=9223372036854775808', /2\^63/],
   ] as const) expect(refusal(line).why, line).toMatch(why);
 });
+
+describe('folders of the host', () => {
+  it('with QEMU\'s -virtfs, or -fsdev and a device', () => {
+    const { fsdevs, devices } = withKernel('-device virtio-9p-pci,fsdev=f,mount_tag=one -fsdev local,id=f,path=a,security_model=passthrough,readonly=on -virtfs local,path=b,mount_tag=two,security_model=none');
+    expect(fsdevs).toEqual([{ id: 'f', path: 'a', readOnly: true, securityModel: 'passthrough' }, { id: 'virtfs1', path: 'b', readOnly: false, securityModel: 'none' }]);
+    expect(devices).toEqual([
+      { driver: 'virtio-9p-pci', legacy: true, modern: true, fsdev: 0, mountTag: 'one' },
+      { driver: 'virtio-9p-pci', legacy: true, modern: true, fsdev: 1, mountTag: 'two' },
+    ]);
+    for (const [line, why] of [
+      ['-virtfs local,path=a,mount_tag=t', /security model is missing/],
+      ['-virtfs local,path=a,security_model=none', /mount_tag=TAG is missing/],
+      ['-virtfs local,mount_tag=t,security_model=none', /path=FOLDER is missing/],
+      ['-virtfs local,path=a,mount_tag=t,security_model=mapped-xattr', /mapped-xattr/],
+      ['-virtfs local,path=a,mount_tag=t,security_model=strict', /no security model "strict"/],
+      ['-virtfs proxy,socket=s,mount_tag=t', /"proxy"/],
+      ['-virtfs local,path=a,mount_tag=t,security_model=none,fmode=0600', /fmode=/],
+      [`-virtfs local,path=a,security_model=none,mount_tag=${'t'.repeat(32)}`, /31 bytes/],
+      ['-fsdev local,path=a,security_model=none', /no id/],
+      ['-fsdev local,id=f,path=a,security_model=none -fsdev local,id=f,path=b,security_model=none', /"f" already/],
+      ['-device virtio-9p-pci,fsdev=f,mount_tag=t', /no fsdev "f"/],
+      ['-device virtio-9p-pci,mount_tag=t', /fsdev=ID is missing/],
+    ] as const) expect(refusal(line).why, line).toMatch(why);
+  });
+});

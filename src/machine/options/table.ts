@@ -13,6 +13,7 @@ import { OBJECT_OPTIONS } from './object.ts';
 import { RUN_OPTIONS } from './run.ts';
 import { SYSTEM_OPTIONS } from './system.ts';
 import { TIME_OPTIONS } from './time.ts';
+import { VIRTFS_OPTIONS } from './virtfs.ts';
 
 export const VERSION = '0.1.0';
 
@@ -26,6 +27,7 @@ export const OPTIONS: Options = {
   ...DRIVE_OPTIONS,
   ...DEVICE_OPTIONS,
   ...OBJECT_OPTIONS,
+  ...VIRTFS_OPTIONS,
   ...TIME_OPTIONS,
   ...LOG_OPTIONS,
   ...RUN_OPTIONS,
@@ -38,11 +40,11 @@ export const ALIASES: Readonly<Record<string, string>> = { M: 'machine', h: 'hel
 /** QEMU's other options: they exist, and are not supported (yet). */
 export const QEMU_OPTIONS: ReadonlySet<string> = new Set((
   'L acpitable action add-fd async-teardown audio audio-help audiodev blockdev chroot compat '
-  + 'daemonize dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile fsdev full-screen fw_cfg '
+  + 'daemonize dfilter dtb dump-vmstate echr enable-kvm enable-sync-profile full-screen fw_cfg '
   + 'g gdb incoming iscsi k loadvm mem-path mem-prealloc mon msg mtdblock no-acpi '
   + 'no-fd-bootchk no-hpet numa only-migratable option-rom overcommit pflash pidfile plugin portrait preconfig qmp '
   + 'qmp-pretty readconfig rotate runas run-with s sandbox sd seed set shim singlestep smbios spice tpmdev trace '
-  + 'usb usbdevice uuid virtfs vnc watchdog watchdog-action win2k-hack xen-attach xen-domid xen-domid-restrict'
+  + 'usb usbdevice uuid vnc watchdog watchdog-action win2k-hack xen-attach xen-domid xen-domid-restrict'
 ).split(' '));
 
 function helpText(): string {

@@ -3,7 +3,7 @@
 import type { VirtioBalloon } from '../../virtio/balloon.ts';
 import { type Session, command, MonitorError } from '../command.ts';
 import { infoCommand } from '../info/info-command.ts';
-import { integer } from '../parameters.ts';
+import { megabytes } from '../parameters.ts';
 
 const MIB = 1 << 20;
 
@@ -15,14 +15,15 @@ function deviceOf({ target }: Session): VirtioBalloon {
 
 export const balloon = command({
   names: ['balloon'],
-  parameters: { target: integer() },
+  parameters: { target: megabytes() },
   usage: 'target',
   help: 'request VM to change its memory allocation (in MB)',
   run(session, { target }) {
-    if (target <= 0) throw new MonitorError('Error: Parameter \'target\' expects a size');
-    deviceOf(session).setTarget(target * MIB);
+    const device = deviceOf(session);
+    if (target === 0) throw new MonitorError('Error: Parameter \'target\' expects a size');
+    device.setTarget(target);
     return '';
   },
 });
 
-export const infoBalloon = infoCommand('balloon', 'show balloon information', (session) => `balloon: actual=${deviceOf(session).actual / MIB}`);
+export const infoBalloon = infoCommand('balloon', 'show balloon information', (session) => `balloon: actual=${Math.floor(deviceOf(session).actual / MIB)}`);

@@ -8,4 +8,5 @@ const filename = (to: SerialConfig): string => (to.kind === 'file' ? `file:${to.
 export const chardev = infoCommand('chardev', 'show the character devices', ({ target: { machine: { config } } }) => [
   ...config.serial.flatMap((port, index) => (port ? [`serial${index}: filename=${filename(port)}`] : [])),
   ...(config.debugcon ? [`debugcon: filename=${filename(config.debugcon.to)}`] : []),
+  ...config.chardevs.map(({ id, to }) => `${id}: filename=${filename(to)}`),
 ].join('\n'));

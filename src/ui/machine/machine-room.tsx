@@ -23,6 +23,7 @@ import { PcKeyboard } from './pc-keyboard.tsx';
 import { Screen, type ScreenHandle } from './screen.tsx';
 import { StickyKeys } from './sticky-keys.ts';
 import { save } from '../save-file.ts';
+import { FolderPanel } from './folder-panel.tsx';
 import { MachineSession, type Command } from './session.ts';
 import { TouchKeys, withModifiers, type Modifiers } from './touch-keys.tsx';
 import panel from './panel.module.css';
@@ -291,7 +292,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
         <div className={`${styles.screens} ${over ? styles.ended : ''}`} onFocus={(event) => setFocused(panelOf(event.target) ?? focused)}>
           <Panels panels={panels} shown={shown} />
         </div>
-        {!view.live && !view.failure && <div className={panel.over}><BootPanel view={view} line={line} /></div>}
+        {!view.live && !view.failure && view.wantedFolder && (
+          <div className={panel.over}><FolderPanel key={view.wantedFolder.path} folder={view.wantedFolder} onGiven={(files) => session.giveFolder(files)} /></div>
+        )}
+        {!view.live && !view.failure && !view.wantedFolder && <div className={panel.over}><BootPanel view={view} line={line} /></div>}
         {state === RunState.OFF && !view.failure && (
           <div className={panel.over}>
             <section className={panel.panel} aria-labelledby="off-title">

@@ -3,7 +3,7 @@
 
 import MachineWorker from '../../../workers/machine.ts?worker';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
-import { RunState, type BootProgress, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
+import { RunState, type BootProgress, type GivenFile, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { InputSender } from '../../machine/input.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
@@ -29,11 +29,20 @@ export interface BootPart {
   state: 'waiting' | 'loading' | 'done';
 }
 
+/** A folder that the line names, as it does, and what the guest calls it. */
+export interface WantedFolder {
+  path: string;
+  tags: readonly string[];
+  readOnly: boolean;
+}
+
 /** What the page shows. Never changed in place: a new object for each change. */
 export interface SessionView {
   title: string;
   /** Serial ports of the machine, and consoles of virtio, by the number of their rings. */
   ports: readonly number[];
+  /** A folder that the machine waits for. */
+  wantedFolder: WantedFolder | undefined;
   /** How they are called, by number. */
   portTitles: ReadonlyMap<number, string>;
   /** There is a VGA card; and it is what the user looks at first. */
@@ -60,7 +69,7 @@ const COMMAND_WORDS: Record<Command, string> = {
 
 export class MachineSession {
   private view: SessionView = {
-    title: 'Machine', ports: [0], portTitles: new Map(), screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
+    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
   };
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
@@ -117,7 +126,9 @@ export class MachineSession {
         ...[...disks].map((name) => this.locate(name, guests, true)),
       ]);
       if (this.disposed) return;
-      const { memory } = await client.create({ args: words, files }, {
+      const folders = await this.askForFolders(config);
+      if (this.disposed) return;
+      const { memory } = await client.create({ args: words, files, folders }, {
         progress: (progress) => this.progress(progress),
         state: (state) => this.follow(state),
         failed: (failure) => this.fail(failure),
@@ -130,6 +141,25 @@ export class MachineSession {
       this.fail(asFailure(error));
     }
   }
+
+  /** The folders that the line names, one after the other, from the user. */
+  private async askForFolders({ fsdevs, devices }: MachineConfig): Promise<{ path: string; files: GivenFile[] }[]> {
+    const folders: { path: string; files: GivenFile[] }[] = [];
+    for (const { path, readOnly } of fsdevs) {
+      if (folders.some((folder) => folder.path === path)) continue;
+      const tags = devices.flatMap((device) => (device.driver === 'virtio-9p-pci' && fsdevs[device.fsdev].path === path ? [device.mountTag] : []));
+      const files = await new Promise<GivenFile[]>((resolve) => {
+        this.giveFolder = resolve;
+        this.change({ wantedFolder: { path, tags, readOnly } });
+      });
+      this.change({ wantedFolder: undefined });
+      folders.push({ path, files });
+    }
+    return folders;
+  }
+
+  /** The user gave the folder that SessionView.wantedFolder asks for. */
+  giveFolder: (files: GivenFile[]) => void = () => {};
 
   /** End the machine and free its memory. */
   dispose(): void {

@@ -1,0 +1,25 @@
+// npm run fuzz [-- CASES [SEED [DEVICE]]]: hostile drivers against every virtio device, a million cases unless told otherwise.
+// What fails is printed with its seed and its steps, the fewest that fail.
+
+import { fuzz } from '../tests/virtio/fuzz/harness.ts';
+import { TARGETS } from '../tests/virtio/fuzz/targets.ts';
+
+const [cases = '1000000', seed = String(Date.now() & 0x7fffffff), name] = process.argv.slice(2);
+const targets = TARGETS.filter((target) => name === undefined || target.name.startsWith(name));
+if (!/^\d+$/.test(cases) || !/^\d+$/.test(seed) || targets.length === 0) {
+  console.error(`fuzz: npm run fuzz -- CASES SEED DEVICE; devices are ${TARGETS.map((target) => target.name).join('; ')}`);
+  process.exit(2);
+}
+const each = Math.ceil(Number(cases) / targets.length);
+let failed = 0;
+for (const target of targets) {
+  const began = performance.now();
+  try {
+    fuzz(target, each, Number(seed), (done) => process.stderr.write(`\r${target.name}: ${done}`));
+    console.log(`\r${target.name}: ${each} cases, ${((performance.now() - began) / 1000).toFixed(0)} s`);
+  } catch (error) {
+    failed++;
+    console.error(`\n${target.name}, seed ${seed}: ${error instanceof Error ? `${error.message}\n${String(error.cause ?? '')}` : String(error)}`);
+  }
+}
+process.exitCode = failed ? 1 : 0;
