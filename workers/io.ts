@@ -2,11 +2,12 @@
 
 import { expose } from 'comlink';
 import type { Broadcaster } from '../src/backends/net/broadcast.ts';
+import { PageNetwork } from '../src/backends/net/page/page-network.ts';
 import type { SocketLike } from '../src/backends/net/relay-client.ts';
 import { type DiskInfo, type DiskRequest, openDisk } from '../src/backends/block/browser-disks.ts';
 import { serveDiskRing } from '../src/backends/block/disk-ring.ts';
 import type { BlockBackend } from '../src/devices/interfaces.ts';
-import { asFailure, MachineError } from '../src/machine/client.ts';
+import { asFailure } from '../src/machine/client.ts';
 import { NetworkServer } from '../src/machine/network-io.ts';
 import type { MachineFailure } from '../src/machine/protocol.ts';
 
@@ -14,13 +15,7 @@ const disks: BlockBackend[] = [];
 let machine: ArrayBufferLike | undefined;
 
 const network = new NetworkServer({
-  sockets: async ({ id }) => {
-    throw new MachineError({
-      what: `The option -netdev user,id=${id} cannot be used`,
-      why: 'A page has no sockets, and the network that does without them is not there yet',
-      advice: 'Take it out of the machine line, run the line with bin/tabvisor, or use -netdev relay.',
-    });
-  },
+  sockets: async () => new PageNetwork({ fetch: (url, init) => fetch(url, init), isSecure: location.protocol === 'https:' }),
   webSocket: (url) => new WebSocket(url) as unknown as SocketLike,
   broadcaster: (name) => new BroadcastChannel(name) as unknown as Broadcaster,
 });

@@ -15,6 +15,7 @@ import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
 import type { MachineFailure } from '../src/machine/protocol.ts';
 import type { IoApi } from './io.ts';
+import { LOCAL_PREFIX, localFile } from '../src/ui/local-files.ts';
 
 /** In workers only (File API, 6.5.1); TypeScript's library has it with those of workers. */
 declare const FileReaderSync: { new (): { readAsArrayBuffer(blob: Blob): ArrayBuffer } };
@@ -48,6 +49,9 @@ const environment: HostEnvironment = {
       throw new MachineError({ what: 'The network could not be started', why, advice: 'Load the page again.' });
     });
     return Promise.race([died, startNetworkIo(netdevs, api as unknown as NetworkIoApi)]);
+  },
+  tftp: (folder) => (name, found) => {
+    tftpFile(folder, name).then(found, () => found(undefined));
   },
   openCompiler() {
     const worker = new Worker(new URL('./compiler.ts', import.meta.url), { type: 'module', name: 'compiler' });
@@ -114,6 +118,20 @@ function startIo(): NonNullable<typeof io> {
   });
   io = { api: wrap<IoApi>(worker), failed };
   return io;
+}
+
+/** A file that TFTP gives out: one that the user dropped (tftp=local), or one of a folder by its address, relative to the page. */
+async function tftpFile(folder: string, name: string): Promise<Uint8Array | undefined> {
+  if (`${folder}/`.startsWith(LOCAL_PREFIX)) {
+    const file = await localFile(LOCAL_PREFIX + name);
+    return file && new Uint8Array(await file.blob.arrayBuffer());
+  }
+  // The worker's own address is not that of the page: it lies in a folder beside it.
+  const base = new URL(folder.endsWith('/') ? folder : `${folder}/`, new URL('../', location.href));
+  const url = new URL(name, base);
+  // Not out of the folder, by ".." or by an address in full.
+  if (!url.href.startsWith(base.href)) return undefined;
+  return download(url.href, name, () => {});
 }
 
 exposeMachine(createMachineHost(environment));
