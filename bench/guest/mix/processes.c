@@ -84,7 +84,7 @@ static u32 *word_of(struct region *it, u32 page, u32 n) {
   return (u32 *)(it->at + page * PAGE) + (n * 257 + page * 3) % (PAGE / 4);
 }
 
-static void mark(struct region *it, u32 page) {
+static void mark_page(struct region *it, u32 page) {
   it->marks[page] = below(0xfffff) + 1;
   for (u32 n = 0; n < 5; n++) *word_of(it, page, n) = it->marks[page] + n;
 }
@@ -107,7 +107,7 @@ static void use_maps(void) {
     it->at = map(it->pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     for (u32 page = 0; page < it->pages; page++) it->marks[page] = 0;
   }
-  for (u32 n = 0; n < 4; n++) mark(it, below(it->pages));
+  for (u32 n = 0; n < 4; n++) mark_page(it, below(it->pages));
   check_region(it);
   switch (below(5)) {
     case 0: {
@@ -139,7 +139,7 @@ static void use_maps(void) {
       call3(SYS_mprotect, it->at, it->pages * PAGE, PROT_READ);
       check_region(it);
       call3(SYS_mprotect, it->at, it->pages * PAGE, PROT_READ | PROT_WRITE);
-      mark(it, below(it->pages));
+      mark_page(it, below(it->pages));
       break;
     }
     case 4: {
