@@ -95,6 +95,7 @@ export function drawLines(view: VgaView, phase: Phase, pixels: Uint32Array, want
 function drawVbe(view: VgaView, vbe: NonNullable<VgaView['vbe']>, colors: Uint32Array, pixels: Uint32Array, wants: Wants): void {
   const { width, bpp, start, pitch } = vbe;
   const { height } = screenSize(view);
+  const color = palette16(view, colors);
   const bytes = bpp === 4 ? 4 * Math.ceil(width / 8) : width * ((bpp + 7) >> 3);
   const words = new Uint32Array(view.vram.buffer, view.vram.byteOffset, view.vram.length >> 2);
   for (let y = 0; y < height; y++) {
@@ -102,7 +103,7 @@ function drawVbe(view: VgaView, vbe: NonNullable<VgaView['vbe']>, colors: Uint32
     if (!wants(y, line, bytes)) continue;
     const out = pixels.subarray(y * width, (y + 1) * width);
     if (bpp === 32 && (line & 3) === 0) lineOfWords(words.subarray(line >> 2, (line >> 2) + width), out);
-    else lineVbe(view, bpp, line, colors, out);
+    else lineVbe(view, bpp, line, colors, color, out);
   }
 }
 
@@ -114,12 +115,13 @@ function lineOfWords(words: Uint32Array, out: Uint32Array): void {
   }
 }
 
-function lineVbe({ vram, attributes }: VgaView, bpp: number, line: number, colors: Uint32Array, out: Uint32Array): void {
+/** @param color of planes' bits, through the attribute controller; others go to the DAC as they are */
+function lineVbe({ vram }: VgaView, bpp: number, line: number, colors: Uint32Array, color: Uint32Array, out: Uint32Array): void {
   const width = out.length;
   switch (bpp) {
     case 4:
       // Planes: eight pixels to an address, which is four bytes.
-      for (let x = 0; x < width; x++) out[x] = colors[attributes[planar(vram, line + 4 * (x >> 3), 7 - (x & 7))] & 0x3f];
+      for (let x = 0; x < width; x++) out[x] = color[planar(vram, line + 4 * (x >> 3), 7 - (x & 7))];
       break;
     case 8:
       for (let x = 0; x < width; x++) out[x] = colors[vram[line + x]];

@@ -60,6 +60,26 @@ const MODES: Record<string, Mode> = {
     misc: 0x63, sequencer: bytes('03 01 0f 00 0e'), graphics: bytes('00 00 00 00 00 40 05 0f ff'),
     crtc: bytes(`${WIDE} 41 00 00 00 00 00 00 9c 0e 8f 28 40 96 b9 a3 ff`), attributes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x41, 0, 0x0f, 0, 0],
   },
+  'text, 80 columns, 50 rows': {
+    misc: 0x67, sequencer: bytes('03 01 03 00 02'), graphics: bytes('00 00 00 00 00 10 0e 00 ff'),
+    crtc: bytes('5f 4f 50 82 55 81 bf 1f 00 47 20 0e 00 00 00 50 9c 0e 8f 28 1f 96 b9 a3 ff'), attributes: [...EGA_PALETTE, 0x04, 0, 0x0f, 8, 0],
+  },
+  'text, 80 columns of 14 lines (EGA), moved': {
+    misc: 0xa3, sequencer: bytes('03 01 03 00 02'), graphics: bytes('00 00 00 00 00 10 0e 00 ff'),
+    crtc: bytes('5f 4f 50 82 55 81 bf 1f 00 4d 2b 0c 02 80 00 50 83 85 5d 28 1f 63 ba a3 ff'), attributes: [...EGA_PALETTE, 0x04, 0, 0x0f, 8, 0],
+  },
+  '640x200, two colours (CGA)': {
+    misc: 0x63, sequencer: bytes('03 01 01 00 06'), graphics: bytes('00 00 00 00 00 00 0d 00 ff'),
+    crtc: bytes(`${WIDE} c1 00 00 00 00 00 00 9c 0e 8f 28 00 96 b9 c2 ff`), attributes: [0, ...new Array<number>(15).fill(0x17), 1, 0, 1, 0, 0],
+  },
+  '640x200, 16 colours': {
+    misc: 0x63, sequencer: bytes('03 01 0f 00 06'), graphics: bytes('00 00 00 00 00 00 05 0f ff'),
+    crtc: bytes(`${WIDE} c0 00 00 00 00 00 00 9c 0e 8f 28 00 96 b9 e3 ff`), attributes: [...EGA_PALETTE, 1, 0, 0x0f, 0, 0],
+  },
+  '640x480, two colours (11h)': {
+    misc: 0xe3, sequencer: bytes('03 01 0f 00 06'), graphics: bytes('00 00 00 00 00 00 05 01 ff'),
+    crtc: bytes('5f 4f 50 82 54 80 0b 3e 00 40 00 00 00 00 00 00 ea 0c df 28 00 e7 04 c3 ff'), attributes: [0, ...new Array<number>(15).fill(0x3f), 1, 0, 0x0f, 0, 0],
+  },
   '320x240, 256 colours (mode X), split': {
     misc: 0xe3, sequencer: bytes('03 01 0f 00 06'), graphics: bytes('00 00 00 00 00 40 05 0f ff'),
     crtc: bytes('5f 4f 50 82 54 80 0d 2e 00 41 00 00 10 00 00 00 ea 0c df 28 00 e7 06 e3 f0'), attributes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x41, 0, 0x0f, 0, 0],
@@ -74,6 +94,10 @@ const byte = () => {
 
 interface Card {
   out(port: number, size: 1 | 2 | 4, value: number): void;
+  /** What a byte of the window reads as. */
+  read(offset: number): Promise<number>;
+  /** Bytes of the framebuffer. */
+  memory(length: number): Promise<Uint8Array>;
   /** Bytes into memory, from the window's start or the framebuffer's. */
   write(to: 'window' | 'lfb', offset: number, data: Uint8Array): void;
   picture(): Promise<Uint8Array>;
@@ -102,6 +126,20 @@ class Qemu implements Card {
       this.answers.push((line) => (line.startsWith('OK') ? resolve() : reject(new Error(`${text}: ${line}`))));
     });
     this.child.stdin!.write(`${text}\n`);
+  }
+
+  private async ask(text: string): Promise<string> {
+    const line = new Promise<string>((resolve) => this.answers.push(resolve));
+    this.child.stdin!.write(`${text}\n`);
+    return (await line).replace(/^OK 0x/, '');
+  }
+
+  async read(offset: number): Promise<number> {
+    return parseInt(await this.ask(`readb 0x${(VGA_WINDOW_START + offset).toString(16)}`), 16);
+  }
+
+  async memory(length: number): Promise<Uint8Array> {
+    return Buffer.from(await this.ask(`read 0x${LFB.toString(16)} 0x${length.toString(16)}`), 'hex');
   }
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
@@ -153,6 +191,14 @@ class Tabvisor implements Card {
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
     this.vga.writePort(port, size, value);
+  }
+
+  async read(offset: number): Promise<number> {
+    return this.vga.readMmio(offset, 1);
+  }
+
+  async memory(length: number): Promise<Uint8Array> {
+    return this.vram.slice(0, length);
   }
 
   write(to: 'window' | 'lfb', offset: number, data: Uint8Array): void {
@@ -230,6 +276,64 @@ describe('the picture is QEMU\'s', () => {
       await compare();
     });
   }
+
+  // Many small accesses with random registers: write modes 0 to 3 with their latches, read modes, odd/even, chain 4, windows.
+  it('the window reads and writes memory as QEMU\'s', { timeout: 60_000 }, async () => {
+    dispi(4, 0);
+    set(MODES['640x480, 16 colours, scrolled']);
+    memory(0x8000);
+    const indexed = (port: number, index: number, value: number) => {
+      out(port, index);
+      out(port + 1, value);
+    };
+    const differences: string[] = [];
+    let kind = 0;
+    for (let n = 0; n < 400; n++) {
+      if (n % 8 === 0) {
+        // Sequencer memory mode: chain 4, odd/even off as programs set it together with the graphics controller's.
+        kind = byte() % 4;
+        indexed(0x3c4, 4, [0x06, 0x06, 0x02, 0x0e][kind]);
+        indexed(0x3ce, 5, (byte() & 0x0b) | [0, 0, 0x10, 0x40][kind]);
+        indexed(0x3ce, 6, ((byte() & 3) << 2) | (kind === 2 ? 2 : 1));
+      }
+      // In odd/even modes QEMU writes one plane; the hardware all of the pair that are enabled: here they are those of text.
+      const isText = kind === 2;
+      indexed(0x3c4, 2, byte() & (isText ? 3 : 15));
+      for (const index of [0, 1, 2, 3, 4, 7, 8]) if (byte() & 1 || (isText && index === 4)) indexed(0x3ce, index, isText && index === 4 ? 0 : byte());
+      const offset = (byte() & 1 ? 0x18000 : byte() & 1 ? 0x10000 : 0) + (((byte() << 8) | byte()) & 0x1fff);
+      const [theirs, ours] = await Promise.all(cards.map((card) => card.read(offset)));
+      if (theirs !== ours) differences.push(`${n}: read ${offset.toString(16)}: ${ours.toString(16)}, QEMU ${theirs.toString(16)}`);
+      const data = Uint8Array.of(byte());
+      cards.forEach((card) => card.write('window', offset, data));
+    }
+    expect(differences).toEqual([]);
+    const [theirs, ours] = await Promise.all(cards.map((card) => card.memory(0x40000)));
+    expect(ours.findIndex((value, at) => value !== theirs[at])).toBe(-1);
+  });
+
+  it('VBE with 2560x1600 pixels of 32 bits', { timeout: 60_000 }, async () => {
+    dispi(4, 0);
+    dispi(1, 2560);
+    dispi(2, 1600);
+    dispi(3, 32);
+    dispi(4, 0x41);
+    const data = Uint8Array.from({ length: 0x8000 }, byte);
+    // At the beginning, in the middle, and to the last line's end.
+    for (const at of [0, 0x7d0000, 2560 * 1600 * 4 - 0x8000]) cards.forEach((card) => card.write('lfb', at, data));
+    await compare();
+  });
+
+  it('VBE with four bits: planes', { timeout: 60_000 }, async () => {
+    dispi(4, 0);
+    colors();
+    set(MODES['640x480, 16 colours, scrolled']);
+    dispi(1, 640);
+    dispi(2, 400);
+    dispi(3, 4);
+    dispi(4, 0x41);
+    memory(VRAM_BYTES);
+    await compare();
+  });
 
   for (const bpp of [8, 15, 16, 24, 32]) {
     it(`VBE with ${bpp} bits, moved`, { timeout: 60_000 }, async () => {

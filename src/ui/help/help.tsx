@@ -36,6 +36,7 @@ export function Help({ isolationProblem }: { isolationProblem: IsolationProblem 
           </table>
           <p>On a machine’s screen every key is the guest’s, by its place on the keyboard, but for <kbd>Ctrl+Shift+L</kbd>, which leaves it, and <kbd>Ctrl+Shift+V</kbd>, which types the clipboard’s text as on a US keyboard. The on-screen keyboard has keys that are hard to press here, such as Ctrl+Alt+Del; Ctrl, Alt and Shift hold there for the next key, and tapped twice until they are tapped again.</p>
           <p>A guest that takes the pointer’s place needs nothing; for others a click on the screen gives the mouse to the guest, and <kbd>Esc</kbd> takes it back. With fingers: one moves the pointer, a tap clicks, a tap and then a moving finger drags, two scroll, and a tap of two is the right button.</p>
+          <p>View opens the machine’s monitor, which has QEMU’s commands; <code>help</code> lists them. Tab completes, arrow keys go through what was typed before.</p>
           <p>Your browser and your system keep some keys for themselves, such as <kbd>Ctrl+W</kbd>, <kbd>Ctrl+T</kbd> and <kbd>Ctrl+N</kbd>; no page can take those.</p>
         </section>
         <section aria-labelledby="line">
