@@ -6,6 +6,7 @@
 
 import type { AccessSize, Clock, MmioDevice, PortDevice } from './interfaces.ts';
 import type { VgaView } from './vga-picture.ts';
+import { makeEdid } from './vga-edid.ts';
 import { type TextScreen, textScreen } from './vga-text.ts';
 import { COMMAND_MEMORY, PCI_COMMAND, PCI_ROM_ADDRESS, PciFunction } from './pci.ts';
 
@@ -116,7 +117,7 @@ const VBE_MAX_XRES = 16000;
 const VBE_MAX_YRES = 12000;
 const VBE_MAX_BPP = 32;
 
-/** BAR 2: offsets of the VGA's ports from 3C0h, of the VBE registers, and of QEMU's own. */
+/** BAR 2: the screen's EDID at 0; offsets of the VGA's ports from 3C0h, of the VBE registers, and of QEMU's own. */
 const MMIO_SIZE = 0x1000;
 const MMIO_PORTS = 0x400;
 const MMIO_VBE = 0x500;
@@ -183,6 +184,7 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
   private s = powerOn();
   private readonly vram: Uint8Array;
   private readonly words: DataView;
+  private readonly edid = makeEdid();
   /** Where the option ROM is mapped, -1 if it is not. */
   private romAt = -1;
 
@@ -490,6 +492,11 @@ export class Vga extends PciFunction implements PortDevice, MmioDevice {
   // Registers in BAR 2
 
   private readRegisters(offset: number, size: AccessSize): number {
+    if (offset < this.edid.length) {
+      let value = 0;
+      for (let i = 0; i < size; i++) value |= (this.edid[offset + i] ?? 0) << (8 * i);
+      return value >>> 0;
+    }
     if (offset >= MMIO_PORTS && offset < MMIO_PORTS + 0x20) {
       let value = 0;
       for (let i = 0; i < size; i++) value |= (this.readPort(ATTRIBUTE + offset - MMIO_PORTS + i, 1) & 0xff) << (8 * i);

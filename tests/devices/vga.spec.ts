@@ -10,11 +10,14 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Mem } from '../../src/core/layout.ts';
 import { drawScreen, toPpm } from '../../src/devices/vga-picture.ts';
+import { PciBus } from '../../src/devices/pci.ts';
+import { Bus } from '../../src/machine/bus.ts';
 import { VirtualClock } from '../../src/machine/clock.ts';
 import { MemoryMap } from '../../src/machine/memory-map.ts';
 import { Vga, VGA_WINDOW_START } from '../../src/devices/vga.ts';
 
 const LFB = 0xe0000000;
+const REGISTERS = 0xe2000000;
 const VRAM_BYTES = 0x40000;
 
 interface Mode {
@@ -96,6 +99,8 @@ interface Card {
   out(port: number, size: 1 | 2 | 4, value: number): void;
   /** What a byte of the window reads as. */
   read(offset: number): Promise<number>;
+  /** What the screen says of itself. */
+  edid(): Promise<Uint8Array>;
   /** Bytes of the framebuffer. */
   memory(length: number): Promise<Uint8Array>;
   /** Bytes into memory, from the window's start or the framebuffer's. */
@@ -117,6 +122,8 @@ class Qemu implements Card {
     // The framebuffer's place, and memory and ports on.
     this.out(0xcf8, 4, 0x80001010);
     this.out(0xcfc, 4, LFB);
+    this.out(0xcf8, 4, 0x80001018);
+    this.out(0xcfc, 4, REGISTERS);
     this.out(0xcf8, 4, 0x80001004);
     this.out(0xcfc, 2, 3);
   }
@@ -136,6 +143,10 @@ class Qemu implements Card {
 
   async read(offset: number): Promise<number> {
     return parseInt(await this.ask(`readb 0x${(VGA_WINDOW_START + offset).toString(16)}`), 16);
+  }
+
+  async edid(): Promise<Uint8Array> {
+    return Buffer.from(await this.ask(`read 0x${REGISTERS.toString(16)} 0x80`), 'hex');
   }
 
   async memory(length: number): Promise<Uint8Array> {
@@ -179,6 +190,7 @@ class Qemu implements Card {
 
 class Tabvisor implements Card {
   private readonly vga: Vga;
+  private readonly bus = new Bus();
   private readonly vram: Uint8Array;
 
   constructor() {
@@ -187,6 +199,7 @@ class Tabvisor implements Card {
     const map = new MemoryMap(memory, ram, { memoryMapChanged() {}, invalidateCode() {} }).vgaMemory(new Uint8Array(0));
     this.vram = map.vram;
     this.vga = new Vga(new VirtualClock(0), map);
+    new PciBus(this.bus, () => {}).add(2, 0, this.vga);
   }
 
   out(port: number, size: 1 | 2 | 4, value: number): void {
@@ -195,6 +208,12 @@ class Tabvisor implements Card {
 
   async read(offset: number): Promise<number> {
     return this.vga.readMmio(offset, 1);
+  }
+
+  async edid(): Promise<Uint8Array> {
+    this.vga.writeConfig(0x18, 4, REGISTERS);
+    this.vga.writeConfig(0x04, 2, 3);
+    return Uint8Array.from({ length: 0x80 }, (_, at) => this.bus.mmioRead(REGISTERS + at, 1));
   }
 
   async memory(length: number): Promise<Uint8Array> {
@@ -276,6 +295,17 @@ describe('the picture is QEMU\'s', () => {
       await compare();
     });
   }
+
+  it('offers the modes that QEMU\'s screen offers', async () => {
+    const [theirs, ours] = await Promise.all(cards.map((card) => card.edid()));
+    const parts = (edid: Uint8Array) => ({
+      header: Buffer.from(edid.subarray(0, 8)).toString('hex'), version: edid.subarray(18, 20).join('.'), isPreferred: edid[24] & 2,
+      established: [...edid.subarray(0x23, 0x26)], standard: [...edid.subarray(0x26, 0x36)], detailed: [...edid.subarray(0x36, 0x48)],
+      sum: edid.subarray(0, 128).reduce((sum, value) => (sum + value) & 0xff, 0),
+    });
+    expect(parts(ours)).toEqual(parts(theirs));
+    expect(Buffer.from(ours).toString('latin1')).toContain('Tabvisor\n');
+  });
 
   // Many small accesses with random registers: write modes 0 to 3 with their latches, read modes, odd/even, chain 4, windows.
   it('the window reads and writes memory as QEMU\'s', { timeout: 60_000 }, async () => {
