@@ -19,7 +19,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   'src/backends': ['src/core', 'src/devices', 'src/machine/protocol.ts'],
   'src/machine': ['src/core', 'src/x86', 'src/engine', 'src/devices', 'src/virtio', 'src/backends'],
   // It looks into everything that makes up the machine; nothing below it knows it: the workers hand it in.
-  'src/monitor': ['src/core', 'src/x86', 'src/engine', 'src/devices', 'src/virtio', 'src/machine'],
+  'src/monitor': ['src/core', 'src/x86', 'src/engine', 'src/devices', 'src/virtio', 'src/backends/block/formats.ts', 'src/machine'],
   'src/runner': ['src/core', 'src/machine', 'src/monitor/readline.ts'],
   'src/img': ['src/backends/block'],
   'src/ui': ['src/core', 'src/machine', 'src/backends/block', 'src/monitor/readline.ts'],

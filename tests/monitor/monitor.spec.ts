@@ -89,12 +89,13 @@ describe('bin/tabvisor', () => {
     const monitor = await new Monitor('tabvisor', ['-fda', 'floppy.img', '-cdrom', 'other.img', '-boot', 'menu=on'], workshop.folder).start();
     const cd = (text: string) => `ide1-cd0: ${text}\n    Attached to:      ide.1 unit 0\n    Removable device: not locked, tray `;
     const floppy = (text: string) => `floppy0: ${text}\n    Attached to:      floppy-bus.0 unit 0\n    Removable device: not locked, tray closed\n`;
-    expect(await monitor.ask('info block')).toBe(`${cd('other.img (raw, read-only)')}closed\n\n${floppy('floppy.img (raw)')}`);
+    expect(await monitor.ask('info block')).toBe(`${cd('other.img (by contents, read-only)')}closed\n\n${floppy('floppy.img (by contents)')}`);
     expect(await monitor.ask('eject ide1-cd0')).toBe('');
     expect(await monitor.ask('info block ide1-cd0')).toBe(`${cd('[not inserted]')}open\n`);
     expect(await monitor.ask('change ide1-cd0 floppy.img raw')).toBe('');
     expect(await monitor.ask('info block ide1-cd0')).toBe(`${cd('floppy.img (raw, read-only)')}closed\n`);
     expect(await monitor.ask('change floppy0 nothing.img')).toMatch(/^Error: Could not open 'nothing.img': ENOENT/);
+    expect(await monitor.ask('change floppy0 other.img qcow3')).toBe("Error: Unknown driver 'qcow3'\n");
     expect(await monitor.ask('change floppy0 other.img raw read-only')).toBe('');
     expect(await monitor.ask('info block floppy0')).toBe(floppy('other.img (raw, read-only)'));
     // The guest's screen as text, and its keys: SeaBIOS asks for Esc, and shows what it can boot.

@@ -1,5 +1,6 @@
 // change, eject: what is in CD-ROM and floppy drives. QEMU, blockdev.c (qmp_blockdev_change_medium, qmp_eject).
 
+import { FORMATS, isFormat } from '../../backends/block/formats.ts';
 import type { DriveConfig } from '../../machine/options/index.ts';
 import type { MachineFailure } from '../../machine/protocol.ts';
 import { command, MonitorError, type Session } from '../command.ts';
@@ -33,18 +34,18 @@ const MODES = ['retain', 'read-only', 'read-write'];
 
 export const change = command({
   names: ['change'],
-  parameters: { device: text('device', removable), force: flag('f'), file: text('filename'), format: optionalText(), mode: optionalText(() => MODES) },
+  parameters: { device: text('device', removable), force: flag('f'), file: text('filename'), format: optionalText(() => FORMATS), mode: optionalText(() => MODES) },
   usage: 'device [-f] filename [format [read-only-mode]]',
   help: 'change a removable medium, optional format, use -f to force the operation',
   async run(session, { device, force, file, format, mode = 'retain' }) {
     const { target } = session;
     const { drives, config } = target.machine;
     if (!MODES.includes(mode)) throw new MonitorError(`Error: invalid parameter value: ${mode}`);
-    if (format !== undefined && format !== 'raw') throw new MonitorError(`Error: Unknown driver '${format}'`);
+    if (format !== undefined && !isFormat(format)) throw new MonitorError(`Error: Unknown driver '${format}'`);
     const isFloppy = config.floppies.some((drive) => drive?.name === device);
     const readOnly = !isFloppy || mode === 'read-only' || (mode === 'retain' && (drives.media.get(device)?.readOnly ?? false));
     if (drives.removable.has(device)) {
-      const what = { file, readOnly, ...(format === undefined ? {} : { format }) } as DriveConfig;
+      const what = { file, readOnly, ...(format === undefined ? {} : { format }) } satisfies DriveConfig;
       // First, so that a file that is not there leaves the old one in.
       const medium = await target.openDisk(what).catch((error: Error & Partial<MachineFailure>) => {
         throw new MonitorError(`Error: Could not open '${file}': ${error.why ?? error.message}`);

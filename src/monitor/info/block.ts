@@ -38,7 +38,7 @@ export const driveNames = (machine: Machine): string[] => drives(machine).map(({
 function show(machine: Machine, { name, at, medium }: Drive): string {
   const removable = machine.drives.removable.get(name);
   const lines = [
-    medium ? `${name}: ${medium.file} (${[medium.format ?? 'raw', ...(medium.readOnly ? ['read-only'] : []), ...(medium.snapshot ? ['snapshot'] : [])].join(', ')})` : `${name}: [not inserted]`,
+    medium ? `${name}: ${medium.file} (${[medium.format ?? 'by contents', ...(medium.readOnly ? ['read-only'] : []), ...(medium.snapshot ? ['snapshot'] : [])].join(', ')})` : `${name}: [not inserted]`,
     `    Attached to:      ${at}`,
   ];
   if (removable) lines.push(`    Removable device: ${removable.locked ? '' : 'not '}locked, tray ${removable.trayOpen ? 'open' : 'closed'}`);
