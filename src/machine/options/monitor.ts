@@ -1,5 +1,6 @@
 // The monitor. QEMU: -monitor.
 
+import type { SerialConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { notYet, OptionError } from './error.ts';
 
@@ -17,8 +18,9 @@ function applyMonitor(draft: Draft, value: string, written: string): void {
 
 /** QEMU's default without -monitor. After the serial ports are known. */
 export function finishMonitor({ config, monitor }: Draft): void {
-  const mux = config.serial.find((port) => port?.kind === 'stdio' && port.mux);
-  const hasTerminal = config.serial.some((port) => port?.kind === 'stdio') || config.debugcon?.to.kind === 'stdio';
+  const isMux = (to: SerialConfig | undefined) => to?.kind === 'stdio' && to.mux;
+  const mux = config.serial.some(isMux) || (monitor === undefined && config.chardevs.some(({ to }) => isMux(to)));
+  const hasTerminal = config.serial.some((port) => port?.kind === 'stdio') || config.debugcon?.to.kind === 'stdio' || config.chardevs.some(({ to }) => to.kind === 'stdio');
   if (monitor === 'stdio' && hasTerminal) {
     throw new OptionError('-monitor stdio', 'another device uses the terminal', 'Leave it out, and give -serial mon:stdio: Ctrl-A c switches between the two.');
   }

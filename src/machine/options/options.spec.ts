@@ -348,7 +348,12 @@ describe('virtio-serial', () => {
       [`${bus}-device virtconsole,chardev=t -chardev stdio,id=t`, /terminal is in use/],
       [`${bus}-device virtconsole,id=p -device virtserialport,id=p`, /id "p" already/],
     ] as const) expect(() => parse(K + line), line).toThrow(why);
-    expect(parse(`-kernel k -nographic -serial null -chardev stdio,id=t,mux=on ${bus}-device virtconsole,chardev=t`).chardevs).toEqual([{ id: 't', to: { kind: 'stdio', mux: true } }]);
+    const stdio = (mux: string, more = '') => parse(`-kernel k -nographic -serial null -chardev stdio,id=t,mux=${mux} ${bus}-device virtconsole,chardev=t ${more}`);
+    expect(stdio('on')).toMatchObject({ chardevs: [{ id: 't', to: { kind: 'stdio', mux: true } }], monitor: 'mux' });
+    // The console has the terminal, not the monitor.
+    expect(stdio('off').monitor).toBe('vc');
+    expect(stdio('on', '-monitor none').monitor).toBe('none');
+    expect(() => stdio('off', '-monitor stdio')).toThrow(/another device uses the terminal/);
   });
 });
 
