@@ -7,7 +7,7 @@
 
 import { Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionExit, Seg, Side, Status, Tlb, Vector } from '../core/layout.ts';
 import type { Label, Value, Variable } from '../wasm/function.ts';
-import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
+import { CORE_FUNCTIONS, type CoreFunction, type PureFunction } from '../x86/core-functions.ts';
 import { Flags } from '../x86/flags.ts';
 import { GONE, HandlerBuilder, PAGE_MASK, RUN_PARAMS, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
 import { Pseudo, type Kind } from './kinds.ts';
@@ -76,6 +76,10 @@ export class DispatchBuilder extends HandlerBuilder {
   override core(name: CoreFunction, ..._args: Value[]): Value {
     this.giveUp();
     return CORE_FUNCTIONS[name].result === 'i64' ? this.i64(0) : this.i32(0);
+  }
+  override pure(_name: PureFunction, ..._args: Value[]): Value {
+    this.giveUp();
+    return this.i32(0);
   }
   override coreVoid(_name: CoreFunction, ..._args: Value[]): void {
     this.giveUp();

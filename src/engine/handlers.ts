@@ -6,13 +6,14 @@ import { FunctionBuilder, type Label, type Value, type Variable } from '../wasm/
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
 import type { Builder, Instruction, OperandRef } from '../x86/builder.ts';
-import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
+import { CORE_FUNCTIONS, type CoreFunction, type PureFunction } from '../x86/core-functions.ts';
 import { defineFlagFunctions, Flags, type FlagFunctions } from '../x86/flags.ts';
 import { kinds, Pseudo, type Kind, type OperandShape } from './kinds.ts';
 
 /** Functions of the module that handlers share. */
 export interface Shared {
   core: Record<CoreFunction, FunctionRef>;
+  pure: Record<PureFunction, FunctionRef>;
   flags: FlagFunctions;
 }
 
@@ -348,6 +349,10 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   core(name: CoreFunction, ...args: Value[]): Value {
     return this.let(this.call(this.shared.core[name], [this.cpu(), ...args]));
+  }
+
+  pure(name: PureFunction, ...args: Value[]): Value {
+    return this.let(this.call(this.shared.pure[name], args));
   }
 
   coreVoid(name: CoreFunction, ...args: Value[]): void {

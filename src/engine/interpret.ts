@@ -5,6 +5,7 @@ import { Cpu, FlagKind, Status } from '../core/layout.ts';
 import { FunctionBuilder } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
+import { importPure } from './pure.ts';
 import { defineFlagFunctions } from '../x86/flags.ts';
 import { DispatchBuilder } from './dispatch.ts';
 import { ColdBuilder, REGION_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
@@ -19,11 +20,12 @@ export function generateInterpreter(profile = false): Uint8Array {
   const core = Object.fromEntries(
     Object.entries(CORE_FUNCTIONS).map(([name, { params, result }]) => [name, module.import('core', name, params, result)]),
   ) as Record<CoreFunction, FunctionRef>;
+  const pure = importPure(module);
   const lookup = module.import('host', 'lookup', ['i32'], 'i32');
   const hot = module.import('host', 'hot', RUN_PARAMS, null);
   const regionTable = module.importTable('host', 'regions');
   const flags = defineFlagFunctions(module, (params) => new FunctionBuilder(params));
-  const shared: Shared = { core, flags };
+  const shared: Shared = { core, pure, flags };
 
   const functions = new Map<number, FunctionRef>();
   const define = (number: number, label: string, body: (b: ColdBuilder) => void): void => {

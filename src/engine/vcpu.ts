@@ -132,7 +132,7 @@ export class Vcpu {
         regions: this.compiler.table,
       },
     });
-    this.compiler.connect(interpreter.exports);
+    this.compiler.connect(interpreter.exports, core.exports);
     const exports = interpreter.exports as unknown as { run(cpu: number, record: number): number; fingerprint(): number };
     if (exports.fingerprint() !== kinds.fingerprint) {
       throw new Error('interpreter.wasm and this program were not built from the same sources: run node scripts/setup.mjs --build');

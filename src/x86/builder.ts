@@ -7,7 +7,7 @@
 
 import type { FunctionBuilder, Value } from '../wasm/function.ts';
 import type { Assumption } from './assumptions.ts';
-import type { CoreFunction } from './core-functions.ts';
+import type { CoreFunction, PureFunction } from './core-functions.ts';
 import type { Flags } from './flags.ts';
 
 /** One operand of an instruction. */
@@ -86,6 +86,8 @@ export interface Builder extends FunctionBuilder {
   coreVoid(name: CoreFunction, ...args: Value[]): void;
   /** Call a core function that carries out the instruction and says by a Status how to go on. */
   coreStatus(name: CoreFunction, ...args: Value[]): void;
+  /** Call a function that has no effect (bound to a local). */
+  pure(name: PureFunction, ...args: Value[]): Value;
   /** Leave if an exception is pending after core() or coreVoid(). */
   checkFault(): void;
   /** Where it does not hold, otherwise() raises an exception or lets core decide. */

@@ -179,3 +179,20 @@ export const CORE_FUNCTIONS = {
 } satisfies Record<string, CoreSignature>;
 
 export type CoreFunction = keyof typeof CORE_FUNCTIONS;
+
+/** Of these, what touches nothing but the x87 registers and never faults, so that compiled code need not put anything else to memory. */
+const CONTAINED = /^x87_(arith|arith_m32|arith_m64|arith_int|com|comi|ftst|fxam|fchs|fabs|fsqrt|frndint|fscale|fxtract|fprem|fxch|fcmov|ffree|rotate|constant|fld_m32|fld_m64|fld_m80|fld_st|fild|fbld|fst_st|store|stored|f2xm1|fyl2x|fyl2xp1|fptan|fpatan|fsin|fsincos|fldcw|fnclex|fninit)$/;
+/** And what changes only scratch fields, so that the instruction may be begun again after it. */
+const REPEATABLE: ReadonlySet<string> = new Set<CoreFunction>(['x87_store']);
+
+export const isContained = (name: CoreFunction): boolean => CONTAINED.test(name);
+export const isRepeatable = (name: CoreFunction): boolean => REPEATABLE.has(name);
+
+/** Functions of core.wasm that read and change nothing: code that calls them may go on as if it had not. They do not take the vCPU area. */
+export const PURE_FUNCTIONS = {
+  /** operation (FloatOp), operands, rounded result: 1 if it is exact, 0 if it is not or not known to be */
+  exact32: { params: ['i32', 'f32', 'f32', 'f32'], result: 'i32' },
+  exact64: { params: ['i32', 'f64', 'f64', 'f64'], result: 'i32' },
+} as const satisfies Record<string, CoreSignature>;
+
+export type PureFunction = keyof typeof PURE_FUNCTIONS;

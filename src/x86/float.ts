@@ -122,6 +122,22 @@ function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
 
 /** MXCSR is as the fast way needs it: all masked, PE set, nearest, no DAZ, no FTZ. */
 const quiet = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffe0), 0x1fa0);
+/** The same but for PE. */
+const masked = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffc0), 0x1f80);
+const precisionSet = (b: Builder): Value => b.and(b.state('i32', Cpu.MXCSR), 0x20);
+
+/** i32: PE is set already, or would not be, because x op c is exactly r in all lanes. */
+function precisionKnown(b: Builder, op: FloatOp, { packed, double }: Format, x: Value, c: Value, r: Value): Value {
+  const known = b.variable('i32', precisionSet(b));
+  const name = double ? 'exact64' : 'exact32';
+  b.if(b.eqz(known.get()), () => {
+    if (!packed) return known.set(b.pure(name, b.i32(op), x, c, r));
+    const lane = (v: Value, n: number): Value => b.simd(double ? 'f64' : 'f32', double ? Simd.F64X2_EXTRACT_LANE : Simd.F32X4_EXTRACT_LANE, [v], [n]);
+    known.set(b.i32(1));
+    for (let n = 0; n < (double ? 2 : 4); n++) known.set(b.and(known.get(), b.pure(name, b.i32(op), lane(x, n), lane(c, n), lane(r, n))));
+  });
+  return known.get();
+}
 /** Enough where no result is rounded: DAZ is clear. */
 const noDaz = (b: Builder): Value => b.eqz(b.and(b.state('i32', Cpu.MXCSR), 0x40));
 
@@ -183,7 +199,7 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
       const plain = b.or(normalBits(b, f, bits), zeroes);
       const denormals = b.or(denormalBits(b, f, destinationBits), denormalBits(b, f, sourceBits));
       return b.if(
-        b.and(b.and(quiet(b), plain), b.eqz(denormals)),
+        b.let(b.and(b.and(b.and(masked(b), plain), b.eqz(denormals)), b.ne(precisionKnown(b, op, f, x, c, r), 0))),
         () => i.dst.write(bits),
         () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
       );
@@ -193,8 +209,9 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
     let bad = a.or(a.or(denormal(b, a, x), denormal(b, a, c)), a.not(a.le(size, a.max)));
     if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.min), a.and(a.ne(x, a.zero), a.ne(c, a.zero))));
     if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.min), a.ne(x, a.zero)));
+    const good = b.let(a.none(bad));
     b.if(
-      b.and(quiet(b), a.none(bad)),
+      b.and(b.and(masked(b), good), b.ne(precisionKnown(b, op, f, x, c, r), 0)),
       () => write(b, f, i.dst, r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
     );
@@ -207,8 +224,9 @@ export const squareRoot = (f: Format): Meaning =>
     const a = arithmeticOf(b, f);
     const r = b.let(a.sqrt(c));
     const bad = a.or(denormal(b, a, c), a.not(a.le(r, a.max)));
+    const good = b.let(a.none(bad));
     b.if(
-      b.and(quiet(b), a.none(bad)),
+      b.and(b.and(masked(b), good), b.ne(precisionKnown(b, FloatOp.SQRT, f, c, c, r), 0)),
       () => write(b, f, i.dst, r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [FloatOp.SQRT, laneCount(f)], sourceBits),
     );
@@ -295,7 +313,10 @@ export const fromInteger = (f: Format): Meaning =>
     // 32 bits fit into a float64.
     if (f.double && i.src.size === 32) convert();
     else {
-      b.if(quiet(b), convert, () => {
+      // Integers of as many bits as the format has are exact.
+      const bits = f.double ? 53n : 24n;
+      const exact = b.leU(b.add(value, 1n << bits), 1n << (bits + 1n));
+      b.if(b.and(masked(b), b.or(exact, precisionSet(b))), convert, () => {
         b.core(f.double ? 'sse_cvtsi2sd' : 'sse_cvtsi2ss', registerAddress(b, i.dst), value);
         b.checkFault();
       });
@@ -313,7 +334,10 @@ export const toInteger = (truncate: boolean, f: Format): Meaning =>
     const abs = b.unary(type, [f.double ? 0x99 : 0x8b], x);
     const out = b.variable('i64');
     b.if(
-      b.and(quiet(b), b.lt(abs, f.double ? b.f64(limit - (size === 32 ? 1 : 0)) : b.f32(limit))),
+      b.and(
+        b.and(masked(b), b.lt(abs, f.double ? b.f64(limit - (size === 32 ? 1 : 0)) : b.f32(limit))),
+        b.ne(b.or(precisionSet(b), b.eq(b.unary(type, [f.double ? 0x9d : 0x8f], x), x)), 0),
+      ),
       () => {
         const rounded = truncate ? x : b.unary(type, [f.double ? 0x9e : 0x90], x);
         // i64.trunc_sat_f64_s, i64.trunc_sat_f32_s
@@ -351,7 +375,7 @@ export const narrowScalar: Meaning = sse((i, b) => {
   const size = b.let(a.abs(r));
   const bad = b.or(b.eqz(a.le(size, a.max)), b.and(a.le(size, a.min), b.ne(x, b.f64(0))));
   b.if(
-    b.and(quiet(b), b.eqz(bad)),
+    b.and(b.and(masked(b), b.eqz(bad)), b.ne(b.or(precisionSet(b), b.eq(b.unary('f64', [0xbb], r), x)), 0)),
     () => i.dst.write(b.let(asBits(b, SS, r))),
     () => {
       b.core('sse_cvtsd2ss', registerAddress(b, i.dst), bits);

@@ -9,7 +9,7 @@ import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../co
 import { typeCode, Writer, type FunctionRef } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
-import { CORE_FUNCTIONS, type CoreFunction } from '../../x86/core-functions.ts';
+import { CORE_FUNCTIONS, isContained, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
@@ -59,6 +59,8 @@ export interface Watcher {
   flagsSet(kind: number | 'dynamic' | 'memory', inBranch: boolean): void;
   flagsPart(inBranch: boolean): void;
   assume(assumption: Assumption): void;
+  /** A function of core that compiled code calls. */
+  calls(name: CoreFunction): void;
 }
 
 /** Offsets below this are general registers. */
@@ -347,12 +349,27 @@ export class CompileBuilder extends HandlerBuilder {
   override raise(): void {
     this.exitAlways(RegionCause.RARE);
   }
-  override core(name: CoreFunction): Value {
+  override core(name: CoreFunction, ...args: Value[]): Value {
+    if (isContained(name)) {
+      this.contained(name);
+      return super.core(name, ...args);
+    }
     this.exitAlways(RegionCause.RARE);
     return CORE_FUNCTIONS[name].result === 'i64' ? this.i64(0) : this.i32(0);
   }
-  override coreVoid(): void {
+  override coreVoid(name: CoreFunction, ...args: Value[]): void {
+    if (isContained(name)) {
+      this.contained(name);
+      return super.coreVoid(name, ...args);
+    }
     this.exitAlways(RegionCause.RARE);
+  }
+
+  /** Before a call to core that needs nothing of what is in locals but RIP, which the x87 keeps. */
+  private contained(name: CoreFunction): void {
+    this.watcher?.calls(name);
+    this.store(this.cpu(), Cpu.RIP, this.ownRip());
+    if (!isRepeatable(name)) this.changed = true;
   }
   override coreStatus(): void {
     this.exitAlways(RegionCause.RARE);

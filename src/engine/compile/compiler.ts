@@ -65,6 +65,7 @@ export class Compiler {
   private readonly queued = new Set<number>();
   private jobs = 0;
   private interpreter: WebAssembly.Exports | null = null;
+  private core: WebAssembly.Exports | null = null;
   private none: (() => bigint) | null = null;
   /** For statistics. */
   compiled = 0;
@@ -93,8 +94,9 @@ export class Compiler {
   }
 
   /** The interpreter that the regions work with. */
-  connect(interpreter: WebAssembly.Exports): void {
+  connect(interpreter: WebAssembly.Exports, core: WebAssembly.Exports): void {
     this.interpreter = interpreter;
+    this.core = core;
     this.u32[(this.cpu + Cpu.HOT_THRESHOLD) >> 2] = this.options?.threshold ?? 0;
     if (!this.options) return;
     for (let slot = Mem.REGION_SLOTS - 1; slot >= 1; slot--) this.freeSlots.push(slot);
@@ -162,7 +164,7 @@ export class Compiler {
     this.stale += regions.length - valid.length;
     const slots = job.entries.map(({ slot }) => slot);
     if (!module || valid.length === 0) return void this.freeSlots.push(...slots);
-    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter! });
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter!, core: this.core! });
     const shared: Module = { regions: valid.length, slots, bytes };
     this.modules++;
     this.bytes += bytes;

@@ -3,6 +3,7 @@
 
 import { Cpu, Rec } from '../../core/layout.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
+import type { CoreFunction } from '../../x86/core-functions.ts';
 import { kinds, Pseudo, type Kind } from '../kinds.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import type { Shared } from '../handlers.ts';
@@ -31,6 +32,8 @@ export interface Facts {
   readonly writesInBranch: boolean;
   /** What it takes for granted. */
   readonly assumes: readonly Assumption[];
+  /** Functions of core that it calls. */
+  readonly calls: readonly CoreFunction[];
 }
 
 /** Registers that stand for fields of the record. */
@@ -43,7 +46,7 @@ const enum Place {
 
 const COLD: Facts = {
   cold: true, exits: false, reads: 0, writes: 0, kills: 0, readsFlags: false, killsFlags: false, flagsAfter: null, flagsInBranch: false, writesInBranch: false,
-  assumes: [],
+  assumes: [], calls: [],
 };
 
 const PROBE_RECORDS = 2;
@@ -64,6 +67,8 @@ export class FactsTable {
    */
   of(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
     if (addressKind === Pseudo.ADDRESS_GENERAL || addressKind === Pseudo.ADDRESS_BITS) return COLD;
+    // Its store is two, and asks core first.
+    if (kind.shapes.some((shape) => shape.bits === 80 && shape.place === 'memory') && !kind.definition.readOnly) return COLD;
     // Meanings fold constants: whether a count is zero, and what an AUX field says.
     const immediate = records.i32[(record + Rec.IMM) >> 2];
     const counts = (immediate & (kind.shapes[0]?.bits === 64 ? 63 : 31)) !== 0 ? 1 : 0;
@@ -123,6 +128,7 @@ export class FactsTable {
     let flagsInBranch = false;
     let writesInBranch = false;
     const assumes: Assumption[] = [];
+    const calls: CoreFunction[] = [];
     b.flags.state = 'dynamic';
     b.watcher = {
       read(register) {
@@ -146,6 +152,9 @@ export class FactsTable {
         flagsAfter = inBranch || flagsInBranch ? 'dynamic' : state;
         flagsInBranch ||= inBranch;
       },
+      calls(name) {
+        calls.push(name);
+      },
       assume(assumption) {
         assumes.push(assumption);
       },
@@ -162,7 +171,7 @@ export class FactsTable {
       throw error;
     }
     if (refused) return COLD;
-    return { cold: false, exits, reads, writes, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes };
+    return { cold: false, exits, reads, writes, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls };
   }
 }
 

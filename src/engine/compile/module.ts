@@ -3,9 +3,10 @@
 import type { FunctionRef } from '../../wasm/module.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
-import { CORE_FUNCTIONS, type CoreFunction } from '../../x86/core-functions.ts';
+import { CORE_FUNCTIONS, isContained, type CoreFunction } from '../../x86/core-functions.ts';
 import { CONDITIONS } from '../../x86/flags.ts';
 import { REGION_PARAMS, RUN_PARAMS, type Shared } from '../handlers.ts';
+import { importPure } from '../pure.ts';
 import type { RecordBytes, RegionImports, RegionMode } from './builder.ts';
 import { RegionEmitter } from './region.ts';
 import type { Plan } from './plan.ts';
@@ -18,21 +19,22 @@ export interface RegionRequest {
   readonly name: string;
 }
 
-/** Declare what region code refers to. */
-export function declareImports(module: ModuleBuilder): { shared: Shared; imports: RegionImports } {
+/**
+ * Declare what region code refers to.
+ * @param calls functions of core that it calls
+ */
+export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFunction>): { shared: Shared; imports: RegionImports } {
   const flag = ['i32', 'i64', 'i64'] as const;
   const flags = {
     arithmetic: module.import('interpreter', 'flags_arithmetic', flag, 'i32'),
     conditions: [0, 2, 4, 6, 8, 10, 12, 14].map((cc) => module.import('interpreter', `flags_${CONDITIONS[cc]}`, flag, 'i32')),
   };
+  const pure = importPure(module);
   const storeFlags = module.import('interpreter', 'flags_store', ['i32', ...flag], null);
-  const core = new Proxy({} as Record<CoreFunction, FunctionRef>, {
-    get(_target, name: string): never {
-      throw new Error(`compiled code calls ${name} of core: ${name in CORE_FUNCTIONS}`);
-    },
-  });
+  const core = {} as Record<CoreFunction, FunctionRef>;
+  for (const name of calls) core[name] = module.import('core', name, CORE_FUNCTIONS[name].params, CORE_FUNCTIONS[name].result);
   return {
-    shared: { core, flags },
+    shared: { core, pure, flags },
     imports: {
       flags, storeFlags,
       callHandler: module.import('interpreter', 'call_handler', ['i32', ...RUN_PARAMS], 'i32'),
@@ -45,13 +47,14 @@ const MEMORY = { initial: 2048, maximum: 65536 };
 
 /** For a builder that only looks: imports of a module that is never finished. */
 export function probeImports(): { shared: Shared; imports: RegionImports } {
-  return declareImports(new ModuleBuilder(MEMORY));
+  return declareImports(new ModuleBuilder(MEMORY), (Object.keys(CORE_FUNCTIONS) as CoreFunction[]).filter(isContained));
 }
 
 /** The bytes of a module whose exports are the regions' functions, each by the number of its slot. */
 export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes): Uint8Array {
   const module = new ModuleBuilder(MEMORY);
-  const { shared, imports } = declareImports(module);
+  const calls = new Set(requests.flatMap(({ plan }) => plan.blocks.flatMap((block) => block.instructions.flatMap(({ facts }) => facts.calls))));
+  const { shared, imports } = declareImports(module, calls);
   const refs = requests.map(({ name }) => module.declare(name, REGION_PARAMS, 'i64'));
   const byPlace = new Map<string, FunctionRef>();
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
