@@ -25,13 +25,15 @@ const HELP = `npm run profile -- [GUEST] [OPTION…]
   --cpuprofile FILE  keep V8's profile, for Chromium's developer tools
   --append WORDS     more for the kernel's command line
   --accel ACCEL      as bin/tabvisor's -accel
+  --initrd FILE      another initial RAM disk, such as build/bench/mix-amd64.cpio (with --append), up to the text --until
+  --until TEXT
 `;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     mix: { type: 'boolean' }, idle: { type: 'string' }, limit: { type: 'string', default: '100000' }, cpuprofile: { type: 'string' },
-    append: { type: 'string' }, accel: { type: 'string' }, help: { type: 'boolean' },
+    append: { type: 'string' }, accel: { type: 'string' }, initrd: { type: 'string' }, until: { type: 'string' }, help: { type: 'boolean' },
   },
 });
 
@@ -51,6 +53,7 @@ function chosenGuest(name: string): Chosen {
   const loop = /^loop-(\w+)-(32|64)$/.exec(name);
   if (loop) return { guest: loopGuest(loop[1] as Loop, Number(loop[2]) as 32 | 64) };
   const guest = linuxGuest(name as 'i386');
+  if (options.initrd) return { guest: { ...guest, initrd: options.initrd }, ready: options.until ?? guest.ready };
   return { guest, ready: guest.ready };
 }
 

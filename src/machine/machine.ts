@@ -38,6 +38,8 @@ const KVM_FEATURE_NOP_IO_DELAY = 1 << 1;
 /** Instructions of one slice: V8 replaces a running function by its optimised version only between calls. */
 const MAX_SLICE = 2_000_000;
 const MIN_SLICE = 2_000;
+/** Guest instructions a nanosecond that are expected at least. */
+const LEAST_RATE = 0.02;
 /** Longest time of a slice, ns of the host, aimed at. */
 const SLICE_NS = 4_000_000;
 /** The date at power-on under -icount, unless -rtc base= gives one: a run must repeat exactly. 2024-01-01. */
@@ -389,10 +391,11 @@ export class Machine {
     const ns = this.options.hostNow() - began;
     this.guestNs += ns;
     const executed = vcpu.icount - before;
+    // Slower at once, faster by and by: compiled code is 50 times as fast as code that was never seen, and a slice must not be late.
+    // Of a slice that was short there is nothing to learn.
     if (executed > 20_000 && ns > 0) {
-      // Slower at once, faster by and by: compiled code is 50 times as fast as code that was never seen, and a slice must not be late.
       const rate = executed / ns;
-      this.rate = rate < this.rate ? rate : 0.8 * this.rate + 0.2 * rate;
+      this.rate = Math.max(LEAST_RATE, rate < this.rate ? rate : 0.8 * this.rate + 0.2 * rate);
     }
     for (const ring of this.outputs) ring.flush();
     if (this.exitStatus !== null) return { kind: 'exit', status: this.exitStatus };

@@ -15,6 +15,8 @@ const NEVER = 0x7fff_ffff;
 /** Entries in one module at most, and jobs under way. */
 const BATCH_MAX = 64;
 const JOBS_MAX = 2;
+/** A block belongs to a region if it is executed at least once in 2^this rounds. */
+const WARMTH_SHIFT = 6;
 
 /** Where regions are compiled beside the vCPU. */
 export interface CompileChannel {
@@ -146,7 +148,7 @@ export class Compiler {
       const entries = chosen.map(({ map, rip, offset, record }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()! }));
       for (const { slot } of entries) this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
       this.jobs++;
-      const job: CompileJob = { where, entries };
+      const job: CompileJob = { where, entries, warmth: this.options!.threshold >> WARMTH_SHIFT };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
     }

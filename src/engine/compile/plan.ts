@@ -34,6 +34,8 @@ export interface Target {
   readonly at: number;
   /** Number of the block, or -1. */
   block: number;
+  /** It is outside because hardly ever anything goes there: no link is worth its code. */
+  readonly cold: boolean;
 }
 
 export type Terminator =
@@ -83,6 +85,8 @@ export interface PlanSource {
   /** Note the target of a call. */
   called(page: PlannedPage, offset: number): void;
   facts(kind: Kind, record: number, addressRecord: number, addressKind: number): Facts;
+  /** Jumps that must have gone to a place for it to be worth compiling beside the entry. */
+  readonly warmth: number;
 }
 
 class Planner {
@@ -181,7 +185,8 @@ class Planner {
         const { flow, resync } = instruction.kind.definition;
         const next = at + instruction.length;
         if (flow === 'branch') {
-          lead(this.relative(instruction));
+          const taken = this.relative(instruction);
+          if (this.isWarm(taken)) lead(taken);
           lead(next);
           break;
         }
@@ -204,6 +209,14 @@ class Planner {
     return this.blocks(seen, count);
   }
 
+  /** What jumps seldom go to is left out: it is entered by an exit, as code that was never executed is. */
+  private isWarm(at: number): boolean {
+    if (this.leaders.has(at)) return true;
+    const page = this.page(at >> 12);
+    const record = page ? this.source.u32[(page.map >> 2) + (at & (PAGE - 1))] : 0;
+    return record !== 0 && this.source.records.u16[(sideOf(record) + Side.COUNT) >> 1] >= this.source.warmth;
+  }
+
   private isRelative(instruction: PlannedInstruction): boolean {
     return instruction.kind.shapes.some((shape) => shape.place === 'relative');
   }
@@ -223,7 +236,7 @@ class Planner {
   private blocks(seen: ReadonlySet<number>, count: number): Plan {
     const starts = [this.entry, ...[...this.leaders].filter((at) => at !== this.entry && seen.has(at))];
     const numbers = new Map(starts.map((at, n) => [at, n]));
-    const target = (at: number): Target => ({ at, block: numbers.get(at) ?? -1 });
+    const target = (at: number): Target => ({ at, block: numbers.get(at) ?? -1, cold: !this.leaders.has(at) });
     const blocks = starts.map((start): Block => {
       const instructions: PlannedInstruction[] = [];
       let at = start;
@@ -240,7 +253,7 @@ class Planner {
             return { at: start, instructions, terminator: { kind: 'branch', taken: target(this.relative(instruction)), next: target(next) } };
           case 'jump':
             if (!this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'indirect' } };
-            return { at: start, instructions, terminator: { kind: 'jump', target: target(this.relative(instruction)) } };
+            return { at: start, instructions, terminator: { kind: 'jump', target: { ...target(this.relative(instruction)), cold: false } } };
           case 'call':
             return {
               at: start, instructions,

@@ -296,7 +296,7 @@ export class RegionEmitter {
     const { b } = this;
     const delta = target.at >> 12;
     const offset = target.at & (PAGE - 1);
-    const page = this.plan.pages.get(delta);
+    const page = target.cold ? undefined : this.plan.pages.get(delta);
     if (!page) {
       if (!isCall) {
         b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, target.at, 0);
@@ -367,7 +367,7 @@ export class RegionEmitter {
     const last = block.instructions[block.instructions.length - 1];
     b.scoped(() => {
       let result: Value;
-      if (terminator.target) result = this.linkTo({ ...terminator.target, block: -1 }, last.at, true)!;
+      if (terminator.target) result = this.linkTo({ ...terminator.target, block: -1, cold: false }, last.at, true)!;
       else {
         this.spillAll();
         b.store(b.cpu(), Cpu.RIP, b.target.get());

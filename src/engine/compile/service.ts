@@ -24,6 +24,8 @@ export interface CompileEntry {
 export interface CompileJob {
   readonly where: RegionMode;
   readonly entries: readonly CompileEntry[];
+  /** PlanSource.warmth */
+  readonly warmth: number;
 }
 
 export interface CompiledRegion {
@@ -65,7 +67,7 @@ export class CompileService {
     const { where } = job;
     const requests: (RegionRequest & { entry: CompileEntry })[] = [];
     for (const entry of job.entries) {
-      const plan = this.plan(entry, where);
+      const plan = this.plan(entry, job);
       if (plan) requests.push({ plan, slot: entry.slot, name: (entry.rip + BigInt(entry.offset)).toString(16), entry });
     }
     let module: WebAssembly.Module | null = null;
@@ -80,7 +82,8 @@ export class CompileService {
     return { job, module, regions, bytes, milliseconds: performance.now() - started };
   }
 
-  plan(entry: CompileEntry, where: RegionMode): Plan | null {
+  plan(entry: CompileEntry, job: CompileJob): Plan | null {
+    const { where } = job;
     const wide = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
     const facts = this.factsOf(where);
     return planRegion(
@@ -94,6 +97,7 @@ export class CompileService {
         },
         isFunction: (page, at) => this.functions.get(`${page.map}:${page.generation}`)?.has(at) ?? false,
         called: (page, at) => this.called(page, at),
+        warmth: job.warmth,
         facts: (kind, record, addressRecord, addressKind) => facts.of(this.records, kind, record, addressRecord, addressKind),
       },
       entry.offset,

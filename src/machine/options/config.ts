@@ -190,7 +190,7 @@ export interface MachineConfig {
 }
 
 /** Jumps to a place before what is there is compiled. */
-export const HOT_THRESHOLD = 1000;
+export const HOT_THRESHOLD = 8000;
 export const HOT_THRESHOLD_MAX = 65535;
 export const MIB = 1024 * 1024;
 /** SeaBIOS. */
