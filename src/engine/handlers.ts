@@ -132,7 +132,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     this.changed = true;
   }
 
-  private memoryAccess(): void {
+  protected memoryAccess(): void {
     if (this.registerWritten) throw new Error(`${this.kind.label}: memory is accessed after ${this.registerWritten} was written, so a fault would not be precise`);
   }
 

@@ -14,6 +14,7 @@ import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags } from './flags.ts';
+import { KnownPages, type Symbol } from './pages.ts';
 
 /** The bytes of records, wherever they are kept. */
 export interface RecordBytes {
@@ -100,6 +101,11 @@ export class CompileBuilder extends HandlerBuilder {
   ending: Ending | null = null;
   watcher: Watcher | null = null;
   private address: Value | null = null;
+  /** What is known of pages; and of the address that is about to be accessed. */
+  readonly pages: KnownPages;
+  private symbol: Symbol | null = null;
+  /** What the stack pointer is after the instruction. */
+  private moved: { register: number; symbol: Symbol } | null = null;
   private pending = new Map<number, Value>();
   private branches = 0;
   private flagsChanged = false;
@@ -117,6 +123,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.target = this.permanent('i64');
     this.desc = this.permanent('i64');
     this.flagLocals = { kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') };
+    this.pages = new KnownPages(() => this.permanent('i32'));
     this.flags = new CompiledFlags(this, this.flagLocals, imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {
       flagsRead: () => this.watcher?.flagsRead(),
@@ -231,6 +238,7 @@ export class CompileBuilder extends HandlerBuilder {
     if (this.branches > 0 || this.copyReads) {
       this.gpr(n).set(all);
       this.dirty |= 1 << n;
+      this.pages.written(n);
       return;
     }
     // A value that is another register is taken before that register changes.
@@ -240,10 +248,16 @@ export class CompileBuilder extends HandlerBuilder {
   /** The instruction is over: its results become the registers. */
   protected override meant(): void {
     const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
+    const symbols = values.map(([n, value]): [number, Symbol | undefined] => {
+      if (this.moved?.register === n) return [n, this.moved.symbol];
+      const from = value.local === null ? -1 : this.gprs.findIndex((other) => other?.index === value.local);
+      return [n, from >= 0 ? this.pages.symbol(from, 0) : undefined];
+    });
     for (const [n, value] of values) {
       this.gpr(n).set(value);
       this.dirty |= 1 << n;
     }
+    for (const [n, symbol] of symbols) this.pages.written(n, symbol);
     this.pending.clear();
   }
 
@@ -422,6 +436,100 @@ export class CompileBuilder extends HandlerBuilder {
     then();
   }
 
+  /** Address in the shared memory of a guest operand, by the TLB or by what is known of its page. The region is left where it is not there. */
+  private hostOf(va: Value, size: number, write: boolean): Value {
+    if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
+    const { symbol } = this;
+    this.symbol = null;
+    const bytes = size / 8;
+    const lookUp = (): Value => {
+      const entry = this.tlbEntry(va);
+      this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
+      return this.host(va, entry);
+    };
+    if (!symbol) return this.let(lookUp());
+    const known = this.pages.near(symbol, write);
+    // What a branch of a meaning looks up is not known after it.
+    if (!known && this.branches > 0) return this.let(lookUp());
+    if (!known) {
+      const page = this.pages.note(symbol, write);
+      page.host.set(lookUp());
+      page.place.set(this.and(this.wrap(va), 0xfff));
+      return page.host.get();
+    }
+    const distance = symbol.offset - known.offset;
+    const host = this.variable('i32');
+    this.if(
+      this.leU(this.add(known.place.get(), distance), 4096 - bytes),
+      () => host.set(this.add(known.host.get(), distance)),
+      () => host.set(lookUp()),
+    );
+    return host.get();
+  }
+
+  override loadGuest(address: Value, size: number): Value {
+    this.memoryAccess();
+    const va = this.let(address);
+    return this.let(this.load(size === 128 ? 'v128' : 'i64', this.hostOf(va, size, false), 0, size));
+  }
+
+  override storeGuest(address: Value, size: number, value: Value): void {
+    this.memoryAccess();
+    const va = this.let(address);
+    const v = this.let(value);
+    this.store(this.hostOf(va, size, true), 0, v, size);
+    this.changed = true;
+  }
+
+  override modifyGuest(address: Value, size: number): { value: Value; store: (v: Value) => void } {
+    this.memoryAccess();
+    const va = this.let(address);
+    const host = this.hostOf(va, size, true);
+    return {
+      value: this.let(this.load('i64', host, 0, size)),
+      store: (v) => {
+        const r = this.let(v);
+        this.changed = true;
+        this.store(host, 0, r, size);
+      },
+    };
+  }
+
+  override operandAddress(): Value {
+    const offset = this.records.u16[(this.recordAt + Rec.BASE) >> 1];
+    const address = super.operandAddress();
+    if (offset < GPR_END) this.symbol = this.pages.symbol(offset >> 3, this.records.i32[(this.recordAt + Rec.DISP) >> 2]);
+    return address;
+  }
+
+  /** An address that is more than its operand's. */
+  override maskAddress(address: Value): Value {
+    this.symbol = null;
+    return super.maskAddress(address);
+  }
+
+  override push(value: Value, size: number): void {
+    this.symbol = this.pages.symbol(4, -size / 8);
+    super.push(value, size);
+    this.moved = { register: 4, symbol: this.pages.symbol(4, -size / 8) };
+  }
+
+  override peekStack(size: number): Value {
+    this.symbol = this.pages.symbol(4, 0);
+    return super.peekStack(size);
+  }
+
+  override dropStack(bytes: number | Value): void {
+    super.dropStack(bytes);
+    if (typeof bytes === 'number') this.moved = { register: 4, symbol: this.pages.symbol(4, bytes) };
+  }
+
+  override leave(size: number): void {
+    this.symbol = this.pages.symbol(5, 0);
+    super.leave(size);
+    this.moved = { register: 4, symbol: this.pages.symbol(5, size / 8) };
+  }
+
   override modifyGuestLocked(address: Value, size: number): { value: Value; store: (v: Value) => void } {
     const va = this.let(address);
     if (size > 8) this.exitIf(this.ne(this.and(this.wrap(va), size / 8 - 1), 0), RegionCause.RARE);
@@ -450,6 +558,8 @@ export class CompileBuilder extends HandlerBuilder {
     this.branches = 0;
     this.flagsChanged = false;
     this.address = null;
+    this.symbol = null;
+    this.moved = null;
     this.changed = false;
     this.kind = kind;
     this.scoped(() => {
@@ -484,7 +594,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- state at calls and edges
 
-  /** Bring registers from memory. */
+  /** Bring registers from memory. What they were is not known to be what they are. */
   loadRegisters(mask: number): void {
     for (let n = 0; n < 16; n++) if (mask & (1 << n)) this.gpr(n).set(this.load('i64', this.cpu(), Cpu.GPR + n * 8, this.code64 ? 64 : 32));
   }
