@@ -1,4 +1,4 @@
-// The assembly guests on Tabvisor: their output on COM1 must be what their headers say. run-qemu.mjs checks the same headers
+// The assembly guests on Tabvisor, interpreted and with everything compiled that is executed: their output on COM1 must be what their headers say. run-qemu.mjs checks the same headers
 // against QEMU.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -17,9 +17,9 @@ const COM1 = 0x3f8;
 const LIMIT = 50_000_000;
 
 /** Runs a kernel until it leaves through isa-debug-exit. */
-function run(modules: VcpuModules, kernel: Uint8Array): { output: string; end: string } {
+function run(modules: VcpuModules, kernel: Uint8Array, accel: string): { output: string; end: string } {
   const machine = new Machine({
-    config: parse(['-kernel', 'guest', '-m', '64', '-icount', 'shift=3,sleep=off', '-serial', 'null', '-display', 'none', '-no-reboot', '-device', 'isa-debug-exit,iobase=0x501,iosize=2']),
+    config: parse(['-kernel', 'guest', '-accel', accel, '-m', '64', '-icount', 'shift=3,sleep=off', '-serial', 'null', '-display', 'none', '-no-reboot', '-device', 'isa-debug-exit,iobase=0x501,iosize=2']),
     modules,
     files: new Map([['guest', kernel]]),
     hostNow: () => performance.now() * 1e6,
@@ -42,7 +42,7 @@ function run(modules: VcpuModules, kernel: Uint8Array): { output: string; end: s
   return { output, end: `stuck\n${machine.registers()}` };
 }
 
-describe('guests', () => {
+describe.each(['interpreter', 'jit,threshold=1'])('guests, %s', (accel) => {
   const folder = mkdtempSync(join(tmpdir(), 'guests-'));
   let modules: VcpuModules;
   beforeAll(async () => {
@@ -52,9 +52,9 @@ describe('guests', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   for (const name of guestNames()) {
-    it(name, { timeout: 30_000 }, () => {
+    it(name, { timeout: 120_000 }, () => {
       const { expected } = readHeader(readFileSync(join(import.meta.dirname, `${name}.asm`), 'utf8'));
-      const { output, end } = run(modules, new Uint8Array(readFileSync(assemble(name, folder))));
+      const { output, end } = run(modules, new Uint8Array(readFileSync(assemble(name, folder))), accel);
       const lines = output.split('\n').map((l) => l.trimEnd()).filter((l) => l !== '');
       expect(lines).toEqual(expected);
       expect(end).toBe('status 1');
