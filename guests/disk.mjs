@@ -20,7 +20,7 @@ const BOOT_CODE = 440;
 const grubConfig = (append) => `serial --unit=0 --speed=115200
 terminal_input console serial
 terminal_output console serial
-set timeout=1
+set timeout=0
 menuentry "Debian" {
   search --no-floppy --set=root --label ${disk.label}
   linux /vmlinuz root=LABEL=${disk.label} ro ${append}

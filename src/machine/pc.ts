@@ -535,6 +535,9 @@ export class Pc {
       [0xa1, 0x01],
       [0x21, 0xfb],
       [0xa1, 0xff],
+      // DMA channels 0-3 go through channel 4, in cascade mode
+      [0xd6, 0xc0],
+      [0xd4, 0x00],
       // 18.2 interrupts a second, masked for now
       [0x43, 0x34],
       [0x40, 0x00],

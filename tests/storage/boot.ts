@@ -85,8 +85,7 @@ const CASES: Record<string, () => void> = {
     const file = new ImageFile(path);
     const disk = new SnapshotDisk(file);
     const boot = (): { pc: MediaMachine; serial: Serial } => {
-      // The screen and the serial port at once, in real time as a user's.
-      const pc = new MediaMachine(modules, '-m 512 -serial vc -hda debian.img', [disk]);
+      const pc = new MediaMachine(modules, '-m 512 -accel jit -icount shift=3,sleep=off -serial vc -hda debian.img', [disk]);
       const serial = new Serial(pc);
       serial.until('login:');
       say('login prompt on the serial port', pc);
@@ -131,7 +130,7 @@ const CASES: Record<string, () => void> = {
   },
   installer() {
     const file = (name: string) => new Uint8Array(readFileSync(join(OUT, 'installer', name)));
-    const pc = new MediaMachine(modules, '-m 512 -vga std -kernel k -initrd i -append "vga=normal cryptomgr.notests"', [], { k: file('linux'), i: file('initrd.gz') });
+    const pc = new MediaMachine(modules, '-m 512 -accel jit -vga std -kernel k -initrd i -append "vga=normal cryptomgr.notests"', [], { k: file('linux'), i: file('initrd.gz') });
     pc.untilScreen(/Linux version|console \[tty0\]|Probing EDD/, 4e9);
     say('kernel', pc);
     pc.untilScreen(/Select a language|Choose the language/, 40e9);
