@@ -16,6 +16,7 @@ class TestCard extends PciFunction {
     };
     this.addBar(0, { kind: 'io', size: 32, device: ports, width: 2 });
     this.addBar(1, { kind: 'memory', size: 0x2000, device: registers });
+    this.addRom(Uint8Array.from({ length: 3000 }, (_, i) => i & 0xff));
     this.addBar(4, { kind: 'memory', size: 0x10000, device: registers, prefetchable: true, wide: true });
   }
 }
@@ -43,6 +44,21 @@ beforeEach(() => {
 });
 
 describe('configuration space', () => {
+  it('shows an expansion ROM where firmware puts it', () => {
+    write(0x30, 0xffffffff);
+    expect(read(0x30)).toBe(0xfffff001);
+    write(0x30, 0xfeb00001);
+    expect(bus.mmioRead(0xfeb00004, 4) >>> 0).toBe(0xffffffff);
+    write(4, 2, 2);
+    expect(bus.mmioRead(0xfeb00004, 4) >>> 0).toBe(0x07060504);
+    expect(bus.mmioRead(0xfeb00ff0, 1) & 0xff).toBe(0);
+    write(0x30, 0xfeb00000);
+    expect(bus.mmioRead(0xfeb00004, 4) >>> 0).toBe(0xffffffff);
+    write(0x30, 0xfeb00001);
+    card.reset();
+    expect([read(0x30), bus.mmioRead(0xfeb00004, 4) >>> 0]).toEqual([0, 0xffffffff]);
+  });
+
   it('is read in bytes, words and double words', () => {
     expect(read(0)).toBe(0x56781234);
     expect(read(2, 2)).toBe(0x5678);

@@ -31,6 +31,8 @@ export const COMMAND_SERR = 0x100;
 export const COMMAND_INTX_DISABLE = 0x400;
 export const STATUS_INTERRUPT = 0x8;
 export const STATUS_CAPABILITIES = 0x10;
+/** Bit of the expansion ROM's address register. */
+const ROM_ENABLE = 1;
 /** Status bits that are cleared by writing ones. */
 const STATUS_W1C = 0xf900;
 
@@ -103,6 +105,8 @@ export class PciFunction implements Snapshotable {
   /** Where the capability's Message Control is, if there is one. */
   private msixControl = 0;
   protected msix: Msix | undefined;
+  /** Expansion ROM, and where it is mapped, -1 if it is not. */
+  private expansion: { device: MmioDevice; size: number; at: number } | undefined;
   private bus: PciBus | undefined;
   private slot = 0;
   private intxLevel = false;
@@ -208,6 +212,36 @@ export class PciFunction implements Snapshotable {
     this.msix = msix;
   }
 
+  /** Add an expansion ROM (6.2.5.2), up to 16 MiB: firmware copies it out, so that it is read as registers are. */
+  protected addRom(bytes: Uint8Array): void {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(2048, bytes.length)));
+    const device: MmioDevice = {
+      readMmio: (offset, width) => {
+        let value = 0;
+        for (let i = 0; i < width; i++) value |= (bytes[offset + i] ?? 0) << (8 * i);
+        return value >>> 0;
+      },
+      writeMmio: () => {},
+    };
+    const mask = ~(size - 1) >>> 0;
+    for (let i = 0; i < 4; i++) this.writable[PCI_ROM_ADDRESS + i] = (mask >>> (8 * i)) & 0xff;
+    this.writable[PCI_ROM_ADDRESS] |= ROM_ENABLE;
+    this.expansion = { device, size, at: -1 };
+  }
+
+  private mapExpansion(): void {
+    const rom = this.expansion;
+    const spaces = this.bus?.spaces;
+    if (!rom || !spaces) return;
+    const register = this.get32(PCI_ROM_ADDRESS);
+    const base = (register & ~(rom.size - 1)) >>> 0;
+    const at = register & ROM_ENABLE && this.command & COMMAND_MEMORY && base !== 0 && base + rom.size <= 0xffffffff ? base : -1;
+    if (at === rom.at) return;
+    if (rom.at >= 0) spaces.unmapMmio(rom.at, rom.size);
+    rom.at = at;
+    if (at >= 0) spaces.mapMmio(`${this.name} rom`, rom.device, at, rom.size);
+  }
+
   /** Called by the bus. */
   attach(bus: PciBus, slot: number): void {
     this.bus = bus;
@@ -230,6 +264,7 @@ export class PciFunction implements Snapshotable {
     if (this.msix && offset < this.msixControl + 2 && offset + size > this.msixControl) this.msix.setControl(this.get16(this.msixControl));
     this.onConfigWrite(offset, size);
     if (offset < PCI_STATUS || (offset >= PCI_BASE_ADDRESS_0 && offset < PCI_BASE_ADDRESS_0 + 24)) this.mapBars();
+    if (this.expansion && (offset < PCI_STATUS || (offset < PCI_ROM_ADDRESS + 4 && offset + size > PCI_ROM_ADDRESS))) this.mapExpansion();
     this.driveIntx();
   }
 
@@ -331,7 +366,9 @@ export class PciFunction implements Snapshotable {
       if (bar.kind !== 'io' && bar.wide) this.set32(register + 4, 0);
     }
     this.intxLevel = false;
+    if (this.expansion) this.set32(PCI_ROM_ADDRESS, 0);
     this.mapBars();
+    this.mapExpansion();
     this.driveIntx();
   }
 
@@ -345,6 +382,7 @@ export class PciFunction implements Snapshotable {
     this.msix?.load(msix);
     this.intxLevel = intx;
     this.mapBars();
+    this.mapExpansion();
     this.driveIntx();
   }
 }

@@ -31,6 +31,8 @@ export interface DeviceParts {
   /** The date, nanoseconds since 1970. */
   date(): bigint;
   network: Network;
+  /** The bytes of a file that the line names. */
+  file(name: string): Uint8Array;
   /** One for each of MachineConfig.chardevs. */
   chars: readonly CharBackend[];
 }
@@ -61,8 +63,8 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, fol
 
 const NICS: Readonly<Record<EmulatedNic, new (options: NicOptions) => PciFunction & Nic>> = { e1000: E1000, rtl8139: Rtl8139, ne2k_pci: Ne2kPci };
 
-function makeNic({ driver, id, netdev, mac }: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network }: DeviceParts): PciFunction {
-  const nic = new NICS[driver]({ memory, clock, mac: Uint8Array.from(mac), backend: network.backend(netdev) });
+function makeNic({ driver, id, netdev, mac, romfile }: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network, file }: DeviceParts): PciFunction {
+  const nic = new NICS[driver]({ memory, clock, mac: Uint8Array.from(mac), backend: network.backend(netdev), rom: romfile === undefined ? undefined : file(romfile) });
   network.add(nic, id, netdev);
   return nic;
 }
@@ -70,7 +72,8 @@ function makeNic({ driver, id, netdev, mac }: PciDeviceConfig & { driver: Emulat
 export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
   if (isEmulatedNic(config)) return makeNic(config, parts);
   const { legacy, modern, vectors } = config;
-  return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors });
+  const rom = 'romfile' in config && config.romfile !== undefined ? parts.file(config.romfile) : undefined;
+  return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors, rom });
 }
 
 function isEmulatedNic(config: PciDeviceConfig): config is Extract<PciDeviceConfig, { driver: EmulatedNic }> {

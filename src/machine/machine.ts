@@ -191,7 +191,7 @@ export class Machine {
     const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars });
+      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars, file: (name) => options.files.get(name)! });
       plugged.id = device.id ?? '';
       const slot = pc.plug(plugged, device.addr);
       slots.set(device, slot);

@@ -84,6 +84,8 @@ export interface VirtioPciOptions {
   modern?: boolean;
   /** MSI-X vectors; 0 for none. One for each queue and one for the configuration, unless given. */
   vectors?: number;
+  /** Option ROM. */
+  rom?: Uint8Array;
 }
 
 /** What can be seen of the registers beside what the device has. */
@@ -151,6 +153,7 @@ export class VirtioPci extends PciFunction {
       const size = 2 ** Math.ceil(Math.log2(Math.max(32, LEGACY_CONFIG_MSIX + device.config.length)));
       this.addBar(LEGACY_BAR, { kind: 'io', size, device: this.legacyRegisters });
     }
+    if (options.rom) this.addRom(options.rom);
     if (vectors > 0) this.addMsix(MSIX_BAR, vectors);
     if (modern) {
       this.addBar(MODERN_BAR, { kind: 'memory', size: MODERN_SIZE, device: this.structures, prefetchable: true, wide: true });

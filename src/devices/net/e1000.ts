@@ -132,6 +132,7 @@ export class E1000 extends PciFunction implements Nic {
         writePort: (port, size, value) => this.writeIo(port, size, value),
       },
     });
+    if (options.rom) this.addRom(options.rom);
     this.port = new NicPort(options.backend ?? UNPLUGGED, {
       receive: (frame, offload) => this.rx.receive(frame, offload?.verified ?? false),
       drained: () => this.tx.run(),

@@ -127,6 +127,7 @@ export class Ne2kPci extends PciFunction implements Nic {
         writePort: (port, size, value) => this.writePort(port, size, value),
       },
     });
+    if (options.rom) this.addRom(options.rom);
     this.port = new NicPort(options.backend ?? UNPLUGGED, {
       receive: (frame) => this.receive(frame),
       drained: () => this.transmit(),

@@ -52,6 +52,8 @@ export interface NicOptions {
   mac: Uint8Array;
   /** Where the cable leads; without it, nowhere. */
   backend?: NetBackend;
+  /** Option ROM. */
+  rom?: Uint8Array;
 }
 
 export class NicPort implements NetReceiver {

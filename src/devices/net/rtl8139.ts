@@ -60,6 +60,7 @@ export class Rtl8139 extends PciFunction implements Nic {
     this.rings = new Rtl8139Rings(this, clock);
     this.addBar(0, { kind: 'io', size: SIZE, device: { readPort: (port, size) => this.read(port, size), writePort: (port, size, value) => this.write(port, size, value) } });
     this.addBar(1, { kind: 'memory', size: SIZE, device: { readMmio: (offset, size) => this.read(offset, size), writeMmio: (offset, size, value) => this.write(offset, size, value) } });
+    if (options.rom) this.addRom(options.rom);
     this.port = new NicPort(options.backend ?? UNPLUGGED, {
       receive: (frame, offload) => this.rings.receive(frame, offload?.verified ?? false),
       drained: () => this.rings.transmit(),

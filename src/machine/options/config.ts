@@ -85,6 +85,8 @@ export interface NicConfig {
   netdev?: number;
   /** Six bytes. */
   mac: readonly number[];
+  /** Option ROM, a file as the line names it. */
+  romfile?: string;
 }
 
 /** The far end of a NIC's cable (-netdev). To add one: a member here, a line in NETDEV_TYPES (net.ts), and where it is made (../network.ts). */
@@ -244,5 +246,6 @@ export function newConfig(): MachineConfig {
 
 /** Files of firmware that a machine needs. */
 export function firmwareFiles(config: MachineConfig): string[] {
-  return [...(config.bios === undefined ? [] : [config.bios]), ...(config.vga === 'std' ? [VGA_ROM] : [])];
+  const roms = config.devices.flatMap((device) => ('romfile' in device && device.romfile !== undefined ? [device.romfile] : []));
+  return [...new Set([...(config.bios === undefined ? [] : [config.bios]), ...(config.vga === 'std' ? [VGA_ROM] : []), ...roms])];
 }

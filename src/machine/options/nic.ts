@@ -9,7 +9,7 @@ import { number, onOff } from './values.ts';
 import { VIRTIO_PROPERTIES, virtioProperties } from './virtio.ts';
 
 /** What all cards take. */
-export const NIC_PROPERTIES = { netdev: 'id of a -netdev', mac: 'address, six bytes in hexadecimal with colons; default 52:54:00:12:34:56 and up' };
+export const NIC_PROPERTIES = { netdev: 'id of a -netdev', mac: 'address, six bytes in hexadecimal with colons; default 52:54:00:12:34:56 and up', romfile: 'option ROM to boot from the network by, such as iPXE\'s pxe-e1000.rom (default none)' };
 
 const FEATURE_HELP: Readonly<Record<NetFeature, string>> = {
   csum: 'the guest leaves checksums to the card',
@@ -81,7 +81,8 @@ export function addNic(draft: Draft, model: NicModel, fields: Map<string, string
   if (mac) draft.macs.push(mac);
   /** What is settled later. */
   const nic = (): NicConfig => {
-    const settled = { mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written) };
+    const romfile = fields.get('romfile');
+    const settled = { ...(romfile ? { romfile } : {}), mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written) };
     if (!mac) draft.macs.push(settled.mac);
     return settled;
   };
