@@ -6,16 +6,16 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { ARCHES, checkParts, partNames, programGuest, readParts, runNative, buildProgram } from '../../bench/mix-guest.ts';
 import { killAll, PATIENCE_MS, run } from '../headless/runner.ts';
 
-/** Options of the machine; none: as it is by default. */
-const ACCELS: readonly (readonly string[])[] = [[]];
+/** Every way in which guest code can be run. */
+const ACCELS: readonly (readonly string[])[] = [['-accel', 'interpreter'], ['-accel', 'jit'], ['-accel', 'jit,threshold=1']];
 
 const CODE = ['code', 'rounds=300', 'seed=5'] as const;
 const PROCESSES = ['processes', 'rounds=40', 'seed=5'] as const;
 
 afterAll(killAll);
 
-describe.each(ARCHES)('%s', { timeout: PATIENCE_MS }, (arch) => {
-  it.each(ACCELS.map((options) => [options.join(' ') || 'by default', options] as const))('%s', async (_title, options) => {
+describe.each(ARCHES)('%s', { timeout: 2 * PATIENCE_MS }, (arch) => {
+  it.each(ACCELS.map((options) => [options.join(' '), options] as const))('%s', async (_title, options) => {
     const guest = programGuest('stress', arch, [['mix', 'units=2', 'alarm=3000'], CODE, PROCESSES]);
     const { status, out, err } = await run(['-nographic', '-no-reboot', '-m', String(guest.memory), '-kernel', guest.kernel, '-initrd', guest.initrd, '-append', guest.append, ...options]);
     expect(out).not.toContain('FAILED');
