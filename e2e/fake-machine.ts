@@ -18,6 +18,8 @@ let events: MachineEvents;
 let state = RunState.EMPTY;
 let flooding = false;
 let typed = '';
+/** What is in the CD-ROM drive. */
+let inserted = '';
 /** What the rings have no room for. */
 const waiting: [string, string] = ['', ''];
 
@@ -129,6 +131,9 @@ const api: MachineApi = {
   async powerButton() { throw new MachineError({ what: 'The guest does not listen', why: 'it plays dead', advice: '' }); },
   async powerOff() { become(RunState.OFF); void events.exited(0); },
   async registers() { return 'RAX=0'; },
+  async drives() { return [{ name: 'ide1-cd0', kind: 'cdrom' as const, locked: false, ...(inserted ? { file: inserted } : {}) }]; },
+  async insert(_drive, file) { inserted = file.name; },
+  async eject() { inserted = ''; },
   async typeText(text) { input(text); return { unknown: [], refused: 0 }; },
   async screendump() { throw new MachineError({ what: 'There is no screen', why: 'it is a stand-in', advice: '' }); },
   async monitor(line) { return `unknown command: '${line}'\n`; },

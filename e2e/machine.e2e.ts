@@ -133,7 +133,7 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
   });
 });
 
-test('firmware boots to its screen; a second panel, a screenshot of the dots', async ({ page }) => {
+test('firmware boots to its screen, keys open its menu; a dropped diskette is put in and booted; a second panel, a screenshot of the dots', async ({ page }) => {
   await open(page, '-m 16 -boot menu=on,splash-time=2000');
   const screenText = () => page.evaluate(() => window.tabvisor?.screenText() ?? '');
   await expect.poll(screenText, { timeout: BOOT_MS }).toMatch(/SeaBIOS[\s\S]*Press ESC for boot menu/);
@@ -152,6 +152,27 @@ test('firmware boots to its screen; a second panel, a screenshot of the dots', a
   // As wide as high as on a monitor, whatever the dots.
   const box = (await page.getByRole('img', { name: /Screen of/ }).boundingBox())!;
   expect(box.width / box.height).toBeCloseTo(4 / 3, 2);
+  // A diskette whose boot sector prints a text by the BIOS (INT 10h), dropped on the machine.
+  await page.evaluate(() => {
+    const image = new Uint8Array(1_474_560);
+    image.set([0x31, 0xc0, 0x8e, 0xd8, 0xfc, 0xbe, 0x19, 0x7c, 0xac, 0x84, 0xc0, 0x74, 0x09, 0xb4, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10, 0xeb, 0xf2, 0xf4, 0xeb, 0xfd]);
+    image.set(new TextEncoder().encode('Hello from the diskette'), 25);
+    image.set([0x55, 0xaa], 510);
+    const data = new DataTransfer();
+    data.items.add(new File([image], 'hello.ima'));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+  });
+  await expect(page.getByRole('status', { name: 'Dropped files' })).toContainText('floppy of 1.44 MB, boots by BIOS');
+  await page.getByRole('button', { name: 'Insert into the floppy drive A' }).click();
+  await expect(page.getByText('hello.ima is in the drive')).toBeVisible();
+  await page.getByRole('button', { name: 'Reset' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Reset' }).click();
+  await expect.poll(screenText, { timeout: 60_000 }).toContain('Hello from the diskette');
+  await page.getByRole('button', { name: 'Drives' }).click();
+  await page.getByRole('button', { name: 'Eject from the floppy drive A' }).click();
+  await page.getByRole('button', { name: 'Drives' }).click();
+  await expect(page.getByRole('button', { name: /Insert into the floppy drive A/ })).toContainText('empty');
+  await page.keyboard.press('Escape');
   const coming = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Screenshot' }).click();
   const chunks: Buffer[] = [];

@@ -63,7 +63,7 @@ export function exposeMachine(api: MachineApi, endpoint?: Endpoint): void {
 
 /** Every call of MachineApi; the type makes a missing one an error. */
 const METHODS = Object.keys({
-  create: 0, pause: 0, resume: 0, reset: 0, powerButton: 0, powerOff: 0, registers: 0, monitor: 0, monitorCompletions: 0, typeText: 0, screendump: 0, stateHash: 0,
+  create: 0, pause: 0, resume: 0, reset: 0, powerButton: 0, powerOff: 0, registers: 0, monitor: 0, monitorCompletions: 0, drives: 0, insert: 0, eject: 0, typeText: 0, screendump: 0, stateHash: 0,
 } satisfies Record<keyof MachineApi, 0>) as (keyof MachineApi)[];
 
 /** The owner's side of one machine worker. Every call rejects with a MachineError. */
@@ -121,6 +121,9 @@ export function wrapMachine(endpoint: Endpoint): MachineClient {
     powerButton: () => call('powerButton'),
     powerOff: () => call('powerOff'),
     registers: (cpu) => call('registers', cpu),
+    drives: () => call('drives'),
+    insert: (drive, file, raw) => call('insert', drive, file, raw),
+    eject: (drive, force) => call('eject', drive, force),
     typeText: (text) => call('typeText', text),
     screendump: (format) => call('screendump', format),
     monitor: (line) => call('monitor', line),

@@ -15,7 +15,7 @@ import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import { needsIo } from './network-io.ts';
 import { firmwareFiles, type MachineConfig, parse, type DriveConfig } from './options/index.ts';
 import { toPng, toPpm } from './png.ts';
-import { type BootProgress, Control, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
+import { type BootProgress, Control, type DriveView, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
 /** Longest time without letting messages and host timers in, ms. */
 const YIELD_MS = 50;
@@ -58,6 +58,8 @@ class Host implements MachineApi {
   /** What has been opened, to be flushed at the end. */
   private readonly disks: BlockBackend[] = [];
   private files: readonly MachineFile[] = [];
+  /** What was put into drives, by file: one that comes back is open still. */
+  private readonly media = new Map<string, BlockBackend>();
 
   constructor(private readonly environment: HostEnvironment) {}
 
@@ -207,6 +209,47 @@ class Host implements MachineApi {
     const machine = this.made();
     if (cpu !== 0) throw new MachineError({ what: `There is no CPU ${cpu}`, why: 'The machine has one CPU', advice: 'Ask for CPU 0.' });
     return machine.registers();
+  }
+
+  async drives(): Promise<DriveView[]> {
+    const { config, drives } = this.made();
+    const view = (name: string, kind: DriveView['kind'], fixed?: number): DriveView => {
+      const removable = drives.removable.get(name);
+      const file = removable ? drives.media.get(name)?.file : fixed === undefined ? undefined : config.drives[fixed].file;
+      return { name, kind, locked: removable?.locked ?? false, ...(file === undefined ? {} : { file }) };
+    };
+    return [
+      ...config.ide.flatMap((drive) => (drive ? [view(drive.name, drive.kind === 'cd' ? 'cdrom' : 'disk', drive.drive)] : [])),
+      ...config.floppies.flatMap((drive) => (drive ? [view(drive.name, 'floppy')] : [])),
+    ];
+  }
+
+  async insert(name: string, file: MachineFile, raw: boolean): Promise<void> {
+    const { drives } = this.made();
+    const kind = await this.removableKind(name);
+    if (!this.environment.openDisk) throw new MachineError({ what: `${file.name} cannot be opened`, why: 'There are no files for disks here', advice: 'Name it in the machine line.' });
+    const holder = (await this.drives()).find((drive) => drive.file === file.name);
+    if (holder?.name === name) return;
+    if (holder) throw new MachineError({ what: `${file.name} is in use`, why: `It is in the drive ${holder.name}`, advice: 'Eject it there first.' });
+    this.files = [...this.files.filter((other) => other.name !== file.name), file];
+    const what: DriveConfig = { file: file.name, readOnly: kind === 'cdrom', ...(raw ? { format: 'raw' as const } : {}) };
+    const medium = this.media.get(file.name) ?? await this.openDisk(what);
+    this.media.set(file.name, medium);
+    if (drives.media.has(name)) await this.eject(name, false);
+    drives.insert(name, medium, what);
+  }
+
+  async eject(name: string, force: boolean): Promise<void> {
+    const { drives } = this.made();
+    await this.removableKind(name);
+    if (drives.eject(name, force)) return;
+    throw new MachineError({ what: `The medium in ${name} is in use`, why: 'The guest keeps it in; it has been told that you want it out', advice: 'Unmount it in the guest, or take it out by force.' });
+  }
+
+  private async removableKind(name: string): Promise<DriveView['kind']> {
+    const drive = (await this.drives()).find((candidate) => candidate.name === name && candidate.kind !== 'disk');
+    if (drive) return drive.kind;
+    throw new MachineError({ what: `There is no drive ${name} for media that can be changed`, why: 'The machine line has no such CD-ROM or floppy drive', advice: 'Its drives are listed under Drives.' });
   }
 
   async typeText(text: string): Promise<{ unknown: string[]; refused: number }> {

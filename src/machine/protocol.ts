@@ -107,6 +107,17 @@ export interface MachineEvents {
   warned?(failure: MachineFailure): void;
 }
 
+/** A drive of the machine's board, and what is in it. */
+export interface DriveView {
+  /** As the monitor calls it: ide1-cd0, floppy0. */
+  name: string;
+  kind: 'disk' | 'cdrom' | 'floppy';
+  /** The file of its medium; undefined: it is empty. */
+  file?: string;
+  /** The guest keeps the medium in. */
+  locked: boolean;
+}
+
 /** Control of one machine, in its worker. All but create() act on the machine that create() made. */
 export interface MachineApi {
   /** Load what the spec names and build the machine; it starts at once unless -S is among the options. Rejects with a MachineFailure-shaped error. */
@@ -121,6 +132,11 @@ export interface MachineApi {
   powerOff(): Promise<void>;
   /** Registers of a vCPU as text, as QEMU's "info registers" prints them. */
   registers(cpu: number): Promise<string>;
+  drives(): Promise<DriveView[]>;
+  /** Put a file into a CD-ROM or floppy drive, in place of what is there. Rejects when it cannot be opened, or the guest keeps the old one in. */
+  insert(drive: string, file: MachineFile, raw: boolean): Promise<void>;
+  /** Take the medium out. Rejects when the guest keeps it in and it is not forced; the guest is told that the user wants it. */
+  eject(drive: string, force: boolean): Promise<void>;
   /** Type a text on the machine's keyboard, as on a US one. The characters that no key types, each once, and how many there was no room for. */
   typeText(text: string): Promise<{ unknown: string[]; refused: number }>;
   /** The picture on the machine's screen as a file. */

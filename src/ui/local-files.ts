@@ -64,3 +64,11 @@ export async function forgetLocalFile(name: string): Promise<void> {
 export function localName(fileName: string): string {
   return LOCAL_PREFIX + fileName.replace(/[^\w.+-]+/g, '_');
 }
+
+/** Where the contents of a disk are that a machine line names. Rejects with an Error where a file is not here. */
+export async function diskSource(name: string): Promise<{ blob: Blob } | { url: string }> {
+  if (!name.startsWith(LOCAL_PREFIX)) return { url: new URL(name, document.baseURI).href };
+  const file = await localFile(name);
+  if (!file) throw new Error(`${name.slice(LOCAL_PREFIX.length)} is not here: drop it on the page again`);
+  return { blob: file.blob };
+}

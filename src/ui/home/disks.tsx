@@ -1,11 +1,14 @@
 // Disks that machines have written to: what of them is kept in this browser. Changes can be discarded, or given another name.
 
 import { useState } from 'react';
+import { exportDisk } from '../../backends/block/export.ts';
 import { discardOverlay, renameOverlay, type OverlayInfo } from '../../backends/block/overlay-store.ts';
 import { asFailure } from '../../machine/client.ts';
 import { Ask, Confirm } from '../dialog.tsx';
 import { ago, bytes } from '../format.ts';
+import { diskSource } from '../local-files.ts';
 import { notify } from '../notices.tsx';
+import { saveStream } from '../save-file.ts';
 import { Tool } from './machines.tsx';
 import styles from './home.module.css';
 
@@ -26,6 +29,9 @@ export function Disks({ overlays, onChanged }: { overlays: readonly OverlayInfo[
           <li key={overlay.file} className={styles.file}>
             <span><strong>{overlay.title}</strong> <small>{[overlay.title === overlay.file ? '' : overlay.file, `${bytes(overlay.bytes)} changed of ${bytes(overlay.size)}`, ago(overlay.changed), overlay.inUse ? 'in use' : ''].filter(Boolean).join(' · ')}</small></span>
             <Tool icon="rename" label={`Rename ${overlay.title}`} onClick={() => setRenaming(overlay)} />
+            {(['raw', 'qcow2'] as const).map((format) => (
+              <button key={format} type="button" className="button" disabled={overlay.inUse} title={`Download the disk with its changes, ${format}`} onClick={() => void download(overlay, format).catch(report)}>{format}</button>
+            ))}
             <button type="button" className="button" disabled={overlay.inUse} onClick={() => setDiscarding(overlay)}>Discard changes…</button>
           </li>
         ))}
@@ -44,4 +50,10 @@ export function Disks({ overlays, onChanged }: { overlays: readonly OverlayInfo[
       )}
     </section>
   );
+}
+
+/** The whole disk, with what machines wrote, as a file. */
+async function download(overlay: OverlayInfo, as: 'raw' | 'qcow2'): Promise<void> {
+  const source = await diskSource(overlay.file);
+  await saveStream(`${overlay.title.replace(/^.*[/]/, '').replace(/\.\w+$/, '')}.${as === 'raw' ? 'img' : 'qcow2'}`, () => exportDisk({ file: overlay.file, source }, as));
 }

@@ -30,11 +30,13 @@ export interface BarProps {
   panels: readonly PanelContent[];
   shown: readonly PanelId[];
   onPanel(id: PanelId): void;
+  /** What stands under Drives; undefined: the machine has none whose media can be changed. */
+  drives: ReactNode;
   onAction(action: BarAction): void;
   ref: Ref<HTMLElement>;
 }
 
-export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onPanel, onAction, ref }: BarProps) {
+export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onPanel, drives, onAction, ref }: BarProps) {
   const { state, pending } = view;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const can = running && !pending;
@@ -53,6 +55,7 @@ export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onP
           <Item icon="power" label="Press the power button" note="asks the guest to shut down" onClick={() => onAction('powerButton')} />
           <Item icon="close" label="Pull the plug…" note="off at once" onClick={() => onAction('powerOff')} />
         </Menu>
+        {drives && <Menu icon="disk" label="Drives" disabled={!running}>{drives}</Menu>}
         {view.screen && shown.includes('screen') && <Control icon="keyboard" label="Keyboard" pressed={keyboard} disabled={!running} onClick={() => onAction('keyboard')} />}
         {view.screen && <Control icon="camera" label="Screenshot" disabled={!view.live} onClick={() => onAction('screenshot')} />}
         <Menu icon="panels" label="View" disabled={!view.live}>
@@ -142,7 +145,7 @@ function Menu({ icon, label, disabled, children }: { icon: IconName; label: stri
   );
 }
 
-function Item({ icon, label, note, disabled, pressed, keepOpen, onClick }: { icon: IconName; label: string; note?: string; disabled?: boolean; pressed?: boolean; keepOpen?: boolean; onClick(): void }) {
+export function Item({ icon, label, note, disabled, pressed, keepOpen, onClick }: { icon: IconName; label: string; note?: string; disabled?: boolean; pressed?: boolean; keepOpen?: boolean; onClick(): void }) {
   return (
     <button type="button" className={styles.item} disabled={disabled} aria-pressed={pressed} onClick={(event) => {
       // Closed first: closing gives the focus back to the button, and the action may want it elsewhere.

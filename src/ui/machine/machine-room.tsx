@@ -14,6 +14,7 @@ import { recall, remember } from '../remember.ts';
 import { Bar, type BarAction } from './bar.tsx';
 import { BootPanel } from './boot-panel.tsx';
 import { Console, type ConsoleHandle } from './console.tsx';
+import { DriveItems } from './drives.tsx';
 import { Dropped } from './dropped.tsx';
 import { FailurePanel } from './failure.tsx';
 import { useLook, type Looks } from './look.ts';
@@ -178,6 +179,20 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     session.type(text).then((note) => { if (note) notify(note); }, (error: Error) => notify(error.message, 'error'));
   };
 
+  const report = (error: Error) => notify(error.message, 'error');
+  const insert = (drive: string, file: Pick<Given, 'name' | 'title' | 'raw'>) => {
+    setDropped([]);
+    session.insert(drive, file).then(() => notify(`${file.title} is in the drive`), report);
+    focus();
+  };
+  const eject = (drive: string) => {
+    session.eject(drive, false).catch((error: Error) => notify(error.message, 'error', {
+      label: 'Take it out by force', run: () => void session.eject(drive, true).catch(report),
+    }));
+    focus();
+  };
+  const removable = view.drives.some((drive) => drive.kind !== 'disk');
+
   /** To another address, after asking if this machine runs. */
   const goTo = (hash: string) => {
     if (!running) {
@@ -281,9 +296,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const over = state === RunState.OFF || state === RunState.FAILED;
   return (
     <div ref={room} className={styles.room} style={{ height }}>
-      <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} keyboard={keyboard} panels={panels} shown={shown} onPanel={togglePanel} onAction={act} />
+      <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} keyboard={keyboard} panels={panels} shown={shown} onPanel={togglePanel}
+        drives={removable && <DriveItems drives={view.drives} onInsert={insert} onEject={eject} />} onAction={act} />
       {dropped.length > 0 && (
-        <Dropped files={dropped} onClose={() => { setDropped([]); focus(); }} onBoot={(other) => {
+        <Dropped files={dropped} drives={running ? view.drives : []} onInsert={insert} onClose={() => { setDropped([]); focus(); }} onBoot={(other) => {
           setDropped([]);
           goTo(hashOf(other));
         }} />

@@ -3,7 +3,7 @@
 
 import MachineWorker from '../../../workers/machine.ts?worker';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
-import { RunState, type BootProgress, type GivenFile, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
+import { RunState, type BootProgress, type DriveView, type GivenFile, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { InputSender } from '../../machine/input.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
@@ -56,6 +56,8 @@ export interface SessionView {
   exitStatus: number | undefined;
   /** True once the worker has shared its memory: there is a console. */
   live: boolean;
+  /** Drives of the board, once the machine lives. */
+  drives: readonly DriveView[];
   /** The command that waits for its answer. */
   pending: Command | undefined;
 }
@@ -69,7 +71,7 @@ const COMMAND_WORDS: Record<Command, string> = {
 
 export class MachineSession {
   private view: SessionView = {
-    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, pending: undefined,
+    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, drives: [], pending: undefined,
   };
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
@@ -185,6 +187,24 @@ export class MachineSession {
     } finally {
       this.change({ pending: undefined });
     }
+  }
+
+  /** Ask what is in the drives. */
+  async refreshDrives(): Promise<void> {
+    const drives = await this.client?.drives();
+    if (drives) this.change({ drives });
+  }
+
+  /** Put a file of the user's into a drive. Rejects with an Error to show. */
+  async insert(drive: string, file: { name: string; raw?: true }): Promise<void> {
+    if (!this.client) return;
+    await this.client.insert(drive, await this.locate(file.name, await bundledGuests(), true), file.raw === true);
+    await this.refreshDrives();
+  }
+
+  async eject(drive: string, force: boolean): Promise<void> {
+    await this.client?.eject(drive, force);
+    await this.refreshDrives();
   }
 
   /** Type a text on the machine's keyboard; gives what to tell the user about it. */
@@ -341,6 +361,7 @@ export class MachineSession {
       this.figures = sampler.sample();
       this.tell();
     }, SAMPLE_MS);
+    this.refreshDrives().catch(() => {});
     this.change({ live: true, step: '', parts: this.view.parts.map((part) => ({ ...part, state: 'done' })) });
   }
 
