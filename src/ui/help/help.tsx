@@ -41,7 +41,7 @@ export function Help({ isolationProblem }: { isolationProblem: IsolationProblem 
         </section>
         <section aria-labelledby="line">
           <h2 id="line">The machine line</h2>
-          <p>What stands after the <code>#</code> in the address is the machine, in the words of QEMU’s command line. File names are relative to the page, or http addresses (of servers that allow it); files that you drop on Home are called <code>local/…</code>.</p>
+          <p>What stands after the <code>#</code> in the address is the machine, in the words of QEMU’s command line. File names are relative to the page, or http addresses (of servers that allow it); files that you drop on the page are called <code>local/…</code>. What a disk image is, the page tells from its content; what machines write to disks is kept in this browser, and Home lists it under “Changed disks”. A CD or a floppy that is dropped on a running machine can be put into its drive.</p>
           <table>
             <tbody>{options.map(({ usage, words }) => (
               <tr key={usage}><th scope="row"><code>{usage}</code></th><td>{words}</td></tr>
