@@ -192,6 +192,26 @@ test('firmware boots to its screen, keys open its menu; a dropped diskette is pu
   const before = (await border.boundingBox())!.x;
   await border.press('ArrowRight');
   expect((await border.boundingBox())!.x).toBeGreaterThan(before);
+
+  await test.step('the monitor is a panel, with completion and history', async () => {
+    await page.getByRole('button', { name: 'View' }).click();
+    await page.getByRole('button', { name: /^Monitor/ }).click();
+    await page.keyboard.press('Escape');
+    await page.getByRole('textbox', { name: 'Monitor' }).focus();
+    const monitorText = () => page.evaluate(() => window.tabvisor?.monitorText() ?? '');
+    await page.keyboard.type('stop\ninfo sta\t\n');
+    await expect.poll(monitorText).toMatch(/monitor - type 'help'[^]*\(qemu\) stop\n\(qemu\) info status\s*\nVM status: paused\n\(qemu\)$/);
+    await waitForState(page, 'Paused');
+    const dumping = page.waitForEvent('download');
+    await page.keyboard.type('screendump dots.png -f png\n');
+    expect((await dumping).suggestedFilename()).toBe('dots.png');
+    await page.keyboard.type('cont\n');
+    await waitForState(page, 'Running');
+    for (let n = 0; n < 4; n++) await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Enter');
+    await waitForState(page, 'Paused');
+  });
+
   await page.reload();
   await expect(page.getByRole('region', { name: 'Console' })).toBeVisible();
   await expect(page.getByRole('region', { name: 'Screen' })).toBeVisible();

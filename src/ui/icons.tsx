@@ -22,6 +22,7 @@ const paths = {
   speak: 'M3 8v4h3l4 3.5v-11L6 8zM13 7.5a3.5 3.5 0 0 1 0 5M15.2 5a7 7 0 0 1 0 10',
   file: 'M5 2.5h6.5L15 6v11.5H5zM11 2.5V6.5h4',
   screen: 'M3 4h14v9.5H3zM7 16.5h6M10 13.5v3',
+  monitor: 'M4 5h12M4 10h5M4 15h8M13.5 8.5 16 11l-2.5 2.5',
   panels: 'M3 4h14v12H3zM11.5 4v12',
   camera: 'M3 6.5h3l1.2-2h5.6l1.2 2h3v9H3zM10 13.6a2.6 2.6 0 1 0 0-5.2 2.6 2.6 0 0 0 0 5.2z',
   expand: 'M3.5 7.5v-4h4M12.5 3.5h4v4M16.5 12.5v4h-4M7.5 16.5h-4v-4',

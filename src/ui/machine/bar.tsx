@@ -16,7 +16,7 @@ const STATE_CLASS: Record<RunState, string> = {
   [RunState.PAUSED]: styles.paused, [RunState.OFF]: '', [RunState.FAILED]: styles.failed,
 };
 
-const PANEL_ICONS: Record<PanelId, IconName> = { screen: 'screen', console: 'console' };
+const PANEL_ICONS: Record<PanelId, IconName> = { screen: 'screen', console: 'console', monitor: 'monitor' };
 
 export interface BarProps {
   session: MachineSession;

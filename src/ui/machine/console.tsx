@@ -1,25 +1,15 @@
 // One console: an xterm terminal on a serial port or virtio console of the machine.
 
 import { useEffect, useImperativeHandle, useRef, useState, type Ref } from 'react';
-import { Terminal, type ITheme } from '@xterm/xterm';
+import { Terminal } from '@xterm/xterm';
 import { FitAddon } from '@xterm/addon-fit';
 import { SearchAddon } from '@xterm/addon-search';
 import '@xterm/xterm/css/xterm.css';
 import { hasFastWebGl } from '../browser-status.ts';
 import type { ConsolePump } from './console-pump.ts';
 import { FindBar } from './find-bar.tsx';
+import { followTheme } from './terminal-theme.ts';
 import styles from './console.module.css';
-
-const DARK: ITheme = {
-  background: '#0c0e10', foreground: '#d9dcdf', cursor: '#74b4ff', cursorAccent: '#0c0e10', selectionBackground: '#2f5f94',
-  black: '#1b1e22', red: '#ff7b72', green: '#62c97c', yellow: '#e3b341', blue: '#74b4ff', magenta: '#d2a8ff', cyan: '#56d4dd', white: '#d9dcdf',
-  brightBlack: '#8b939b', brightRed: '#ffa198', brightGreen: '#7ee290', brightYellow: '#f2cc60', brightBlue: '#a5d0ff', brightMagenta: '#e2c5ff', brightCyan: '#8be9f0', brightWhite: '#ffffff',
-};
-const LIGHT: ITheme = {
-  background: '#fdfdfc', foreground: '#1c1e21', cursor: '#0a62bf', cursorAccent: '#ffffff', selectionBackground: '#b6d5f7',
-  black: '#1c1e21', red: '#b3261e', green: '#1a7f37', yellow: '#8a5a00', blue: '#0a62bf', magenta: '#8036b8', cyan: '#0e6f7a', white: '#5b6066',
-  brightBlack: '#6b7178', brightRed: '#c9352b', brightGreen: '#1f8a3f', brightYellow: '#946300', brightBlue: '#1f74d1', brightMagenta: '#9145c9', brightCyan: '#117c88', brightWhite: '#1c1e21',
-};
 
 /** What the bar and the touch keys do to a console. */
 export interface ConsoleHandle {
@@ -66,7 +56,6 @@ export function Console(props: ConsoleProps) {
   latest.current = props;
 
   useEffect(() => {
-    const dark = matchMedia('(prefers-color-scheme: dark)');
     const it = new Terminal({
       allowProposedApi: true,
       cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
@@ -76,7 +65,6 @@ export function Console(props: ConsoleProps) {
       lineHeight: 1.2,
       minimumContrastRatio: 4.5,
       scrollback: 10_000,
-      theme: dark.matches ? DARK : LIGHT,
     });
     const fit = new FitAddon();
     const search = new SearchAddon();
@@ -95,11 +83,10 @@ export function Console(props: ConsoleProps) {
     };
     it.onData((data) => send(encoder.encode(latest.current.filter(data))));
     it.onBinary((data) => send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
-    const recolour = () => { it.options.theme = dark.matches ? DARK : LIGHT; };
-    dark.addEventListener('change', recolour);
+    const stopFollowing = followTheme(it);
     setTerminal({ it, fit, search });
     return () => {
-      dark.removeEventListener('change', recolour);
+      stopFollowing();
       it.dispose();
     };
     // A terminal belongs to one port for its whole life; all else reaches it through `latest`.

@@ -19,6 +19,7 @@ import { Dropped } from './dropped.tsx';
 import { FailurePanel } from './failure.tsx';
 import { useLook, type Looks } from './look.ts';
 import { MachineDialog } from './machine-dialog.tsx';
+import { MonitorPanel, type MonitorHandle } from './monitor-panel.tsx';
 import { Panels, type PanelContent, type PanelId } from './panels.tsx';
 import { PcKeyboard } from './pc-keyboard.tsx';
 import { Screen, type ScreenHandle } from './screen.tsx';
@@ -37,6 +38,7 @@ export interface PageHandle {
   consoleText(port?: number): string;
   /** Text of the screen; empty in graphics modes. */
   screenText(): string;
+  monitorText(): string;
 }
 
 declare global {
@@ -75,6 +77,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const [focused, setFocused] = useState<PanelId>();
   const consoles = useRef(new Map<number, ConsoleHandle>());
   const screen = useRef<ScreenHandle>(null);
+  const monitor = useRef<MonitorHandle>(null);
   const room = useRef<HTMLDivElement>(null);
   const bar = useRef<HTMLElement>(null);
   /** Has the user typed something that leaving would lose? */
@@ -86,13 +89,14 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const port = tab ?? view.ports[0] ?? 0;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const active = () => consoles.current.get(port);
-  const available: readonly PanelId[] = [...(view.screen ? ['screen' as const] : []), ...(view.ports.length || !view.screen ? ['console' as const] : [])];
+  const available: readonly PanelId[] = [...(view.screen ? ['screen' as const] : []), ...(view.ports.length || !view.screen ? ['console' as const] : []), ...(view.monitor ? ['monitor' as const] : [])];
   const first: PanelId = view.screenFirst ? 'screen' : 'console';
   const shown = panelsToShow(available, first, chosenPanels);
   /** Where the keyboard goes. */
   const target: PanelId = focused && shown.includes(focused) ? focused : shown.includes(first) ? first : shown[0];
   const focus = () => {
     if (target === 'screen') screen.current?.focus();
+    else if (target === 'monitor') monitor.current?.focus();
     else active()?.focus();
   };
 
@@ -108,6 +112,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       state: () => session.getView().state,
       consoleText: (n = session.getView().ports[0]) => consoles.current.get(n)?.text() ?? '',
       screenText: () => screen.current?.text() ?? '',
+      monitorText: () => monitor.current?.text() ?? '',
     };
     return () => { delete window.tabvisor; };
   }, [session]);
@@ -272,6 +277,8 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     id, label: 'Screen',
     node: <Screen ref={screen} memory={view.live ? session.memory : undefined} sender={session.input} sticky={sticky} running={running}
       systemKeyboard={systemKeyboard || !hasTouch()} title={title} crisp={crisp} onLeave={leave} onUsed={() => { typed.current = true; }} onPaste={typeText} />,
+  } : id === 'monitor' ? {
+    id, label: 'Monitor', node: <MonitorPanel ref={monitor} session={session} live={view.live} shown={shown.includes('monitor')} fontSize={fontSize} onLeave={leave} />,
   } : {
     id, label: 'Console',
     node: (

@@ -48,6 +48,8 @@ export interface SessionView {
   /** There is a VGA card; and it is what the user looks at first. */
   screen: boolean;
   screenFirst: boolean;
+  /** Its monitor can be opened. */
+  monitor: boolean;
   parts: readonly BootPart[];
   /** What goes on between loading and the first instruction. */
   step: string;
@@ -71,7 +73,7 @@ const COMMAND_WORDS: Record<Command, string> = {
 
 export class MachineSession {
   private view: SessionView = {
-    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, drives: [], pending: undefined,
+    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, monitor: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, drives: [], pending: undefined,
   };
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
@@ -107,6 +109,7 @@ export class MachineSession {
         portTitles: new Map(consolesOf(config).map(({ port, title }) => [port, title])),
         screen: config.vga !== 'none',
         screenFirst: looksAtScreen(config),
+        monitor: config.monitor !== 'none',
         parts: [
           { phase: 'engine', name: '', loaded: 0, total: 0, note: '', state: 'waiting' },
           ...wanted.map((file): BootPart => ({ phase: file.role, name: file.name, loaded: 0, total: 0, note: '', state: 'waiting' })),
@@ -216,6 +219,17 @@ export class MachineSession {
       ...(refused ? [`The text is too long: its last ${refused} characters were left out`] : []),
     ];
     return notes.join('. ');
+  }
+
+  /** Do a line of the monitor; the answer, or why there is none, as text. */
+  async monitor(line: string): Promise<string> {
+    if (!this.client) return 'There is no machine.\n';
+    return this.client.monitor(line).catch((error: Error) => `${error.message}\n`);
+  }
+
+  /** What the last word of a monitor's line can become. */
+  async monitorCompletions(line: string): Promise<readonly string[]> {
+    return this.client?.monitorCompletions(line).catch(() => []) ?? [];
   }
 
   /** The line's words, and what they mean: read here too, so that a line that cannot work is refused before anything loads. */
