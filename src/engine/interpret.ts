@@ -76,7 +76,7 @@ export function generateInterpreter(profile = false): Uint8Array {
 
 /**
  * (slot, depth, RIP of the page) -> what the region returns. Regions of other modules call one another by this: V8 copies a table
- * into each instance that imports it, so only this module has the table (docs/decisions/15-one-table.md).
+ * into each instance that imports it, so only this module has the table (docs/decisions/16-one-table.md).
  */
 function defineEnterRegion(module: ModuleBuilder, table: number): FunctionRef {
   const ref = module.declare('enter_region', ['i32', ...REGION_PARAMS], 'i64');

@@ -375,6 +375,7 @@ class Host implements MachineApi {
     this.made().pause();
     await this.flushDisks();
     if (config.onPowerOff === 'pause') return this.setState(RunState.PAUSED);
+    this.made().finishLog();
     this.setState(RunState.OFF);
     this.tell((events) => events.exited(0));
   }
@@ -382,6 +383,7 @@ class Host implements MachineApi {
   private async end(status: number): Promise<void> {
     this.made().pause();
     await this.flushDisks();
+    this.made().finishLog();
     this.setState(RunState.OFF);
     this.tell((events) => events.exited(status));
   }
@@ -389,6 +391,7 @@ class Host implements MachineApi {
   private async fail(failure: MachineFailure): Promise<void> {
     this.machine?.pause();
     await this.flushDisks();
+    this.machine?.finishLog();
     this.setState(RunState.FAILED);
     this.tell((events) => events.failed(failure));
   }

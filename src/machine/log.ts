@@ -1,5 +1,5 @@
 // The log of -d: code as it is decoded (in_asm), exceptions and interrupts as they are delivered (int), instructions as they
-// are executed (exec). Named and laid out as QEMU's (QEMU, "-d help").
+// are executed (exec), compiled regions (jit). Named and laid out as QEMU's (QEMU, "-d help").
 
 import { Cpu } from '../core/layout.ts';
 import { dumpRegisters } from '../engine/dump.ts';
@@ -16,6 +16,14 @@ export class MachineLog {
 
   /** @param write takes text with its line ends */
   constructor(private readonly write: (text: string) => void) {}
+
+  /** What is said at the end. */
+  private readonly ends: (() => void)[] = [];
+
+  /** The machine ends. */
+  finish(): void {
+    for (const end of this.ends.splice(0)) end();
+  }
 
   /** Log what a vCPU does. */
   attach(vcpu: Vcpu, items: ReadonlySet<LogItem>): void {
@@ -42,6 +50,22 @@ export class MachineLog {
             `${vector === 14 ? ` CR2=${hex(cpu.get64(Cpu.CR2), 16)}` : ''}\n${registers}\n`,
         );
       };
+    }
+    if (items.has('jit')) {
+      vcpu.compiler.listener = {
+        made: (rip, instructions, pages, bytes) => this.write(`jit: ${hex(rip, 16)}: ${instructions} instructions, ${pages} page${pages === 1 ? '' : 's'}, module of ${bytes} bytes\n`),
+        dropped: (rip) => this.write(`jit: ${hex(rip, 16)}: dropped\n`),
+      };
+      this.ends.push(() => {
+        const { compiler } = vcpu;
+        const { entries, exits } = compiler.counts;
+        const causes = Object.entries(exits).filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`).join(', ');
+        this.write(
+          `jit: ${compiler.compiled} regions of ${compiler.instructions} instructions in ${compiler.modules} modules of ${compiler.bytes} bytes, ` +
+            `${compiler.dropped} dropped, ${compiler.stale} too late; compiling took ${compiler.milliseconds.toFixed(0)} ms\n` +
+            `jit: entered ${entries} times; left by ${causes || 'nothing'}\n`,
+        );
+      });
     }
     if (items.has('exec')) {
       vcpu.trace.execute = (cpu) => this.write(`Trace ${cpu.index}: ${hex(cpu.get64(Cpu.RIP), 16)} [${hex(cpu.get32(Cpu.MODE))}]\n`);

@@ -332,6 +332,11 @@ export class Machine {
     return this.powerOffRequested;
   }
 
+  /** What the log says at the end. */
+  finishLog(): void {
+    this.options.log?.finish();
+  }
+
   /** The reset button. */
   reset(): void {
     this.resetRequested = false;

@@ -10,6 +10,9 @@ import type { RecordBytes, RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
+/** Names of RegionCause, by number. */
+export const CAUSES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status'] as const;
+
 /** Budget that no run has: a region with this limit is not entered. */
 const NEVER = 0x7fff_ffff;
 /** Entries in one module at most, and jobs under way. */
@@ -23,6 +26,13 @@ export interface CompileChannel {
   submit(job: CompileJob): void;
   /** Called on the vCPU's thread, between slices. */
   onResult: ((result: CompileResult) => void) | null;
+}
+
+/** Told about every region, for -d jit. */
+export interface RegionListener {
+  /** RIP of its entry, guest instructions, pages of code, and the size of the whole module in bytes. */
+  made(rip: bigint, instructions: number, pages: number, moduleBytes: number): void;
+  dropped(rip: bigint): void;
 }
 
 export interface CompilerOptions {
@@ -46,6 +56,8 @@ interface Region {
   /** Maps of its pages. */
   readonly maps: readonly number[];
   readonly instructions: number;
+  /** Of the entry, when it was compiled. */
+  readonly rip: bigint;
 }
 
 interface Pending extends Omit<CompileEntry, 'slot'> {
@@ -69,6 +81,7 @@ export class Compiler {
   private interpreter: WebAssembly.Exports | null = null;
   private core: WebAssembly.Exports | null = null;
   private none: (() => bigint) | null = null;
+  listener: RegionListener | null = null;
   /** For statistics. */
   compiled = 0;
   modules = 0;
@@ -179,7 +192,9 @@ export class Compiler {
       if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
-      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions };
+      const rip = entry.rip + BigInt(entry.offset);
+      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions, rip };
+      this.listener?.made(rip, instructions, pages.length, bytes);
       for (const map of region.maps) {
         let there = this.byMap.get(map);
         if (!there) this.byMap.set(map, (there = new Set()));
@@ -188,6 +203,12 @@ export class Compiler {
       this.compiled++;
       this.instructions += instructions;
     }
+  }
+
+  /** How often regions were entered by the interpreter, and how often control left them for good, by cause. */
+  get counts(): { entries: number; exits: Record<string, number> } {
+    const at = (this.cpu + Cpu.REGION_ENTRIES) >> 2;
+    return { entries: this.u32[at], exits: Object.fromEntries(CAUSES.map((name, n) => [name, this.u32[at + 1 + n]])) };
   }
 
   /** The records of a page are about to go, and all that was made of them. */
@@ -202,6 +223,7 @@ export class Compiler {
   private drop(region: Region): void {
     const { slot, record, module, maps } = region;
     this.dropped++;
+    this.listener?.dropped(region.rip);
     for (const map of maps) {
       const regions = this.byMap.get(map);
       regions?.delete(region);

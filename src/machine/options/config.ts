@@ -19,7 +19,7 @@ export type SerialConfig =
   /** The port is there, output goes nowhere. */
   | { kind: 'null' };
 
-export type LogItem = 'in_asm' | 'int' | 'exec';
+export type LogItem = 'in_asm' | 'int' | 'exec' | 'jit';
 
 export type ClockConfig =
   | { kind: 'real' }

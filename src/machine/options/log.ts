@@ -6,7 +6,7 @@ import { notYet, OptionError } from './error.ts';
 import { own } from './values.ts';
 
 export const LOG_OPTIONS: Options = {
-  d: { argument: 'ITEM[,ITEM…]', help: 'log in_asm, int, exec; -d help explains them', apply: applyLog },
+  d: { argument: 'ITEM[,ITEM…]', help: 'log in_asm, int, exec, jit; -d help explains them', apply: applyLog },
   D: { argument: 'FILE', help: 'write the log to FILE, not to stderr', apply: (draft, value) => void (draft.logFile = value) },
 };
 
@@ -19,6 +19,7 @@ const LOG_ITEMS: Readonly<Record<LogItem, string>> = {
   in_asm: 'guest code, disassembled, when it is first decoded',
   int: 'interrupts and exceptions, with registers',
   exec: 'each piece of code that is run: its address',
+  jit: 'compiled regions: address and size as they are made and dropped; at the end how often they were entered, and left why',
 };
 const QEMU_LOG_ITEMS = 'out_asm op op_opt op_ind cpu fpu mmu pcall cpu_reset unimp guest_errors page nochain plugin strace tid vpu all'.split(' ');
 

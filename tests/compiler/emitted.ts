@@ -1,0 +1,75 @@
+// The code that the compiler makes of a few instructions, as text.
+
+import binaryen from 'binaryen';
+import { Cpu } from '../../src/core/layout.ts';
+import { Process } from './process.ts';
+
+const CODE = 0x40_1000;
+
+/** A static program that consists of these bytes and UD2. */
+function program(bits: 32 | 64, code: readonly number[]): Uint8Array {
+  const elf = new Uint8Array(0x1000 + code.length + 2);
+  const view = new DataView(elf.buffer);
+  elf.set([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1]);
+  const wide = bits === 64;
+  const word = (at: number, value: number): void => (wide ? view.setBigUint64(at, BigInt(value), true) : view.setUint32(at, value, true));
+  word(24, CODE);
+  word(wide ? 32 : 28, 0x80);
+  view.setUint16(wide ? 54 : 42, wide ? 56 : 32, true);
+  view.setUint16(wide ? 56 : 44, 1, true);
+  view.setUint32(0x80, 1, true);
+  const [offset, address, size] = wide ? [8, 16, 32] : [4, 8, 16];
+  word(0x80 + offset, 0x1000);
+  word(0x80 + address, CODE);
+  word(0x80 + size, code.length + 2);
+  elf.set([...code, 0x0f, 0x0b], 0x1000);
+  return elf;
+}
+
+export interface Emitted {
+  /** Bytes of the region's function. */
+  bytes: number;
+  /** Its body, one line a block of instructions. */
+  text: string;
+}
+
+/** What a region that begins with these bytes becomes. @throws if nothing is compiled */
+export function emitted(bits: 32 | 64, code: readonly number[]): Emitted {
+  const process = new Process(program(bits, code), ['golden'], { threshold: 1 });
+  process.vcpu.set64(Cpu.RCX, 1n);
+  try {
+    process.run(1);
+  } catch {
+    // UD2, or an operand that points nowhere: the code was made before.
+  }
+  const bytes = process.vcpu.compiler.service?.lastBytes;
+  if (!bytes) throw new Error('nothing was compiled');
+  const module = binaryen.readBinary(bytes);
+  module.setFeatures(binaryen.Features.All);
+  const all = module.emitStackIR();
+  module.dispose();
+  const start = all.indexOf('\n (func $');
+  const body = all.slice(all.indexOf('\n', start + 1) + 1, all.lastIndexOf('\n )'));
+  const words = body.split('\n').map((line) => line.trim().replace(/ align=1\b/g, '')).filter((line) => line !== '' && !line.startsWith('(local '));
+  return { bytes: bytes.length, text: wrap(words) };
+}
+
+/** Lines of at most 140 characters, broken before loops, blocks and exits. */
+function wrap(words: readonly string[]): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of words) {
+    const breaks = /^(block|loop|if|else|end|return)\b/.test(word);
+    if (line && (breaks || line.length + word.length > 138)) {
+      lines.push(line);
+      line = '';
+    }
+    line += line ? `; ${word}` : word;
+    if (breaks) {
+      lines.push(line);
+      line = '';
+    }
+  }
+  if (line) lines.push(line);
+  return lines.join('\n');
+}

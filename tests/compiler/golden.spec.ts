@@ -1,0 +1,61 @@
+// Golden files of emitted code: what each form becomes, as text, in golden/. Code that got longer shows as a difference, with no clock
+// involved. UPDATE_GOLDEN=1 writes them anew; look at the difference before you commit it.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { emitted } from './emitted.ts';
+
+/** Name, code size and bytes; grouped into files. */
+const FORMS: Record<string, readonly [string, 32 | 64, string][]> = {
+  integer: [
+    ['add eax, ecx', 64, '01c8'], ['add rax, rcx', 64, '4801c8'], ['add al, cl', 64, '00c8'], ['add ah, cl', 64, '00cc'], ['add ax, cx', 64, '6601c8'],
+    ['add eax, ecx (32-bit code)', 32, '01c8'], ['adc rax, rcx', 64, '4811c8'], ['sub rax, 8', 64, '4883e808'], ['inc eax', 64, 'ffc0'],
+    ['and eax, 15', 64, '83e00f'], ['xor eax, eax', 64, '31c0'], ['neg rax', 64, '48f7d8'], ['imul rax, rcx', 64, '480fafc1'], ['mul ecx', 64, 'f7e1'],
+    ['div ecx', 64, 'f7f1'], ['shl rax, 3', 64, '48c1e003'], ['shr eax, cl', 64, 'd3e8'], ['rol eax, 7', 64, 'c1c007'], ['movzx eax, cl', 64, '0fb6c1'],
+    ['movsxd rax, ecx', 64, '4863c1'], ['lea rax, [rcx+rdx*4+16]', 64, '488d449110'], ['xchg rax, rcx', 64, '4891'], ['bswap eax', 64, '0fc8'], ['cdq', 64, '99'],
+    ['setb al', 64, '0f92c0'], ['cmovne rax, rcx', 64, '480f45c1'], ['bt eax, ecx', 64, '0fa3c8'],
+  ],
+  memory: [
+    ['mov rax, [rcx]', 64, '488b01'], ['mov eax, [rcx+8]', 64, '8b4108'], ['mov [rcx], al', 64, '8801'], ['mov rax, [rcx+rdx*8]', 64, '488b04d1'],
+    ['mov eax, [rip+16]', 64, '8b0510000000'], ['mov eax, fs:[0]', 64, '648b042500000000'], ['mov eax, [ecx+4] (32-bit code)', 32, '8b4104'], ['add [rcx], eax', 64, '0101'],
+    ['lock add [rcx], eax', 64, 'f00101'], ['push rax', 64, '50'], ['pop rax', 64, '58'], ['push eax (32-bit code)', 32, '50'], ['movzx eax, word [rcx]', 64, '0fb701'],
+  ],
+  sequences: [
+    ['mov rax, [rcx]; mov rdx, [rcx+8]; mov [rcx+16], rax: one look-up for reading, one for writing', 64, '488b01488b510848894110'],
+    ['push rbp; mov rbp, rsp; push rbx; sub rsp, 24', 64, '554889e5534883ec18'],
+    ['cmp rax, rcx; jb +2; nop; nop: one comparison', 64, '4839c872029090'],
+    ['add eax, ecx; add eax, edx: the first flags are dead', 64, '01c801d0'],
+    ['dec ecx; jnz -4: a loop', 64, 'ffc975fc'],
+    ['call +0: a guest call', 64, 'e800000000'],
+    ['ret', 64, 'c3'],
+    ['jmp rax', 64, 'ffe0'],
+  ],
+  float: [
+    ['addsd xmm0, xmm1', 64, 'f20f58c1'], ['mulss xmm0, xmm1', 64, 'f30f59c1'], ['ucomisd xmm0, xmm1', 64, '660f2ec1'], ['cvttsd2si eax, xmm0', 64, 'f20f2cc0'],
+    ['cvtsi2sd xmm0, eax', 64, 'f20f2ac0'], ['movaps xmm0, xmm1', 64, '0f28c1'], ['paddd xmm0, xmm1', 64, '660ffec1'], ['fld qword [rcx]', 64, 'dd01'], ['fmulp', 64, 'dec9'],
+  ],
+};
+
+const folder = join(import.meta.dirname, 'golden');
+const bytesOf = (hex: string): number[] => hex.match(/../g)!.map((byte) => parseInt(byte, 16));
+
+describe('emitted code is as in the golden files', () => {
+  beforeAll(async () => void (await buildIfOlder()), 120_000);
+
+  for (const [name, forms] of Object.entries(FORMS)) {
+    it(name, { timeout: 60_000 }, () => {
+      const text = forms.map(([title, bits, hex]) => {
+        const { bytes, text: body } = emitted(bits, bytesOf(hex));
+        return `# ${title}\n# ${hex}, ${bits}-bit code: ${bytes} bytes of module\n${body}\n`;
+      }).join('\n');
+      const path = join(folder, `${name}.txt`);
+      if (process.env.UPDATE_GOLDEN) {
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(path, text);
+      }
+      if (!process.env.UPDATE_GOLDEN) expect(text).toBe(readFileSync(path, 'utf8'));
+    });
+  }
+});
