@@ -1,0 +1,81 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { NO_OFFLOADS } from '../../devices/net/offload.ts';
+import { type Broadcaster, HUB_CHANNEL, joinHub } from './broadcast.ts';
+import { ChannelEnd, ringHost, watchBell } from './channel.ts';
+import { FrameCarrier, LinkBackend } from './link.ts';
+
+const cleanups: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0)) cleanup();
+});
+
+/** A machine on a hub: its NIC's end, polled whenever its doorbell rings. */
+function machine(name: string): { link: LinkBackend; got: number[]; channel: BroadcastChannel; room: { frames: number } } {
+  const buffer = ChannelEnd.allocate();
+  const link = new LinkBackend(new ChannelEnd(buffer, 'machine', () => ringHost(buffer)), `hub,name=${name}`);
+  const got: number[] = [];
+  const room = { frames: Infinity };
+  link.attach({
+    accepts: NO_OFFLOADS,
+    receive(frame) {
+      if (got.length >= room.frames) return false;
+      got.push(frame[14]);
+      return true;
+    },
+    drained() {},
+    linkChanged() {},
+  });
+  const carrier = new FrameCarrier(new ChannelEnd(buffer, 'host', () => void setImmediate(() => link.poll())));
+  const channel = new BroadcastChannel(HUB_CHANNEL + name);
+  joinHub(carrier, channel as unknown as Broadcaster, name);
+  cleanups.push(watchBell(buffer, () => carrier.look()), () => channel.close());
+  return { link, got, channel, room };
+}
+
+const frame = (n: number): Uint8Array => new Uint8Array(60).fill(n, 14);
+const until = async (isThere: () => boolean): Promise<void> => {
+  while (!isThere()) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+
+describe('a hub of several machines', () => {
+  it('brings a frame to all others that name it, and to nobody else', async () => {
+    const [a, b, c, other] = [machine('lan'), machine('lan'), machine('lan'), machine('elsewhere')];
+    await until(() => [a, b, c, other].every(({ link }) => link.linkUp));
+    a.link.send(frame(1));
+    b.link.send(frame(2));
+    await until(() => a.got.length === 1 && b.got.length === 1 && c.got.length === 2);
+    expect([a.got, b.got, [...c.got].sort(), other.got]).toEqual([[2], [1], [1, 2], []]);
+    expect(a.link.describe()).toBe('type=hub,name=lan,state=joined lan');
+  });
+
+  it('keeps frames for a NIC that is full, in order, and drops those beyond its ring', async () => {
+    const [a, b] = [machine('full'), machine('full')];
+    await until(() => a.link.linkUp && b.link.linkUp);
+    b.room.frames = 0;
+    for (let n = 0; n < 50; n++) a.link.send(frame(n));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(b.got).toEqual([]);
+    b.room.frames = Infinity;
+    b.link.ready();
+    await until(() => b.got.length === 50);
+    expect(b.got).toEqual(Array.from({ length: 50 }, (_, n) => n));
+    // Far more than 1 MiB: the sender is not held up, and some of it is lost.
+    b.room.frames = 50;
+    for (let n = 0; n < 20_000; n++) {
+      if (!a.link.canSend) {
+        await new Promise((resolve) => setImmediate(resolve));
+        a.link.poll();
+      } else a.link.send(new Uint8Array(1000));
+    }
+    expect(b.got.length).toBe(50);
+  }, 60_000);
+
+  it('takes nothing that is no frame from another page of its origin', async () => {
+    const [a, b] = [machine('odd'), machine('odd')];
+    await until(() => a.link.linkUp && b.link.linkUp);
+    for (const message of ['text', null, { length: 60 }, new Uint8Array(13), new Uint8Array(70_000), 5]) a.channel.postMessage(message);
+    a.link.send(frame(9));
+    await until(() => b.got.length > 0);
+    expect(b.got).toEqual([9]);
+  });
+});
