@@ -220,6 +220,13 @@ describe('UDP', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(server.open).toBe(0);
   });
+
+  it('says which forwarded port is taken', async () => {
+    const taken = createSocket('udp4');
+    await new Promise<void>((resolve) => taken.bind(0, '127.0.0.1', resolve));
+    cleanups.push(() => taken.close());
+    await expect(rig({}, [{ protocol: 'udp', hostAddress: '127.0.0.1', hostPort: taken.address().port, guestAddress: '10.0.2.15', guestPort: 53 }])).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
 });
 
 describe('a full ring', () => {

@@ -189,10 +189,16 @@ export class NodeSockets implements HostNetwork {
     };
   }
 
-  /** Open the TCP ports that lead to guests. Rejects with the system's error of the first that cannot be opened. */
+  /**
+   * Open the TCP ports that lead to guests, and see whether those of UDP, which udp() opens, are free. Rejects with the system's error
+   * of the first that cannot be opened.
+   */
   async listen(forwards: readonly Forward[]): Promise<void> {
     for (const forward of forwards) {
-      if (forward.protocol !== 'tcp') continue;
+      if (forward.protocol === 'udp') {
+        await tryUdp(forward);
+        continue;
+      }
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.accepted(socket, forward));
       this.servers.push(server);
       await new Promise<void>((resolve, reject) => {
@@ -227,6 +233,16 @@ export class NodeSockets implements HostNetwork {
     for (const server of this.servers) server.close();
     this.servers.length = 0;
   }
+}
+
+/** Have a port for a moment. */
+async function tryUdp({ hostAddress, hostPort }: Forward): Promise<void> {
+  const socket = createSocket(hostAddress.includes(':') ? 'udp6' : 'udp4');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(hostPort, hostAddress || undefined, resolve);
+  });
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
 }
 
 const NO_EVENTS: HostStreamEvents = { opened() {}, data() {}, ended() {}, failed() {}, writable() {} };
