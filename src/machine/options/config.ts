@@ -192,7 +192,7 @@ export interface MachineConfig {
 }
 
 /** Jumps to a place before what is there is compiled. */
-export const HOT_THRESHOLD = 8000;
+export const HOT_THRESHOLD = 40_000;
 export const HOT_THRESHOLD_MAX = 65535;
 export const MIB = 1024 * 1024;
 /** SeaBIOS. */
@@ -218,7 +218,7 @@ export function newConfig(): MachineConfig {
     name: '',
     ramSize: 128 * MIB,
     cpus: 1,
-    accel: { kind: 'interpreter' },
+    accel: { kind: 'jit', threshold: HOT_THRESHOLD },
     cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
     append: '',
     boot: { order: 'cad', menu: false, strict: false },
