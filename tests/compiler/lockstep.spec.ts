@@ -51,10 +51,10 @@ describe.each(['amd64', 'i386'] as const)('compiled code and interpreter in lock
     elf = readFileSync(buildProgram('mix', arch).path);
   }, 120_000);
 
-  for (const [threshold, flushes] of [[1, false], [40, false], [40, true]] as const) {
-    it(`from ${threshold} jumps on${flushes ? ', forgetting translations' : ''}`, { timeout: 300_000 }, () => {
+  for (const [threshold, flushes, bytesMax] of [[1, false, undefined], [40, false, 100_000], [40, true, undefined]] as const) {
+    it(`from ${threshold} jumps on${flushes ? ', forgetting translations' : ''}${bytesMax ? `, keeping ${bytesMax} bytes of code` : ''}`, { timeout: 300_000 }, () => {
       const args = ['mix', `parts=${PARTS.join(',')}`, 'units=2'];
-      const compiled = new Process(elf, args, { threshold });
+      const compiled = new Process(elf, args, { threshold, bytesMax });
       const interpreted = new Process(elf, args, null);
       const below = random(threshold * 7 + arch.length);
       for (let running = true; running; ) {
@@ -64,6 +64,7 @@ describe.each(['amd64', 'i386'] as const)('compiled code and interpreter in lock
         if (flushes && below(3) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);
       }
       expect(compiled.vcpu.compiler.compiled).toBeGreaterThan(20);
+      if (bytesMax) expect(compiled.vcpu.compiler.dropped).toBeGreaterThan(5);
       expect(compiled.output).toBe(interpreted.output);
       expect(memoryHash(compiled)).toBe(memoryHash(interpreted));
       const sums = (text: string): string[] => text.split('\n').map((line) => line.split(' ')).filter((words) => PARTS.includes(words[0])).map((words) => `${words[0]} ${words[3]}`);

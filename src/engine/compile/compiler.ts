@@ -18,6 +18,8 @@ const NEVER = 0x7fff_ffff;
 /** Entries in one module at most, and jobs under way. */
 const BATCH_MAX = 64;
 const JOBS_MAX = 2;
+/** Compiled code kept, in bytes of WebAssembly; V8 makes several times as much of it. */
+const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
 const WARMTH_SHIFT = 6;
 
@@ -40,11 +42,13 @@ export interface CompilerOptions {
   threshold: number;
   /** Without it the vCPU's thread compiles, and a run in virtual time repeats exactly. */
   channel?: CompileChannel;
+  /** Bytes of all live modules at most; the oldest go first. */
+  bytesMax?: number;
 }
 
 /** One compiled module; its slots are free again when its last region is gone. */
 interface Module {
-  regions: number;
+  readonly regions: Set<Region>;
   readonly slots: readonly number[];
   readonly bytes: number;
 }
@@ -77,6 +81,9 @@ export class Compiler {
   private readonly byMap = new Map<number, Set<Region>>();
   private queue: Pending[] = [];
   private readonly queued = new Set<number>();
+  /** Live modules, oldest first, and their size. */
+  private readonly live = new Set<Module>();
+  private liveBytes = 0;
   private jobs = 0;
   private interpreter: WebAssembly.Exports | null = null;
   private core: WebAssembly.Exports | null = null;
@@ -180,7 +187,9 @@ export class Compiler {
     const slots = job.entries.map(({ slot }) => slot);
     if (!module || valid.length === 0) return void this.freeSlots.push(...slots);
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter!, core: this.core! });
-    const shared: Module = { regions: valid.length, slots, bytes };
+    const shared: Module = { regions: new Set(), slots, bytes };
+    this.live.add(shared);
+    this.liveBytes += bytes;
     this.modules++;
     this.bytes += bytes;
     const { u16 } = this.records;
@@ -194,6 +203,7 @@ export class Compiler {
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = entry.rip + BigInt(entry.offset);
       const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions, rip };
+      shared.regions.add(region);
       this.listener?.made(rip, instructions, pages.length, bytes);
       for (const map of region.maps) {
         let there = this.byMap.get(map);
@@ -203,6 +213,20 @@ export class Compiler {
       this.compiled++;
       this.instructions += instructions;
     }
+    this.evict(shared);
+  }
+
+  /** Keep within bounds: the oldest modules go, an eighth at a time. What is hot becomes hot again. */
+  private evict(keep: Module): void {
+    const most = this.options!.bytesMax ?? BYTES_MAX;
+    if (this.liveBytes <= most && this.freeSlots.length >= BATCH_MAX) return;
+    const wanted = most - (most >> 3);
+    for (const module of this.live) {
+      if (module === keep || (this.liveBytes <= wanted && this.freeSlots.length >= 2 * BATCH_MAX)) break;
+      for (const region of module.regions) this.drop(region);
+    }
+    // Nothing is being executed now but what asked for the code, and that looks where it goes on.
+    Atomics.store(this.records.i32, (this.cpu + Cpu.EXIT_REQUEST) >> 2, 1);
   }
 
   /** How often regions were entered by the interpreter, and how often control left them for good, by cause. */
@@ -239,6 +263,10 @@ export class Compiler {
     this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
     this.table.set(slot, this.none);
     // Its neighbours in the module may still call it by its function, which asks the limit of its slot.
-    if (--module.regions === 0) this.freeSlots.push(...module.slots);
+    module.regions.delete(region);
+    if (module.regions.size > 0) return;
+    this.freeSlots.push(...module.slots);
+    this.live.delete(module);
+    this.liveBytes -= module.bytes;
   }
 }
