@@ -3,7 +3,7 @@
 
 import type { FlagsState } from './flags.ts';
 import { joinFlags } from './flags.ts';
-import type { Block, PlannedInstruction, Terminator } from './plan.ts';
+import { successorsOf, type Block, type PlannedInstruction } from './plan.ts';
 import type { Structure } from './structure.ts';
 
 /** In masks of what is needed: the flags, beside the 16 registers. */
@@ -15,23 +15,6 @@ export interface BlockFlow {
   flags: FlagsState | null;
   /** Registers and FLAGS whose locals are needed at the beginning. */
   needed: number;
-}
-
-/** Blocks that a terminator leads to inside the region. */
-export function successorsOf(terminator: Terminator): number[] {
-  const inside = (targets: ({ block: number } | null)[]): number[] => targets.flatMap((t) => (t && t.block >= 0 ? [t.block] : []));
-  switch (terminator.kind) {
-    case 'fall':
-      return inside([terminator.next]);
-    case 'branch':
-      return inside([terminator.taken, terminator.next]);
-    case 'jump':
-      return inside([terminator.target]);
-    case 'call':
-      return inside([terminator.next]);
-    default:
-      return [];
-  }
 }
 
 /** Everything is in memory behind it. */

@@ -10,6 +10,8 @@ import { kindOf, type Facts } from './facts.ts';
 /** Instructions of one region at most. */
 const REGION_LIMIT = 600;
 const BLOCK_INSTRUCTIONS_MAX = 500;
+/** A region that begins at a loop's head is the loop alone if all that is reached from there has more instructions. */
+const LOOP_ALONE_FROM = 120;
 const PAGE = 4096;
 
 export interface PlannedInstruction {
@@ -268,7 +270,63 @@ class Planner {
     });
     const pages = new Map<number, PlannedPage>();
     for (const [delta, page] of this.pages) if (page) pages.set(delta, page);
-    return { entry: this.entry, blocks, pages, instructions: count };
+    const chosen = count > LOOP_ALONE_FROM ? loopAlone(blocks) : blocks;
+    return { entry: this.entry, blocks: chosen, pages, instructions: chosen.reduce((sum, block) => sum + block.instructions.length, 0) };
+  }
+}
+
+/**
+ * The loop at whose head the region begins, without what surrounds it; all blocks if it is none. The surroundings lead back to the head
+ * as well, and are told from the loop by their place: compilers put a loop's head first and its last jump back last.
+ */
+function loopAlone(blocks: readonly Block[]): Block[] {
+  const [head] = blocks;
+  const predecessors: number[][] = blocks.map(() => []);
+  blocks.forEach((block, n) => {
+    for (const to of successorsOf(block.terminator)) predecessors[to].push(n);
+  });
+  const last = Math.max(...predecessors[0].map((n) => blocks[n].at));
+  const inside = new Set([0]);
+  const queue = predecessors[0].filter((n) => blocks[n].at >= head.at);
+  for (let n = queue.pop(); n !== undefined; n = queue.pop()) {
+    if (inside.has(n) || blocks[n].at < head.at || blocks[n].at > last) continue;
+    inside.add(n);
+    queue.push(...predecessors[n]);
+  }
+  if (inside.size === 1 && !predecessors[0].includes(0)) return [...blocks];
+  const numbers = new Map([...inside].sort((a, b) => a - b).map((n, place) => [n, place]));
+  const move = (target: Target): Target => ({ ...target, block: target.block < 0 ? -1 : (numbers.get(target.block) ?? -1) });
+  return [...numbers.keys()].map((n): Block => {
+    const { terminator } = blocks[n];
+    switch (terminator.kind) {
+      case 'fall':
+        return { ...blocks[n], terminator: { ...terminator, next: move(terminator.next) } };
+      case 'branch':
+        return { ...blocks[n], terminator: { ...terminator, taken: move(terminator.taken), next: move(terminator.next) } };
+      case 'jump':
+        return { ...blocks[n], terminator: { ...terminator, target: move(terminator.target) } };
+      case 'call':
+        return { ...blocks[n], terminator: { ...terminator, target: terminator.target && move(terminator.target), next: move(terminator.next) } };
+      default:
+        return blocks[n];
+    }
+  });
+}
+
+/** Blocks that a terminator leads to inside the region. */
+export function successorsOf(terminator: Terminator): number[] {
+  const inside = (targets: ({ block: number } | null)[]): number[] => targets.flatMap((t) => (t && t.block >= 0 ? [t.block] : []));
+  switch (terminator.kind) {
+    case 'fall':
+      return inside([terminator.next]);
+    case 'branch':
+      return inside([terminator.taken, terminator.next]);
+    case 'jump':
+      return inside([terminator.target]);
+    case 'call':
+      return inside([terminator.next]);
+    default:
+      return [];
   }
 }
 

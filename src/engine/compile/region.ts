@@ -9,8 +9,8 @@ import { holds, type Assumption } from '../../x86/assumptions.ts';
 import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
-import { analyse, FLAGS, neededThrough, successorsOf, type BlockFlow } from './flow.ts';
-import type { Block, Plan, PlannedInstruction, Target } from './plan.ts';
+import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
+import { successorsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { structureOf, type Structure } from './structure.ts';
 
 /** Nested guest calls before everything returns: V8's stack is finite. */
