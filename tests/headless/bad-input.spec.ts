@@ -82,15 +82,15 @@ describe('memory', { timeout: PATIENCE_MS }, () => {
 describe('options', { timeout: PATIENCE_MS }, () => {
   it('unknown ones, QEMU\'s others, and values that are not supported, by name', async () => {
     await refuses(['-nographic', '-kernel', kernel, '-frobnicate'], /^tabvisor: -frobnicate: invalid option/);
-    await refuses(['-nographic', '-kernel', kernel, '-hda', 'disk.img'], /^tabvisor: -hda: QEMU has this option, Tabvisor does not support it yet/);
+    await refuses(['-nographic', '-kernel', kernel, '-usb'], /^tabvisor: -usb: QEMU has this option, Tabvisor does not support it yet/);
     await refuses(['-nographic', '-kernel', kernel, '-smp', '2'], /^tabvisor: -smp 2: more than one CPU is not supported yet/);
-    await refuses(['-nographic', '-kernel', kernel, '-device', 'e1000'], /^tabvisor: -device e1000: the device "e1000" is not supported/);
+    await refuses(['-nographic', '-kernel', kernel, '-device', 'virtio-scsi-pci'], /^tabvisor: -device virtio-scsi-pci: the device "virtio-scsi-pci" is not supported/);
     await refuses(['-nographic', '-kernel', kernel, '-cpu', 'qemu64,+avx'], /^tabvisor: -cpu qemu64,\+avx: the CPU feature "avx" is not supported yet/);
     await refuses(['-nographic', '-kernel', kernel, '-d', 'op'], /the log item "op" is not supported yet/);
     await refuses(['-nographic', '-kernel'], /^tabvisor: -kernel: it requires an argument/);
     await refuses(['-nographic', '-append', 'quiet'], /^tabvisor: -append: it is only allowed with -kernel/);
     await refuses(['-kernel', kernel], /^tabvisor: -display: it is missing, and the runner has no window/);
-    await refuses(['disk.img'], /^tabvisor: disk\.img: it is not an option/);
+    await refuses(['-nographic', 'no-such-disk.img'], /no-such-disk\.img/);
   });
 
   it('a 64-bit kernel on a 32-bit CPU', async () => {
