@@ -187,7 +187,6 @@ test('firmware boots to its screen, keys open its menu; a dropped diskette is pu
 
   await page.getByRole('button', { name: 'View' }).click();
   await page.getByRole('button', { name: /^Console/ }).click();
-  await page.keyboard.press('Escape');
   const border = page.getByRole('separator', { name: 'Border between Screen and Console' });
   const before = (await border.boundingBox())!.x;
   await border.press('ArrowRight');
@@ -196,7 +195,6 @@ test('firmware boots to its screen, keys open its menu; a dropped diskette is pu
   await test.step('the monitor is a panel, with completion and history', async () => {
     await page.getByRole('button', { name: 'View' }).click();
     await page.getByRole('button', { name: /^Monitor/ }).click();
-    await page.keyboard.press('Escape');
     await page.getByRole('textbox', { name: 'Monitor' }).focus();
     const monitorText = () => page.evaluate(() => window.tabvisor?.monitorText() ?? '');
     await page.keyboard.type('stop\ninfo sta\t\n');

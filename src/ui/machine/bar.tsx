@@ -60,7 +60,7 @@ export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onP
         {view.screen && <Control icon="camera" label="Screenshot" disabled={!view.live} onClick={() => onAction('screenshot')} />}
         <Menu icon="panels" label="View" disabled={!view.live}>
           {panels.length > 1 && panels.map(({ id, label }) => (
-            <Item key={id} icon={PANEL_ICONS[id]} label={label} note={shown.includes(id) ? 'shown' : 'hidden'} pressed={shown.includes(id)} keepOpen onClick={() => onPanel(id)} />
+            <Item key={id} icon={PANEL_ICONS[id]} label={label} note={shown.includes(id) ? 'shown' : 'hidden'} pressed={shown.includes(id)} onClick={() => onPanel(id)} />
           ))}
           {view.screen && <Item icon="grid" label="Crisp dots" note={crisp ? 'on' : 'off'} pressed={crisp} keepOpen onClick={() => onAction('crisp')} />}
           {view.screen && <Item icon="paste" label="Type the clipboard’s text" disabled={!running} onClick={() => onAction('type')} />}
