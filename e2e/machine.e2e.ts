@@ -234,6 +234,8 @@ test('bad input: a missing file, a file that is no kernel, too little memory, an
   await expect(page.getByRole('alert')).toContainText('icon.svg is not a kernel', { timeout: 30_000 });
   await open(page, line.replace(/-m \d+/, '-m 8'));
   await expect(page.getByRole('alert')).toContainText(/memory/i, { timeout: 60_000 });
+  await open(page, `${line} -netdev user,id=n,hostfwd=tcp::8080-:80 -device virtio-net-pci,netdev=n`);
+  await expect(page.getByRole('alert')).toContainText('hostfwd=');
   await open(page, `${line} -frobnicate`);
   await expect(page.getByRole('alert')).toContainText('-frobnicate');
 });

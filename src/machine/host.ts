@@ -119,6 +119,13 @@ class Host implements MachineApi {
       });
     }
     if (this.environment.openLog) return;
+    if (config.netdevs.some((netdev) => netdev.type === 'user' && netdev.user.forwards.length > 0)) {
+      throw new MachineError({
+        what: 'The option -netdev user,hostfwd= cannot be used',
+        why: 'It opens a port of the host, and a page cannot listen',
+        advice: 'Take hostfwd= out of the machine line, or run the line with bin/tabvisor.',
+      });
+    }
     const option = config.log.items.size > 0 ? '-d'
       : config.serial.some((port) => port?.kind === 'file') ? '-serial file:'
       : config.chardevs.some(({ to }) => to.kind === 'file') ? '-chardev file'
