@@ -1,14 +1,14 @@
 // Handlers: a meaning of src/x86 emitted as WebAssembly. HandlerBuilder is what all have in common; ColdBuilder makes a function of
 // each kind that takes its operands from a record, dispatch.ts puts the hot ones inline, compile/builder.ts makes code whose operands are constants.
 
-import { Cpu, Exit, Mode, Rec, Seg, SegAttr, Status, Tlb, Vector } from '../core/layout.ts';
-import { FunctionBuilder, type Label, type Value, type Variable } from '../wasm/function.ts';
-import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
+import { Cpu, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
+import { FunctionBuilder, type Value, type Variable } from '../wasm/function.ts';
+import type { FunctionRef, ValType } from '../wasm/module.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
 import type { Builder, Instruction, OperandRef } from '../x86/builder.ts';
-import { CORE_FUNCTIONS, type CoreFunction, type PureFunction } from '../x86/core-functions.ts';
-import { defineFlagFunctions, Flags, type FlagFunctions } from '../x86/flags.ts';
-import { kinds, Pseudo, type Kind, type OperandShape } from './kinds.ts';
+import type { CoreFunction, PureFunction } from '../x86/core-functions.ts';
+import { Flags, type FlagFunctions } from '../x86/flags.ts';
+import type { Kind, OperandShape } from './kinds.ts';
 
 /** Functions of the module that handlers share. */
 export interface Shared {
