@@ -5,6 +5,8 @@ import { Cpu } from '../../src/core/layout.ts';
 import { Process } from './process.ts';
 
 const CODE = 0x40_1000;
+/** Parameters of a region's function. */
+const PARAMS = 2;
 
 /** A static program that consists of these bytes and UD2. */
 function program(bits: 32 | 64, code: readonly number[]): Uint8Array {
@@ -51,7 +53,17 @@ export function emitted(bits: 32 | 64, code: readonly number[]): Emitted {
   const start = all.indexOf('\n (func $');
   const body = all.slice(all.indexOf('\n', start + 1) + 1, all.lastIndexOf('\n )'));
   const words = body.split('\n').map((line) => line.trim().replace(/ align=1\b/g, '')).filter((line) => line !== '' && !line.startsWith('(local '));
-  return { bytes: bytes.length, text: wrap(words) };
+  return { bytes: bytes.length, text: numbered(wrap(words)) };
+}
+
+/** Locals in the order in which they appear, so that one more somewhere does not change the number of each. */
+function numbered(text: string): string {
+  const numbers = new Map<string, number>();
+  return text.replace(/\blocal\.(get|set|tee) \$(\d+)/g, (_, how: string, local: string) => {
+    if (Number(local) < PARAMS) return `local.${how} $${local}`;
+    if (!numbers.has(local)) numbers.set(local, PARAMS + numbers.size);
+    return `local.${how} $${numbers.get(local)}`;
+  });
 }
 
 /** Lines of at most 140 characters, broken before loops, blocks and exits. */
