@@ -13,7 +13,7 @@ import { CORE_FUNCTIONS, isContained, isRepeatable, type CoreFunction } from '..
 import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
-import { CompiledFlags } from './flags.ts';
+import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
 import { KnownPages, type Symbol } from './pages.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -57,8 +57,8 @@ export interface Watcher {
   /** always: whatever the operands are. */
   exit(always: boolean): void;
   flagsRead(): void;
-  flagsSet(kind: number | 'dynamic' | 'memory', inBranch: boolean): void;
-  flagsPart(inBranch: boolean): void;
+  flagsSet(kind: FlagsState, inBranch: boolean): void;
+  flagsPart(change: FlagsChange, inBranch: boolean): void;
   assume(assumption: Assumption): void;
   /** A function of core that compiled code calls. */
   calls(name: CoreFunction): void;
@@ -70,7 +70,7 @@ const ALL_ONES = 0xffffffffn;
 
 interface Stub {
   readonly dirty: number;
-  readonly flags: 'memory' | 'static' | 'dynamic';
+  readonly flags: FlagsForm;
 }
 
 export class CompileBuilder extends HandlerBuilder {
@@ -83,7 +83,6 @@ export class CompileBuilder extends HandlerBuilder {
   private readonly gprs: (Variable | null)[] = Array.from({ length: 16 }, () => null);
   private readonly guestLocals = new Set<number>();
   private readonly desc: Variable;
-  private readonly flagLocals: { kind: Variable; a: Variable; x: Variable };
   private readonly stubs: Stub[] = [];
   private readonly code64: boolean;
 
@@ -122,18 +121,18 @@ export class CompileBuilder extends HandlerBuilder {
     this.budget = this.permanent('i32');
     this.target = this.permanent('i64');
     this.desc = this.permanent('i64');
-    this.flagLocals = { kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') };
     this.pages = new KnownPages(() => this.permanent('i32'));
-    this.flags = new CompiledFlags(this, this.flagLocals, imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
+    const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
+    this.flags = new CompiledFlags(this, flagLocals(), flagLocals(), imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {
       flagsRead: () => this.watcher?.flagsRead(),
       flagsSet: (kind) => {
         this.flagsChanged = true;
         this.watcher?.flagsSet(kind, this.branches > 0);
       },
-      flagsPart: () => {
+      flagsPart: (change) => {
         this.flagsChanged = true;
-        this.watcher?.flagsPart(this.branches > 0);
+        this.watcher?.flagsPart(change, this.branches > 0);
       },
     };
     const exits = {
@@ -320,8 +319,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** The exit that writes back what is newer than memory now; gives how many blocks outside the function's body it is. */
   private stub(): number {
-    const { state } = this.flags;
-    const flags = state === 'memory' ? 'memory' : state === 'dynamic' ? 'dynamic' : 'static';
+    const flags = this.flags.form;
     const known = this.stubs.findIndex((stub) => stub.dirty === this.dirty && stub.flags === flags);
     if (known >= 0) return known;
     this.stubs.push({ dirty: this.dirty, flags });
@@ -624,7 +622,6 @@ export class CompileBuilder extends HandlerBuilder {
     const head = new Writer();
     for (let n = 0; n < this.stubs.length; n++) head.bytes([0x02, typeCode('i64')]);
     const start = this.w.length;
-    const { kind, a, x } = this.flagLocals;
     this.stubs.forEach((stub, n) => {
       // What comes before never falls through.
       if (n === 0) this.unreachable();
@@ -633,12 +630,7 @@ export class CompileBuilder extends HandlerBuilder {
       this.w.u32(this.desc.index);
       this.spillRegisters(stub.dirty);
       const cpu = this.cpu();
-      if (stub.flags !== 'memory') {
-        const known = this.and(this.shrU(this.wrap(this.desc.get()), 16), 0xffff);
-        this.store(cpu, Cpu.FLAG_KIND, stub.flags === 'dynamic' ? kind.get() : known);
-        this.store(cpu, Cpu.FLAG_A, a.get());
-        this.store(cpu, Cpu.FLAG_X, x.get());
-      }
+      this.flags.leave(stub.flags, () => this.and(this.shrU(this.wrap(this.desc.get()), 16), 0xffff));
       const rip = this.add(this.param(1), this.shrS(this.desc.get(), 32));
       this.store(cpu, Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
       this.store(cpu, Cpu.EXIT_DESC, this.desc.get());

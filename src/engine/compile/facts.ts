@@ -7,7 +7,7 @@ import type { CoreFunction } from '../../x86/core-functions.ts';
 import { kinds, Pseudo, type Kind } from '../kinds.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import type { Shared } from '../handlers.ts';
-import type { FlagsState } from './flags.ts';
+import type { FlagsChange } from './flags.ts';
 
 /** Of one instruction. Registers are bit masks by their number. */
 export interface Facts {
@@ -24,8 +24,8 @@ export interface Facts {
   readonly readsFlags: boolean;
   /** The flags after it are all its own. */
   readonly killsFlags: boolean;
-  /** What is known of the flags after it; null: as before. */
-  readonly flagsAfter: FlagsState | null;
+  /** What becomes of the flags; null: they stay as they are. */
+  readonly flagsAfter: FlagsChange | null;
   /** The flags are set in a branch of the meaning. */
   readonly flagsInBranch: boolean;
   /** Registers are. */
@@ -123,7 +123,7 @@ export class FactsTable {
     let exits = false;
     let refused = false;
     let readsFlags = false;
-    let flagsAfter: FlagsState | null = null;
+    let flagsAfter: FlagsChange | null = null;
     let keepsFlags = false;
     let flagsInBranch = false;
     let writesInBranch = false;
@@ -158,8 +158,8 @@ export class FactsTable {
       assume(assumption) {
         assumes.push(assumption);
       },
-      flagsPart(inBranch) {
-        flagsAfter = 'dynamic';
+      flagsPart(change, inBranch) {
+        flagsAfter = inBranch || flagsInBranch ? 'dynamic' : change;
         keepsFlags = true;
         flagsInBranch ||= inBranch;
       },

@@ -6,12 +6,53 @@ import type { FunctionBuilder, Value, Variable } from '../../wasm/function.ts';
 import { Flags, ROTATED, type FlagFunctions } from '../../x86/flags.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 
-/** What is known of the flags at a point: in memory as they were, from an operation known now (its FLAG_KIND), or in locals, kind included. */
+/**
+ * What is known of the flags at a point: in memory as they were; in locals, kind included; or from an operation known now, as a number.
+ * Its low 16 bits are the FLAG_KIND. Where that keeps CF or OF of something before, the rest says where they are (Under).
+ */
 export type FlagsState = 'memory' | 'dynamic' | number;
+
+/** Where kept flags are, in bits 16 and up of a known state; above these the kind of the operation before, whose operands are the second locals. */
+const enum Under {
+  NONE = 0,
+  /** In memory, as they were when the region was entered. */
+  MEMORY = 1,
+  /** In the second locals, kind included. */
+  LOCALS = 2,
+  /** CARRY_VALUE and OVERFLOW_VALUE, in the local of the kind; all else there is 0. */
+  BITS = 3,
+}
+
+/** What an instruction does to the flags, whatever they were: sets them all, or CF stays (the kind of INC or DEC), or all but CF and OF do. */
+export type FlagsChange = FlagsState | { readonly step: number } | 'rotate';
+
+const kindOf = (state: number): number => state & 0xffff;
+const underOf = (state: number): number => state >>> 16;
+const withUnder = (kind: number, under: number): number => kind + under * 0x1_0000;
 
 /** What two ways to a point know together. */
 export function joinFlags(a: FlagsState, b: FlagsState): FlagsState {
   return a === b ? a : 'dynamic';
+}
+
+/** The state behind an instruction. */
+export function changeFlags(state: FlagsState, change: FlagsChange): FlagsState {
+  if (typeof change === 'object') {
+    if (state === 'memory') return withUnder(change.step, Under.MEMORY);
+    if (state === 'dynamic') return withUnder(change.step, Under.LOCALS);
+    return withUnder(change.step, underOf(state) || kindOf(state));
+  }
+  if (change === 'rotate') return typeof state === 'number' ? withUnder((kindOf(state) & ~ROTATED) | FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT, Under.BITS) : 'dynamic';
+  return change;
+}
+
+/** How an exit finds what it must write to memory. */
+export type FlagsForm = 'memory' | 'static' | 'dynamic' | 'bits' | 'under-memory' | 'under-locals';
+
+interface Locals {
+  readonly kind: Variable;
+  readonly a: Variable;
+  readonly x: Variable;
 }
 
 export class CompiledFlags extends Flags {
@@ -19,11 +60,13 @@ export class CompiledFlags extends Flags {
   /** Whether anything after the current instruction can see the flags it leaves. */
   needed = true;
   /** Told what a meaning does, when it is being looked at. */
-  watcher: { flagsRead(): void; flagsSet(kind: FlagsState): void; /** Some are set, the others stay. */ flagsPart(): void } | null = null;
+  watcher: { flagsRead(): void; flagsSet(kind: FlagsState): void; /** Some are set, the others stay. */ flagsPart(change: FlagsChange): void } | null = null;
 
   constructor(
     b: FunctionBuilder,
-    private readonly locals: { kind: Variable; a: Variable; x: Variable },
+    private readonly locals: Locals,
+    /** Of the operation before one that keeps CF. */
+    private readonly before: Locals,
     private readonly calls: FlagFunctions,
     /** (cpu, kind, a, x): to memory, as the interpreter wants them. */
     private readonly store: FunctionRef,
@@ -67,40 +110,94 @@ export class CompiledFlags extends Flags {
   }
 
   override step(size: number, a: Value, increment: boolean): void {
-    const { b } = this;
-    this.watcher?.flagsPart();
-    if (!this.needed) return;
+    const { b, locals, before, state } = this;
     const kind = FlagKind.SUB | FlagKind.CARRY_KEPT | FlagKind.RAW | (increment ? FlagKind.AF_INVERTED : 0) | (size << 8);
-    const carry = b.let(this.carryBit());
-    this.locals.kind.set(b.or(b.shl(carry, 3), kind));
-    this.state = 'dynamic';
-    this.locals.a.set(a);
-    this.locals.x.set(b.i64(increment ? -1 : 1));
+    this.watcher?.flagsPart({ step: kind });
+    if (!this.needed) return;
+    if (this.isConditional()) throw new Error('INC or DEC in a branch of a meaning');
+    const under = typeof state === 'number' ? underOf(state) : Under.NONE;
+    if (under === Under.BITS) {
+      // A rotate's: its OF is over.
+      locals.kind.set(b.and(locals.kind.get(), FlagKind.CARRY_VALUE));
+    } else if (under === Under.NONE && state !== 'memory') {
+      before.kind.set(typeof state === 'number' ? b.i32(kindOf(state)) : locals.kind.get());
+      before.a.set(locals.a.get());
+      before.x.set(locals.x.get());
+    }
+    this.state = changeFlags(state, { step: kind });
+    locals.a.set(a);
+    locals.x.set(b.i64(increment ? -1 : 1));
   }
 
   override rotate(carry: Value, overflow: () => Value): void {
     const { b } = this;
-    this.watcher?.flagsPart();
+    this.watcher?.flagsPart('rotate');
     if (!this.needed) return;
+    const set = (): Value => b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7)));
     // In a branch the state is dynamic already.
-    const kind = this.state === 'memory' || this.state === 'dynamic' ? null : this.state & ~ROTATED;
-    const [now, a, x] = this.values();
-    const others = kind === null ? b.and(now, ~ROTATED) : b.i32(kind);
-    if (this.state === 'memory') {
-      this.locals.a.set(a);
-      this.locals.x.set(x);
+    if (typeof this.state === 'number') this.locals.kind.set(set());
+    else {
+      const [now, a, x] = this.values();
+      if (this.state === 'memory') {
+        this.locals.a.set(a);
+        this.locals.x.set(x);
+      }
+      this.locals.kind.set(b.or(b.or(b.and(now, ~ROTATED), FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT), set()));
     }
-    this.locals.kind.set(b.or(b.or(others, FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT), b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7)))));
-    this.state = 'dynamic';
+    this.state = changeFlags(this.state, 'rotate');
+  }
+
+  private stored(): Value[] {
+    const { b } = this;
+    return [b.load('i32', b.i32(this.cpu), Cpu.FLAG_KIND), b.load('i64', b.i32(this.cpu), Cpu.FLAG_A), b.load('i64', b.i32(this.cpu), Cpu.FLAG_X)];
+  }
+
+  /** The kept flags of a known state, at their places in the kind; others are 0. */
+  private kept(state: number): Value {
+    const { b, locals } = this;
+    switch (underOf(state)) {
+      case Under.NONE:
+        return b.i32(0);
+      case Under.BITS:
+        return locals.kind.get();
+      default:
+        return b.shl(this.carryUnder(state), 3);
+    }
+  }
+
+  /** CF of what lies under a known state that keeps it. */
+  private carryUnder(state: number): Value {
+    const { b, before } = this;
+    const under = underOf(state);
+    switch (under) {
+      case Under.BITS:
+        return b.and(b.shrU(this.locals.kind.get(), 3), 1);
+      case Under.MEMORY:
+        return b.let(b.call(this.calls.conditions[1], this.stored()));
+      case Under.LOCALS:
+        return this.dynamicCarry(before);
+      default:
+        return this.known(under, 2, before) ?? b.let(b.call(this.calls.conditions[1], [b.i32(under), before.a.get(), before.x.get()]));
+    }
+  }
+
+  /** CF of flags whose kind is not known. A loop's INC or DEC finds it kept from the last round. */
+  private dynamicCarry({ kind, a, x }: Locals): Value {
+    const { b } = this;
+    const out = b.variable('i32');
+    b.if(
+      b.and(kind.get(), FlagKind.CARRY_KEPT),
+      () => out.set(b.and(b.shrU(kind.get(), 3), 1)),
+      () => out.set(b.call(this.calls.conditions[1], [kind.get(), a.get(), x.get()])),
+    );
+    return out.get();
   }
 
   private values(): Value[] {
-    const { b } = this;
-    if (this.state === 'memory') {
-      return [b.load('i32', b.i32(this.cpu), Cpu.FLAG_KIND), b.load('i64', b.i32(this.cpu), Cpu.FLAG_A), b.load('i64', b.i32(this.cpu), Cpu.FLAG_X)];
-    }
-    const kind = this.state === 'dynamic' ? this.locals.kind.get() : b.i32(this.state);
-    return [kind, this.locals.a.get(), this.locals.x.get()];
+    const { b, state, locals } = this;
+    if (state === 'memory') return this.stored();
+    const kind = state === 'dynamic' ? locals.kind.get() : b.or(this.kept(state), kindOf(state));
+    return [kind, locals.a.get(), locals.x.get()];
   }
 
   override arithmetic(): Value {
@@ -113,30 +210,39 @@ export class CompiledFlags extends Flags {
   }
 
   protected override carryBit(): Value {
-    return this.condition(2);
+    if (this.state !== 'dynamic') return this.condition(2);
+    this.watcher?.flagsRead();
+    return this.dynamicCarry(this.locals);
   }
 
   override condition(cc: number): Value {
     const { b } = this;
     this.watcher?.flagsRead();
     const even = cc & ~1;
-    const known = typeof this.state === 'number' ? this.known(this.state, even) : null;
+    const known = typeof this.state === 'number' ? this.known(this.state, even, this.locals) : null;
     const holds = b.let(known ?? b.call(this.calls.conditions[even >> 1], this.values()));
     return cc & 1 ? b.eqz(holds) : holds;
   }
 
   /** A condition after an operation that is known now, where that is short. */
-  private known(state: number, even: number): Value | null {
+  private known(state: number, even: number, locals: Locals): Value | null {
     const { b } = this;
-    const size = state >> 8;
-    const a = (): Value => this.locals.a.get();
-    const x = (): Value => this.locals.x.get();
+    const size = kindOf(state) >> 8;
+    const a = (): Value => locals.a.get();
+    const x = (): Value => locals.x.get();
+    if (state & FlagKind.CARRY_KEPT) {
+      if (even === 2) return this.carryUnder(state);
+      if (even === 6) {
+        const zero = this.known(state, 4, locals);
+        return zero && b.or(this.carryUnder(state), b.let(zero));
+      }
+    }
+    if (state & FlagKind.OVERFLOW_KEPT && (even === 0 || even >= 12)) return null;
     /** Without what may stand above the operand's size; unsigned. */
     const low = (v: Value): Value => (size === 32 ? b.wrap(v) : size === 64 ? v : b.and(b.wrap(v), (1 << size) - 1));
     const signed = (v: Value): Value => (size >= 32 ? low(v) : b.signExtend(b.wrap(v), size));
     switch (state & FlagKind.MASK) {
       case FlagKind.SUB:
-        if (state & FlagKind.CARRY_KEPT) return null;
         switch (even) {
           case 2:
             return b.ltU(low(a()), low(x()));
@@ -203,31 +309,64 @@ export class CompiledFlags extends Flags {
   /** Go over to what the code behind a join expects. */
   become(state: FlagsState): void {
     if (state === this.state || state !== 'dynamic') return;
-    const { b } = this;
+    const [kind, a, x] = this.values();
+    this.locals.kind.set(kind);
     if (this.state === 'memory') {
-      const [kind, a, x] = this.values();
-      this.locals.kind.set(kind);
       this.locals.a.set(a);
       this.locals.x.set(x);
-    } else {
-      this.locals.kind.set(b.i32(this.state as number));
     }
     this.state = 'dynamic';
   }
 
   /** To memory, where whoever runs next finds them. */
   spill(): void {
-    const { b } = this;
-    if (this.state === 'memory') return;
+    const { b, state } = this;
+    if (state === 'memory') return;
     const cpu = b.i32(this.cpu);
-    if (this.state === 'dynamic') b.callVoid(this.store, [cpu, ...this.values()]);
+    if (typeof state !== 'number' || underOf(state) !== Under.NONE) b.callVoid(this.store, [cpu, ...this.values()]);
     else {
-      const kind = this.state & FlagKind.MASK;
-      const unused = 64 - (this.state >> 8);
-      b.store(cpu, Cpu.FLAG_KIND, b.i32(this.state & ~FlagKind.RAW));
+      const kind = state & FlagKind.MASK;
+      const unused = 64 - (state >> 8);
+      b.store(cpu, Cpu.FLAG_KIND, b.i32(state & ~FlagKind.RAW));
       if (kind !== FlagKind.EXPLICIT) b.store(cpu, Cpu.FLAG_A, kind === FlagKind.RESULT ? this.locals.a.get() : b.shl(this.locals.a.get(), unused));
       b.store(cpu, Cpu.FLAG_X, kind === FlagKind.EXPLICIT ? this.locals.x.get() : b.shl(this.locals.x.get(), unused));
     }
     this.state = 'memory';
+  }
+
+  /** What an exit at this point has to do. */
+  get form(): FlagsForm {
+    const { state } = this;
+    if (typeof state !== 'number') return state;
+    switch (underOf(state)) {
+      case Under.NONE:
+        return 'static';
+      case Under.BITS:
+        return 'bits';
+      case Under.MEMORY:
+        return 'under-memory';
+      default:
+        return 'under-locals';
+    }
+  }
+
+  /**
+   * The code of an exit: flags to memory, unshifted.
+   * @param kind of a known operation (i32)
+   */
+  leave(form: FlagsForm, kind: () => Value): void {
+    const { b, locals, before } = this;
+    if (form === 'memory') return;
+    const carry = (values: Value[]): Value => b.or(kind(), b.shl(b.call(this.calls.conditions[1], values), 3));
+    const all: Record<Exclude<FlagsForm, 'memory'>, () => Value> = {
+      dynamic: () => locals.kind.get(),
+      static: kind,
+      bits: () => b.or(kind(), locals.kind.get()),
+      'under-memory': () => carry(this.stored()),
+      'under-locals': () => carry([before.kind.get(), before.a.get(), before.x.get()]),
+    };
+    b.store(b.i32(this.cpu), Cpu.FLAG_KIND, all[form]());
+    b.store(b.i32(this.cpu), Cpu.FLAG_A, locals.a.get());
+    b.store(b.i32(this.cpu), Cpu.FLAG_X, locals.x.get());
   }
 }

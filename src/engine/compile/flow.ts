@@ -2,7 +2,7 @@
 // somebody will still look at. So registers are loaded where they are first needed and written back only where the region is left.
 
 import type { FlagsState } from './flags.ts';
-import { joinFlags } from './flags.ts';
+import { changeFlags, joinFlags } from './flags.ts';
 import { successorsOf, type Block, type PlannedInstruction } from './plan.ts';
 import type { Structure } from './structure.ts';
 
@@ -34,7 +34,7 @@ export function analyse(blocks: readonly Block[], { order, isLoop }: Structure):
           flags = 'memory';
         } else {
           dirty |= instruction.facts.writes;
-          if (instruction.facts.flagsAfter !== null) flags = instruction.facts.flagsAfter;
+          if (instruction.facts.flagsAfter !== null) flags = changeFlags(flags!, instruction.facts.flagsAfter);
         }
       }
       if (blocks[n].terminator.kind === 'call') {
