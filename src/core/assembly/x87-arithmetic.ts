@@ -8,9 +8,10 @@ import {
   subtract, swapXY, noteDenormals,
 } from './softfloat';
 import { unpack32, unpack64, unpackInteger } from './softfloat-format';
+import { quick, quickRoot } from './x87-quick';
 import {
   Fsw, begin, beginKeepingC1, clearC1, deliver, isEmpty, isMasked, loadX, pop, precision, pushR, roomToPush, setEmpty, setTop, settle, st, stackUnderflow,
-  stopped, writeR, writeRegister, physical,
+  stopped, writeR, writeRegister, physical, notePointers,
 } from './x87-state';
 
 /** Operation numbers: the reg field of opcodes D8 and DC. */
@@ -26,7 +27,7 @@ export const enum X87Op {
 }
 
 /** R = X op Y. */
-function compute(op: u32): void {
+export function compute(op: u32): void {
   switch (op) {
     case X87Op.ADD:
       add();
@@ -51,8 +52,27 @@ function compute(op: u32): void {
   }
 }
 
+/** After the short way of x87-quick.ts: what begin() and settle() do. */
+function settleQuick(cpu: u32, bits: i32): void {
+  store<u32>(cpu, (load<u32>(cpu, Cpu.FSW) & ~Fsw.C1) | u32(bits), Cpu.FSW);
+  notePointers(cpu);
+}
+
+/** ST(i) = ST(i) op a number, by the short way; false if it does not go there. */
+function quickly(cpu: u32, op: u32, i: u32, significand: u64, signExponent: u32): bool {
+  const bits = isEmpty(cpu, i) ? -1 : quick(st(cpu, i), load<u32>(cpu, Cpu.FCW), op, significand, signExponent);
+  if (bits < 0) return false;
+  settleQuick(cpu, bits);
+  return true;
+}
+
 /** FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR between registers: ST(dst) = ST(dst) op ST(src), then a pop if `pops`. */
 export function x87_arith(cpu: u32, op: u32, dst: u32, src: u32, pops: u32): i32 {
+  const source = st(cpu, src);
+  if (!isEmpty(cpu, src) && quickly(cpu, op, dst, load<u64>(source), load<u16>(source, 8))) {
+    if (pops) pop(cpu);
+    return Status.NEXT;
+  }
   begin(cpu);
   if (isEmpty(cpu, dst) || isEmpty(cpu, src)) {
     stackUnderflow();
@@ -84,6 +104,10 @@ function arithmeticY(cpu: u32, op: u32): i32 {
 
 /** FADD m32 and its like, FCOM m32 and FCOMP m32 included. */
 export function x87_arith_m32(cpu: u32, op: u32, bits: u64): i32 {
+  const exponent = u32(bits >> 23) & 0xff;
+  if (exponent - 1 < 0xfe && (op & 6) != X87Op.COM) {
+    if (quickly(cpu, op, 0, 0x8000_0000_0000_0000 | (bits << 40), ((u32(bits) >> 31) << 15) | (exponent + 16256))) return Status.NEXT;
+  }
   begin(cpu);
   unpack32(u32(bits));
   copyXtoY();
@@ -92,6 +116,10 @@ export function x87_arith_m32(cpu: u32, op: u32, bits: u64): i32 {
 
 /** FADD m64 and its like. */
 export function x87_arith_m64(cpu: u32, op: u32, bits: u64): i32 {
+  const exponent = u32(bits >> 52) & 0x7ff;
+  if (exponent - 1 < 0x7fe && (op & 6) != X87Op.COM) {
+    if (quickly(cpu, op, 0, 0x8000_0000_0000_0000 | (bits << 11), (u32(bits >> 63) << 15) | (exponent + 15360))) return Status.NEXT;
+  }
   begin(cpu);
   unpack64(bits);
   copyXtoY();
@@ -112,7 +140,7 @@ function setCondition(cpu: u32, bits: u32): void {
   store<u32>(cpu, (load<u32>(cpu, Cpu.FSW) & ~Fsw.CONDITION) | bits, Cpu.FSW);
 }
 
-function conditionOf(relation: i32): u32 {
+export function conditionOf(relation: i32): u32 {
   switch (relation) {
     case Relation.GREATER:
       return 0;
@@ -256,6 +284,11 @@ function underflowAt(cpu: u32, i: u32): i32 {
 export function x87_fsqrt(cpu: u32): i32 {
   begin(cpu);
   if (isEmpty(cpu, 0)) return underflowAt(cpu, 0);
+  const bits = quickRoot(st(cpu, 0), load<u32>(cpu, Cpu.FCW));
+  if (bits >= 0) {
+    settleQuick(cpu, bits);
+    return Status.NEXT;
+  }
   loadX(cpu, 0);
   squareRoot();
   deliver(cpu, 0, precision(cpu));

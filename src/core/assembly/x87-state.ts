@@ -132,6 +132,12 @@ export function begin(cpu: u32): void {
 
 /** The same for the instructions that leave C1 alone unless the stack faults. */
 export function beginKeepingC1(cpu: u32): void {
+  beginNumber(cpu);
+  notePointers(cpu);
+}
+
+/** Only the arithmetic's own part, for compiled code, which does the others itself. */
+export function beginNumber(cpu: u32): void {
   const fcw = load<u32>(cpu, Cpu.FCW);
   Env.flags = 0;
   Env.rounding = (fcw >> 10) & 3;
@@ -140,7 +146,6 @@ export function beginKeepingC1(cpu: u32): void {
   Env.sse = false;
   Env.flushToZero = false;
   Env.roundedUp = false;
-  notePointers(cpu);
 }
 
 @inline

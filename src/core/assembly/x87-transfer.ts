@@ -6,9 +6,9 @@
 
 import { Cpu, Status } from '../layout';
 import { Env, Flag, Kind, R, X, invalid, integerOfR, propagateX, noteDenormalX, resultX, roundToInteger, setNormalised } from './softfloat';
-import { pack32, pack64, unpack32, unpack64, unpackInteger } from './softfloat-format';
+import { pack32, pack64, unpack32, unpack64, unpack80, unpackInteger } from './softfloat-format';
 import {
-  Fsw, begin, clearC1, commitFsw, flagsIntoFsw, isEmpty, isMasked, loadX, notePointers, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
+  Fsw, begin, beginNumber, clearC1, commitFsw, flagsIntoFsw, isEmpty, isMasked, loadX, notePointers, physical, pop, pushR, roomToPush, setTop, settle, st, stackUnderflow, stopped,
   writeRegister,
 } from './x87-state';
 
@@ -215,17 +215,9 @@ function storeNormal64(cpu: u32): bool {
   return true;
 }
 
-/**
- * First step of FST, FSTP, FIST, FISTP, FISTTP and FBSTP to memory. 1: write the bits in Cpu.TMP128 (4, 8, 10, 2, 4 or 8 bytes).
- * 0: an unmasked exception forbids the store, but memory that cannot be written faults all the same. After either comes x87_stored.
- */
-export function x87_store(cpu: u32, what: u32): i32 {
-  if (what == X87Store.M64 && storeNormal64(cpu)) return 1;
-  const before = load<u32>(cpu, Cpu.FSW);
-  begin(cpu);
-  const empty = isEmpty(cpu, 0);
-  if (empty) Env.flags |= Flag.IE | Fsw.SF;
-  loadX(cpu, 0);
+/** The number as a store writes it, to Cpu.TMP128. */
+function convert(cpu: u32, what: u32, empty: bool, significand: u64, signExponent: u32): void {
+  unpack80(significand, signExponent);
   switch (what) {
     case X87Store.M32:
     case X87Store.M64:
@@ -234,12 +226,10 @@ export function x87_store(cpu: u32, what: u32): i32 {
       Env.wrap = false;
       store<u64>(cpu, what == X87Store.M32 ? u64(pack32()) : pack64(), Cpu.TMP128);
       break;
-    case X87Store.M80: {
-      const source = st(cpu, 0);
-      store<u64>(cpu, empty ? 0xc000_0000_0000_0000 : load<u64>(source), Cpu.TMP128);
-      store<u64>(cpu, empty ? 0xffff : u64(load<u16>(source, 8)), Cpu.TMP128 + 8);
+    case X87Store.M80:
+      store<u64>(cpu, empty ? 0xc000_0000_0000_0000 : significand, Cpu.TMP128);
+      store<u64>(cpu, empty ? 0xffff : u64(signExponent), Cpu.TMP128 + 8);
       break;
-    }
     case X87Store.I16_TRUNCATE:
     case X87Store.I32_TRUNCATE:
     case X87Store.I64_TRUNCATE:
@@ -253,6 +243,20 @@ export function x87_store(cpu: u32, what: u32): i32 {
       storeInteger(cpu, 16 << (what - X87Store.I16), empty);
       break;
   }
+}
+
+/**
+ * First step of FST, FSTP, FIST, FISTP, FISTTP and FBSTP to memory. 1: write the bits in Cpu.TMP128 (4, 8, 10, 2, 4 or 8 bytes).
+ * 0: an unmasked exception forbids the store, but memory that cannot be written faults all the same. After either comes x87_stored.
+ */
+export function x87_store(cpu: u32, what: u32): i32 {
+  if (what == X87Store.M64 && storeNormal64(cpu)) return 1;
+  const before = load<u32>(cpu, Cpu.FSW);
+  begin(cpu);
+  const empty = isEmpty(cpu, 0);
+  if (empty) Env.flags |= Flag.IE | Fsw.SF;
+  const source = st(cpu, 0);
+  convert(cpu, what, empty, load<u64>(source), load<u16>(source, 8));
   let allowed = true;
   if (Env.flags & ~Env.masks & (Flag.BEFORE | Flag.OE | Flag.UE)) {
     // The result was not stored, so it is not called inexact.
@@ -271,4 +275,57 @@ export function x87_stored(cpu: u32, pops: u32): i32 {
   commitFsw(cpu, load<u32>(cpu, Cpu.TMP128B));
   if (pops) pop(cpu);
   return Status.NEXT;
+}
+
+// --- for compiled code, see x87-quick.ts
+
+/** A normal number to an integer of so many bits that surely holds it, rounded by `rounding` (FCW.RC). */
+@inline
+function narrowInteger(cpu: u32, bits: i32, rounding: u32, significand: u64, signExponent: u32): u64 {
+  const exponent = i32(signExponent & 0x7fff) - 16383;
+  const sign = signExponent >> 15;
+  let value: u64 = 0;
+  let rest: u64 = 1;
+  if (exponent >= 0) {
+    value = significand >> u64(63 - exponent);
+    rest = (significand << 1) << u64(exponent);
+  } else if (exponent == -1) rest = significand;
+  let up: u64 = 0;
+  if (rounding == 0) up = u64(rest + 0x7fff_ffff_ffff_ffff + (value & 1) < rest);
+  else if (rounding != 3) up = u64(rest != 0 && (rounding == 2) == (sign == 0));
+  value += up;
+  store<u32>(cpu, rest ? Flag.PE | (u32(up) << 9) : 0, Cpu.TMP128B);
+  return sign ? 0 - value : value;
+}
+
+/**
+ * A number as a store writes it: 4, 8, or 2, 4, 8 bytes by `what`, which is not M80 and not BCD. The bits to OR into FSW, whose C1 is cleared before,
+ * are left in Cpu.TMP128B. All exceptions are masked, and nothing but scratch fields changes.
+ */
+export function x87_narrow(cpu: u32, what: u32, significand: u64, signExponent: u32): u64 {
+  const fcw = load<u32>(cpu, Cpu.FCW);
+  const isNormal = (signExponent & 0x7fff) - 1 < 0x7ffe && significand >> 63 != 0;
+  if (what >= u32(X87Store.I16)) {
+    const truncates = what >= u32(X87Store.I16_TRUNCATE);
+    const bits = 16 << (what - (truncates ? X87Store.I16_TRUNCATE : X87Store.I16));
+    // One bit less, so that rounding up has room.
+    if (isNormal && i32(signExponent & 0x7fff) - 16383 < bits - 2) return narrowInteger(cpu, bits, truncates ? 3 : (fcw >> 10) & 3, significand, signExponent);
+  } else if (isNormal && !(fcw & 0xc00)) {
+    const drop: u64 = what == X87Store.M32 ? 40 : 11;
+    const exponent = i32(signExponent & 0x7fff) - (what == X87Store.M32 ? 16256 : 15360);
+    const last = what == X87Store.M32 ? 0xfd : 0x7fd;
+    if (u32(exponent - 1) < u32(last)) {
+      const kept = significand >> drop;
+      const rest = significand << (64 - drop);
+      const up = u64(rest + 0x7fff_ffff_ffff_ffff + (kept & 1) < rest);
+      const fraction = what == X87Store.M32 ? 23 : 52;
+      store<u32>(cpu, rest ? Flag.PE | (u32(up) << 9) : 0, Cpu.TMP128B);
+      // The leading one and a carry make the exponent right by themselves.
+      return (u64(signExponent >> 15) << (what == X87Store.M32 ? 31 : 63)) | ((u64(exponent - 1) << fraction) + kept + up);
+    }
+  }
+  beginNumber(cpu);
+  convert(cpu, what, false, significand, signExponent);
+  store<u32>(cpu, Env.flags | (Env.roundedUp ? Fsw.C1 : 0), Cpu.TMP128B);
+  return load<u64>(cpu, Cpu.TMP128);
 }
