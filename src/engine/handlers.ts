@@ -5,7 +5,7 @@ import { Cpu, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
 import { FunctionBuilder, type Value, type Variable } from '../wasm/function.ts';
 import type { FunctionRef, ValType } from '../wasm/module.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
-import type { Builder, Instruction, OperandRef } from '../x86/builder.ts';
+import type { Builder, FloatStack, Instruction, OperandRef } from '../x86/builder.ts';
 import type { CoreFunction, PureFunction } from '../x86/core-functions.ts';
 import { Flags, type FlagFunctions } from '../x86/flags.ts';
 import type { Kind, OperandShape } from './kinds.ts';
@@ -369,6 +369,10 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   assume(assumption: Assumption, otherwise: () => void): void {
     this.if(this.eqz(holds(this, assumption)), otherwise);
+  }
+
+  x87(_quick: (stack: FloatStack) => void, general: () => void): void {
+    general();
   }
 
   raise(vector: number, error?: number): void {

@@ -52,6 +52,35 @@ export interface Instruction {
   nextRip(): Value;
 }
 
+/** A number as the x87 keeps it: significand (i64), sign and exponent (i32). */
+export interface FloatNumber {
+  readonly significand: Value;
+  readonly signExponent: Value;
+}
+
+/**
+ * The x87's register stack, for code that knows where its top is. All exceptions are masked. An instruction first says what it needs, then
+ * reads memory and registers, then writes, and ends with status().
+ */
+export interface FloatStack {
+  /** These ST(i) hold numbers, and there is room for a push if asked for; elsewhere the general way is gone. */
+  need(full: readonly number[], room?: boolean): void;
+  /** A condition (i32) beside whose opposite the general way is gone. */
+  require(condition: Value): void;
+  read(i: number): FloatNumber;
+  write(i: number, number: FloatNumber): void;
+  exchange(i: number): void;
+  push(number: FloatNumber): void;
+  pop(): void;
+  /** Host address (i32) of ST(i), whose value a function of core is about to change. */
+  change(i: number): Value;
+  /** 80 bits of memory. */
+  load(operand: OperandRef): FloatNumber;
+  store(operand: OperandRef, number: FloatNumber): void;
+  /** The end: in FSW `clear` is cleared, then the bits (i32) are set; TOP and the tags follow. */
+  status(bits: Value | null, clear: number): void;
+}
+
 /** The code builder with x86's environment. Methods whose name says "raise" or "status" end the instruction where they act. */
 export interface Builder extends FunctionBuilder {
   readonly flags: Flags;
@@ -92,6 +121,8 @@ export interface Builder extends FunctionBuilder {
   checkFault(): void;
   /** Where it does not hold, otherwise() raises an exception or lets core decide. */
   assume(assumption: Assumption, otherwise: () => void): void;
+  /** An x87 instruction: inline where the builder knows the register stack, else by functions of core that look after it themselves. */
+  x87(quick: (stack: FloatStack) => void, general: () => void): void;
   /** Raise an exception: no error code unless given. */
   raise(vector: number, error?: number): void;
   /** Raise if the condition (i32) holds. */

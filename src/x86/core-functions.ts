@@ -127,6 +127,14 @@ export const CORE_FUNCTIONS = {
   /** 1: write Cpu.TMP128, then call x87_stored */
   x87_store: f('i32', 'i32'),
   x87_stored: f('i32', 'i32'),
+  // x87 arithmetic on numbers and on the register at a host address; bits for FSW (src/core/assembly/x87-quick.ts)
+  x87_sum: f('i32 i32 i64 i32', 'i32'),
+  x87_product: f('i32 i64 i32', 'i32'),
+  x87_quotient: f('i32 i32 i64 i32', 'i32'),
+  x87_root: f('i32', 'i32'),
+  x87_relation: f('i64 i32 i64 i32 i32', 'i32'),
+  /** what a store writes; its bits for FSW are left in Cpu.TMP128B */
+  x87_narrow: f('i32 i64 i32', 'i64'),
   x87_f2xm1: f('', 'i32'),
   x87_fyl2x: f('', 'i32'),
   x87_fyl2xp1: f('', 'i32'),
@@ -182,10 +190,13 @@ export type CoreFunction = keyof typeof CORE_FUNCTIONS;
 
 /** Of these, what touches nothing but the x87 registers and never faults, so that compiled code need not put anything else to memory. */
 const CONTAINED = /^x87_(arith|arith_m32|arith_m64|arith_int|com|comi|ftst|fxam|fchs|fabs|fsqrt|frndint|fscale|fxtract|fprem|fxch|fcmov|ffree|rotate|constant|fld_m32|fld_m64|fld_m80|fld_st|fild|fbld|fst_st|store|stored|f2xm1|fyl2x|fyl2xp1|fptan|fpatan|fsin|fsincos|fldcw|fnclex|fninit)$/;
+/** Of the x87's those that do not look after the register stack, nor need RIP. */
+const NUMERIC: ReadonlySet<string> = new Set<CoreFunction>(['x87_sum', 'x87_product', 'x87_quotient', 'x87_root', 'x87_relation', 'x87_narrow']);
 /** And what changes only scratch fields, so that the instruction may be begun again after it. */
-const REPEATABLE: ReadonlySet<string> = new Set<CoreFunction>(['x87_store']);
+const REPEATABLE: ReadonlySet<string> = new Set<CoreFunction>(['x87_store', 'x87_relation', 'x87_narrow']);
 
-export const isContained = (name: CoreFunction): boolean => CONTAINED.test(name);
+export const isContained = (name: CoreFunction): boolean => CONTAINED.test(name) || NUMERIC.has(name);
+export const isNumeric = (name: CoreFunction): boolean => NUMERIC.has(name);
 export const isRepeatable = (name: CoreFunction): boolean => REPEATABLE.has(name);
 
 /** Functions of core.wasm that read and change nothing: code that calls them may go on as if it had not. They do not take the vCPU area. */

@@ -5,20 +5,28 @@
 
 import { Cpu } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
-import type { Builder, Instruction, Meaning } from './builder.ts';
+import type { Builder, FloatNumber, FloatStack, Instruction, Meaning } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
 import type { Attributes, InstructionTable } from './table.ts';
+import {
+  arithmetic, compare as quickCompare, compareFlags as quickCompareFlags, fromInteger, Fsw, narrow, one as numberOne, widen, X87Op, zero, type Quick,
+} from './x87-numbers.ts';
 
 const FSW_ES = 0x80;
 
 /** #NM, and #MF of an earlier instruction unless this one does not wait. */
 function check(b: Builder, waiting: boolean): void {
-  const decide = (): void => {
-    b.core('x87_check', b.i32(waiting ? 1 : 0));
-    b.checkFault();
-  };
-  b.assume('x87', decide);
-  if (waiting) b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), decide);
+  b.assume('x87', () => ask(b, waiting));
+  if (waiting) checkPending(b);
+}
+
+function checkPending(b: Builder): void {
+  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), () => ask(b, true));
+}
+
+function ask(b: Builder, waiting: boolean): void {
+  b.core('x87_check', b.i32(waiting ? 1 : 0));
+  b.checkFault();
 }
 
 /** A meaning that asks check() first. */
@@ -36,8 +44,23 @@ const notWaiting =
     meaning(i, b);
   };
 
+/** A waiting instruction with a short form for when the register stack is known; no exception can wait then. */
+const either =
+  (quick: Quick, meaning: Meaning): Meaning =>
+  (i, b) => {
+    b.assume('x87', () => ask(b, true));
+    b.x87(
+      (s) => quick(i, b, s),
+      () => {
+        checkPending(b);
+        meaning(i, b);
+      },
+    );
+  };
+
 /** An instruction on the register stack that core carries out; it cannot fault. */
-const core = (name: CoreFunction, ...args: number[]): Meaning => waiting((_i, b) => b.coreVoid(name, ...args.map((n) => b.i32(n))));
+const byCore = (name: CoreFunction, ...args: number[]): Meaning => (_i, b) => b.coreVoid(name, ...args.map((n) => b.i32(n)));
+const core = (name: CoreFunction, ...args: number[]): Meaning => waiting(byCore(name, ...args));
 
 /** Number of the ST(i) operand. */
 const stack = (i: Instruction): Value => i.operands[i.operands.length - 1].registerOffset();
@@ -45,37 +68,135 @@ const stack = (i: Instruction): Value => i.operands[i.operands.length - 1].regis
 /** The ST(i) that comes first. */
 const stackFirst = (i: Instruction): Value => i.operands[0].registerOffset();
 
-const fromMemory = (name: CoreFunction, op: number): Meaning => waiting((i, b) => b.coreVoid(name, b.i32(op), i.dst.read()));
+/** The same where it is known. */
+const known = (i: Instruction): number => Number(stack(i).constant);
+const knownFirst = (i: Instruction): number => Number(stackFirst(i).constant);
+
+/** ST(0) = ST(0) op a number, or a comparison with it. */
+function withNumber(b: Builder, s: FloatStack, op: number, number: FloatNumber): void {
+  if (op === X87Op.COM || op === X87Op.COMP) quickCompare(b, s, number, 0, op - X87Op.COM);
+  else arithmetic(b, s, op, 0, number);
+}
+
+const fromMemory = (name: CoreFunction, op: number): Meaning =>
+  either(
+    (i, b, s) => {
+      s.need([0]);
+      withNumber(b, s, op, widen(b, s, i.dst));
+    },
+    (i, b) => b.coreVoid(name, b.i32(op), i.dst.read()),
+  );
 
 const integerFromMemory = (op: number): Meaning =>
-  waiting((i, b) => b.coreVoid('x87_arith_int', b.i32(op), b.let(b.signExtend(i.dst.read(), i.dst.size))));
+  either(
+    (i, b, s) => {
+      s.need([0]);
+      withNumber(b, s, op, fromInteger(b, i.dst));
+    },
+    (i, b) => b.coreVoid('x87_arith_int', b.i32(op), b.let(b.signExtend(i.dst.read(), i.dst.size))),
+  );
 
 /** ST(0) = ST(0) op ST(i) */
-const toTop = (op: number): Meaning => waiting((i, b) => b.coreVoid('x87_arith', b.i32(op), b.i32(0), stack(i), b.i32(0)));
+const toTop = (op: number): Meaning =>
+  either(
+    (i, b, s) => {
+      s.need([0, known(i)]);
+      arithmetic(b, s, op, 0, s.read(known(i)));
+    },
+    (i, b) => b.coreVoid('x87_arith', b.i32(op), b.i32(0), stack(i), b.i32(0)),
+  );
 
 /** ST(i) = ST(i) op ST(0) */
-const toRegister = (op: number, pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_arith', b.i32(op), stackFirst(i), b.i32(0), b.i32(pops)));
+const toRegister = (op: number, pops: number): Meaning =>
+  either(
+    (i, b, s) => {
+      s.need([0, knownFirst(i)]);
+      arithmetic(b, s, op, knownFirst(i), s.read(0), pops);
+    },
+    (i, b) => b.coreVoid('x87_arith', b.i32(op), stackFirst(i), b.i32(0), b.i32(pops)),
+  );
 
-const compare = (unordered: number, pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_com', stack(i), b.i32(unordered), b.i32(pops)));
+/** @param register the ST(i) that the opcode means, if it does not name one */
+const compare = (unordered: number, pops: number, register?: number): Meaning =>
+  either(
+    (i, b, s) => {
+      const other = register ?? known(i);
+      s.need([0, other]);
+      quickCompare(b, s, s.read(other), unordered, pops);
+    },
+    (i, b) => b.coreVoid('x87_com', register === undefined ? stack(i) : b.i32(register), b.i32(unordered), b.i32(pops)),
+  );
 
 const compareFlags = (unordered: number, pops: number): Meaning =>
-  waiting((i, b) => b.flags.explicit(b.core('x87_comi', stack(i), b.i32(unordered), b.i32(pops))));
+  either(
+    (i, b, s) => {
+      s.need([0, known(i)]);
+      quickCompareFlags(b, s, s.read(known(i)), unordered, pops);
+    },
+    (i, b) => b.flags.explicit(b.core('x87_comi', stack(i), b.i32(unordered), b.i32(pops))),
+  );
 
-const fcmov = (cc: number): Meaning => waiting((i, b) => b.coreVoid('x87_fcmov', stack(i), b.let(b.flags.condition(cc))));
+const fcmov = (cc: number): Meaning =>
+  either(
+    (i, b, s) => {
+      s.need([0, known(i)]);
+      const condition = b.let(b.flags.condition(cc));
+      const top = s.read(0);
+      const other = s.read(known(i));
+      s.write(0, {
+        significand: b.let(b.select(condition, other.significand, top.significand)),
+        signExponent: b.let(b.select(condition, other.signExponent, top.signExponent)),
+      });
+      s.status(null, 0);
+    },
+    (i, b) => b.coreVoid('x87_fcmov', stack(i), b.let(b.flags.condition(cc))),
+  );
 
-const load = (name: CoreFunction): Meaning => waiting((i, b) => b.coreVoid(name, i.dst.read()));
+/** A push of what an instruction makes. */
+const pushing = (number: (i: Instruction, b: Builder, s: FloatStack) => FloatNumber): Quick => (i, b, s) => {
+  s.need([], true);
+  s.push(number(i, b, s));
+  s.status(null, Fsw.C1);
+};
 
-const loadInteger: Meaning = waiting((i, b) => b.coreVoid('x87_fild', b.let(b.signExtend(i.dst.read(), i.dst.size))));
+const load = (name: CoreFunction): Meaning =>
+  either(
+    pushing((i, b, s) => widen(b, s, i.dst)),
+    (i, b) => b.coreVoid(name, i.dst.read()),
+  );
+
+const loadInteger: Meaning = either(
+  pushing((i, b) => fromInteger(b, i.dst)),
+  (i, b) => b.coreVoid('x87_fild', b.let(b.signExtend(i.dst.read(), i.dst.size))),
+);
 
 /** The ten bytes of a memory operand: eight, and two. */
-const load80 = (name: CoreFunction): Meaning =>
-  waiting((i, b) => {
+const general80 =
+  (name: CoreFunction): Meaning =>
+  (i, b) => {
     const low = i.dst.displaced(b.i64(0), 64).read();
     const high = i.dst.displaced(b.i64(8), 16).read();
     b.coreVoid(name, low, high);
-  });
+  };
 
-/** Kinds of x87_store. */
+const load80: Meaning = either(
+  pushing((i, _b, s) => s.load(i.dst)),
+  general80('x87_fld_m80'),
+);
+
+/** FLD1 and FLDZ; the other constants follow FCW.RC. */
+const loadConstant = (which: number, number: (b: Builder) => FloatNumber): Meaning => either(pushing((_i, b) => number(b)), byCore('x87_constant', which));
+
+/** ST(0) with its sign changed. */
+const sign = (name: CoreFunction, change: (b: Builder, signExponent: Value) => Value): Meaning =>
+  either((_i, b, s) => {
+    s.need([0]);
+    const { significand, signExponent } = s.read(0);
+    s.write(0, { significand, signExponent: b.let(change(b, signExponent)) });
+    s.status(null, Fsw.C1);
+  }, byCore(name));
+
+/** Kinds of x87_store and x87_narrow. */
 const enum Kind {
   M32 = 0,
   M64 = 1,
@@ -89,8 +210,9 @@ const enum Kind {
   BCD = 9,
 }
 
-const store = (kind: Kind, pops: number): Meaning =>
-  waiting((i, b) => {
+const storeByCore =
+  (kind: Kind, pops: number): Meaning =>
+  (i, b) => {
     const allowed = b.core('x87_store', b.i32(kind));
     b.if(allowed, () => {
       if (i.dst.size === 80) {
@@ -109,9 +231,30 @@ const store = (kind: Kind, pops: number): Meaning =>
       b.checkFault();
     });
     b.coreVoid('x87_stored', pops ? allowed : b.i32(0));
-  });
+  };
 
-const storeRegister = (pops: number): Meaning => waiting((i, b) => b.coreVoid('x87_fst_st', stack(i), b.i32(pops)));
+const store = (kind: Kind, pops: number): Meaning => {
+  const general = storeByCore(kind, pops);
+  if (kind === Kind.BCD) return waiting(general);
+  if (kind !== Kind.M80) return either((i, b, s) => narrow(i, b, s, kind, pops), general);
+  return either((i, _b, s) => {
+    s.need([0]);
+    s.store(i.dst, s.read(0));
+    if (pops) s.pop();
+    s.status(null, Fsw.C1);
+  }, general);
+};
+
+const storeRegister = (pops: number): Meaning =>
+  either(
+    (i, _b, s) => {
+      s.need([0]);
+      s.write(known(i), s.read(0));
+      if (pops) s.pop();
+      s.status(null, Fsw.C1);
+    },
+    (i, b) => b.coreVoid('x87_fst_st', stack(i), b.i32(pops)),
+  );
 
 /** Instructions on images of the state in memory, whose layout depends on the operand size. */
 const image = (name: CoreFunction): Meaning => (i, b) => b.coreStatus(name, i.dst.address(), b.i32(i.size === 16 ? 16 : 32));
@@ -147,16 +290,16 @@ export function defineX87(t: InstructionTable): void {
     }
   });
   t.op(0xde, 'fcomp', 'ST0,T', compare(0, 1), reg(2));
-  t.op(0xde, 'fcompp', '', waiting((_i, b) => b.coreVoid('x87_com', b.i32(1), b.i32(0), b.i32(2))), one(3, 1));
-  t.op(0xda, 'fucompp', '', waiting((_i, b) => b.coreVoid('x87_com', b.i32(1), b.i32(1), b.i32(2))), one(5, 1));
+  t.op(0xde, 'fcompp', '', compare(0, 2, 1), one(3, 1));
+  t.op(0xda, 'fucompp', '', compare(1, 2, 1), one(5, 1));
 
   t.op(0xd9, 'fld', 'Md', load('x87_fld_m32'), mem(0));
   t.op(0xdd, 'fld', 'Mq', load('x87_fld_m64'), mem(0));
-  t.op(0xdb, 'fld', 'Mt', load80('x87_fld_m80'), mem(5));
+  t.op(0xdb, 'fld', 'Mt', load80, mem(5));
   t.op(0xdf, 'fild', 'Mw', loadInteger, mem(0));
   t.op(0xdb, 'fild', 'Md', loadInteger, mem(0));
   t.op(0xdf, 'fild', 'Mq', loadInteger, mem(5));
-  t.op(0xdf, 'fbld', 'Mt', load80('x87_fbld'), mem(4));
+  t.op(0xdf, 'fbld', 'Mt', waiting(general80('x87_fbld')), mem(4));
   t.op(0xd9, 'fst', 'Md', store(Kind.M32, 0), out(2));
   t.op(0xd9, 'fstp', 'Md', store(Kind.M32, 1), out(3));
   t.op(0xdd, 'fst', 'Mq', store(Kind.M64, 0), out(2));
@@ -172,8 +315,23 @@ export function defineX87(t: InstructionTable): void {
   t.op(0xdd, 'fisttp', 'Mq', store(Kind.I64_TRUNCATE, 1), out(1));
   t.op(0xdf, 'fbstp', 'Mt', store(Kind.BCD, 1), out(6));
 
-  const exchange = waiting((i, b) => b.coreVoid('x87_fxch', stack(i)));
-  t.op(0xd9, 'fld', 'T', waiting((i, b) => b.coreVoid('x87_fld_st', stack(i))), reg(0));
+  const exchange = either(
+    (i, _b, s) => {
+      s.need([0, known(i)]);
+      s.exchange(known(i));
+      s.status(null, Fsw.C1);
+    },
+    (i, b) => b.coreVoid('x87_fxch', stack(i)),
+  );
+  const loadRegister = either(
+    (i, _b, s) => {
+      s.need([known(i)], true);
+      s.push(s.read(known(i)));
+      s.status(null, Fsw.C1);
+    },
+    (i, b) => b.coreVoid('x87_fld_st', stack(i)),
+  );
+  t.op(0xd9, 'fld', 'T', loadRegister, reg(0));
   t.op(0xd9, 'fxch', 'ST0,T', exchange, reg(1));
   t.op(0xdd, 'fxch', 'ST0,T', exchange, reg(1));
   t.op(0xdf, 'fxch', 'ST0,T', exchange, reg(1));
@@ -197,12 +355,22 @@ export function defineX87(t: InstructionTable): void {
     t.op(0xdb, `fcmovn${name}`, 'ST0,T', fcmov(cc + 1), reg(n));
   });
 
+  const root = either((_i, b, s) => {
+    s.need([0]);
+    s.status(b.core('x87_root', s.change(0)), Fsw.C1);
+  }, byCore('x87_fsqrt'));
   t.op(0xd9, 'fnop', '', nop, one(2, 0));
-  t.op(0xd9, 'fchs', '', core('x87_fchs'), one(4, 0));
-  t.op(0xd9, 'fabs', '', core('x87_fabs'), one(4, 1));
-  t.op(0xd9, 'ftst', '', core('x87_ftst'), one(4, 4));
+  t.op(0xd9, 'fchs', '', sign('x87_fchs', (b, x) => b.xor(x, 0x8000)), one(4, 0));
+  t.op(0xd9, 'fabs', '', sign('x87_fabs', (b, x) => b.and(x, 0x7fff)), one(4, 1));
+  const test = either((_i, b, s) => {
+    s.need([0]);
+    quickCompare(b, s, zero(b), 0, 0);
+  }, byCore('x87_ftst'));
+  t.op(0xd9, 'ftst', '', test, one(4, 4));
   t.op(0xd9, 'fxam', '', core('x87_fxam'), one(4, 5));
-  ['fld1', 'fldl2t', 'fldl2e', 'fldpi', 'fldlg2', 'fldln2', 'fldz'].forEach((name, n) => t.op(0xd9, name, '', core('x87_constant', n), one(5, n)));
+  t.op(0xd9, 'fld1', '', loadConstant(0, numberOne), one(5, 0));
+  ['fldl2t', 'fldl2e', 'fldpi', 'fldlg2', 'fldln2'].forEach((name, n) => t.op(0xd9, name, '', core('x87_constant', n + 1), one(5, n + 1)));
+  t.op(0xd9, 'fldz', '', loadConstant(6, zero), one(5, 6));
   t.op(0xd9, 'f2xm1', '', core('x87_f2xm1'), one(6, 0));
   t.op(0xd9, 'fyl2x', '', core('x87_fyl2x'), one(6, 1));
   t.op(0xd9, 'fptan', '', core('x87_fptan'), one(6, 2));
@@ -213,14 +381,14 @@ export function defineX87(t: InstructionTable): void {
   t.op(0xd9, 'fincstp', '', core('x87_rotate', 1), one(6, 7));
   t.op(0xd9, 'fprem', '', core('x87_fprem', 0), one(7, 0));
   t.op(0xd9, 'fyl2xp1', '', core('x87_fyl2xp1'), one(7, 1));
-  t.op(0xd9, 'fsqrt', '', core('x87_fsqrt'), one(7, 2));
+  t.op(0xd9, 'fsqrt', '', root, one(7, 2));
   t.op(0xd9, 'fsincos', '', core('x87_fsincos'), one(7, 3));
   t.op(0xd9, 'frndint', '', core('x87_frndint'), one(7, 4));
   t.op(0xd9, 'fscale', '', core('x87_fscale'), one(7, 5));
   t.op(0xd9, 'fsin', '', core('x87_fsin', 0), one(7, 6));
   t.op(0xd9, 'fcos', '', core('x87_fsin', 1), one(7, 7));
 
-  t.op(0xd9, 'fldcw', 'Mw', load('x87_fldcw'), mem(5));
+  t.op(0xd9, 'fldcw', 'Mw', waiting((i, b) => b.coreVoid('x87_fldcw', i.dst.read())), mem(5));
   t.op(0xd9, 'fnstcw', 'Mw', storeWord(Cpu.FCW), out(7));
   t.op(0xdd, 'fnstsw', 'Mw', storeWord(Cpu.FSW), out(7));
   t.op(0xdf, 'fnstsw', 'AX', storeWord(Cpu.FSW), one(4, 0));

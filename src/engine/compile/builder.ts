@@ -9,12 +9,14 @@ import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../co
 import { typeCode, Writer, type FunctionRef } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
-import { CORE_FUNCTIONS, isContained, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
+import type { FloatStack } from '../../x86/builder.ts';
+import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
-import { KnownPages, type Symbol } from './pages.ts';
+import { KnownPages, type PagesState, type Symbol } from './pages.ts';
+import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
 export interface RecordBytes {
@@ -28,6 +30,8 @@ export interface RegionMode {
   /** Cpu.MODE */
   readonly mode: number;
   readonly user: boolean;
+  /** All exceptions of the x87 are masked. The region is left where they are not. */
+  readonly isX87Masked: boolean;
   /** Address of the vCPU area. */
   readonly cpu: number;
 }
@@ -103,6 +107,7 @@ export class CompileBuilder extends HandlerBuilder {
   /** What is known of pages; and of the address that is about to be accessed. */
   readonly pages: KnownPages;
   private symbol: Symbol | null = null;
+  private readonly stack: RegisterStack;
   /** What the stack pointer is after the instruction. */
   private moved: { register: number; symbol: Symbol } | null = null;
   private pending = new Map<number, Value>();
@@ -123,6 +128,19 @@ export class CompileBuilder extends HandlerBuilder {
     this.desc = this.permanent('i64');
     this.pages = new KnownPages(() => this.permanent('i32'));
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
+    this.stack = new RegisterStack(this, {
+      cpu: () => this.cpu(),
+      ownRip: () => this.ownRip(),
+      permanent: (type) => this.permanent(type),
+      exitIf: (condition) => this.exitIf(condition, RegionCause.RARE),
+      hostOf: (operand, bits, write) => {
+        this.memoryAccess();
+        return this.hostOf(operand.address(), bits, write);
+      },
+      changed: () => {
+        this.changed = true;
+      },
+    });
     this.flags = new CompiledFlags(this, flagLocals(), flagLocals(), imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {
       flagsRead: () => this.watcher?.flagsRead(),
@@ -305,6 +323,7 @@ export class CompileBuilder extends HandlerBuilder {
     if (offset < GPR_END) this.writeGpr(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
     else {
       this.changed = true;
+      if (offset === Cpu.FSW || offset === Cpu.FTW) this.stack.state = null;
       super.setState(offset, value, bits);
     }
   }
@@ -380,8 +399,10 @@ export class CompileBuilder extends HandlerBuilder {
   /** Before a call to core that needs nothing of what is in locals but RIP, which the x87 keeps. */
   private contained(name: CoreFunction): void {
     this.watcher?.calls(name);
-    this.store(this.cpu(), Cpu.RIP, this.ownRip());
     if (!isRepeatable(name)) this.changed = true;
+    if (isNumeric(name)) return;
+    this.store(this.cpu(), Cpu.RIP, this.ownRip());
+    this.stack.state = null;
   }
   override coreStatus(): void {
     this.exitAlways(RegionCause.RARE);
@@ -391,6 +412,27 @@ export class CompileBuilder extends HandlerBuilder {
   /** The region asks where it is entered. */
   override assume(assumption: Assumption): void {
     this.watcher?.assume(assumption);
+  }
+
+  override x87(quick: (stack: FloatStack) => void, general: () => void): void {
+    if (!this.where.isX87Masked) return general();
+    this.stack.open();
+    quick(this.stack);
+  }
+
+  /** What is known of pages and of the x87's registers along a path. */
+  get known(): { pages: PagesState; stack: RegisterStack['state'] } {
+    return { pages: this.pages.state, stack: this.stack.state };
+  }
+  set known({ pages, stack }) {
+    this.pages.state = pages;
+    this.stack.state = stack;
+  }
+
+  /** Nothing is known: at a join, or after a call. */
+  forget(): void {
+    this.pages.forget();
+    this.stack.state = null;
   }
 
   override branch(condition: Value): void {

@@ -8,6 +8,7 @@ import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
+import { FCW_MASKS } from './x87-stack.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
 /** Names of RegionCause, by number. */
@@ -152,7 +153,8 @@ export class Compiler {
     const kind = u16[(record + Rec.KIND) >> 1];
     if (this.u32[(page.map >> 2) + offset] !== record || kind === Pseudo.CROSSING || kind === Pseudo.REGION) return;
     this.queued.add(record);
-    this.queue.push({ where: { mode, user: page.key >= 16, cpu: this.cpu }, key: page.key, map: page.map, rip, offset, record });
+    const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
+    this.queue.push({ where: { mode, user: page.key >= 16, isX87Masked, cpu: this.cpu }, key: page.key, map: page.map, rip, offset, record });
     if (this.eager) this.flush();
   }
 
@@ -161,7 +163,7 @@ export class Compiler {
     while (this.queue.length > 0 && this.jobs < JOBS_MAX) {
       const { key, where } = this.queue[0];
       // A module is for one mode.
-      const chosen = this.queue.filter((it) => it.key === key).slice(0, Math.min(BATCH_MAX, this.freeSlots.length));
+      const chosen = this.queue.filter((it) => it.key === key && it.where.isX87Masked === where.isX87Masked).slice(0, Math.min(BATCH_MAX, this.freeSlots.length));
       if (chosen.length === 0) return;
       const taken = new Set(chosen);
       this.queue = this.queue.filter((it) => !taken.has(it));

@@ -67,8 +67,9 @@ export class FactsTable {
    */
   of(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
     if (addressKind === Pseudo.ADDRESS_GENERAL || addressKind === Pseudo.ADDRESS_BITS) return COLD;
-    // Its store is two, and asks core first.
-    if (kind.shapes.some((shape) => shape.bits === 80 && shape.place === 'memory') && !kind.definition.readOnly) return COLD;
+    // Its store is two, and asks core first, unless the register stack is known.
+    const stores80 = kind.shapes.some((shape) => shape.bits === 80 && shape.place === 'memory') && !kind.definition.readOnly;
+    if (stores80 && (!this.where.isX87Masked || kind.definition.name !== 'fstp')) return COLD;
     // Meanings fold constants: whether a count is zero, and what an AUX field says.
     const immediate = records.i32[(record + Rec.IMM) >> 2];
     const counts = (immediate & (kind.shapes[0]?.bits === 64 ? 63 : 31)) !== 0 ? 1 : 0;

@@ -122,9 +122,9 @@ export class RegionEmitter {
     const { b } = this;
     const { dirty, ripOffset, left } = b;
     const { state } = b.flags;
-    const pages = b.pages.state;
+    const { known } = b;
     this.go(target, from);
-    b.pages.state = pages;
+    b.known = known;
     b.dirty = dirty;
     b.ripOffset = ripOffset;
     b.left = left;
@@ -173,7 +173,7 @@ export class RegionEmitter {
     const flow = this.flow[node];
     b.dirty = flow.dirty;
     b.flags.state = flow.flags!;
-    if (this.structure.isLoop[node] || this.structure.isMerge[node]) b.pages.forget();
+    if (this.structure.isLoop[node] || this.structure.isMerge[node]) b.forget();
     if (this.structure.isLoop[node]) b.exitRegion(b.leS(b.budget.get(), 0), RegionExit.LEAVE, RegionCause.REQUEST, block.at, 0);
     const { instructions, terminator } = block;
     const count = instructions.length;
@@ -249,7 +249,7 @@ export class RegionEmitter {
   /** By the kind's function, with everything in memory. */
   private cold(instruction: PlannedInstruction, left: number, needed: number): void {
     const { b } = this;
-    b.pages.forget();
+    b.forget();
     b.spill();
     b.scoped(() => {
       const rip = b.let(b.ripAt(instruction.at));
@@ -383,7 +383,7 @@ export class RegionEmitter {
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
     b.dirty = 0;
     b.flags.state = 'memory';
-    b.pages.forget();
+    b.forget();
     if (next.block < 0) return b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, next.at, 0);
     b.loadRegisters(this.flow[next.block].needed & 0xffff);
     this.go(next, last.at);

@@ -129,7 +129,7 @@ export class CompileService {
   }
 
   private factsOf(where: RegionMode): FactsTable {
-    const key = where.mode | (where.user ? 16 : 0);
+    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0);
     let facts = this.facts.get(key);
     if (!facts) {
       const { shared, imports } = probeImports();

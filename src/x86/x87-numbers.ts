@@ -1,0 +1,103 @@
+// Numbers of other formats as the x87 keeps them, and the instructions' short forms on a register stack whose top is known: see FloatStack.
+// Intel SDM volume 1, 4.2.2 (formats), 8.1.3 (status word), 8.3 (instructions), table 8-6 (condition codes of comparisons).
+
+import { Cpu, Rflags } from '../core/layout.ts';
+import type { Value } from '../wasm/function.ts';
+import type { Builder, FloatNumber, FloatStack, Instruction, OperandRef } from './builder.ts';
+
+export const enum Fsw {
+  C1 = 0x200,
+  /** C0 to C3. */
+  CONDITION = 0x4700,
+  /** The exceptions' flags. */
+  FLAGS = 0x3f,
+}
+
+/** Operation numbers: the reg field of opcodes D8 and DC. */
+export const enum X87Op {
+  ADD = 0,
+  MUL = 1,
+  COM = 2,
+  COMP = 3,
+  SUB = 4,
+  DIV = 6,
+}
+
+/** An instruction where the register stack is known. */
+export type Quick = (i: Instruction, b: Builder, s: FloatStack) => void;
+
+const BIAS = 16383;
+const INTEGER_BIT = 1n << 63n;
+
+export function constant(b: Builder, significand: bigint, signExponent: number): FloatNumber {
+  return { significand: b.i64(significand), signExponent: b.i32(signExponent) };
+}
+export const zero = (b: Builder): FloatNumber => constant(b, 0n, 0);
+export const one = (b: Builder): FloatNumber => constant(b, INTEGER_BIT, BIAS);
+
+/** A float32 or float64 that is zero or a normal number. */
+export function widen(b: Builder, s: FloatStack, operand: OperandRef): FloatNumber {
+  const bits = operand.read();
+  const [fraction, exponentBits, bias] = operand.size === 32 ? [23, 8, 127] : [52, 11, 1023];
+  const last = (1 << exponentBits) - 1;
+  const exponent = b.let(b.and(b.wrap(b.shrU(bits, fraction)), last));
+  const magnitude = operand.size === 32 ? b.shl(bits, 33) : b.shl(bits, 1);
+  const isZero = b.let(b.eqz(magnitude));
+  s.require(b.or(isZero, b.ltU(b.sub(exponent, 1), last - 1)));
+  const sign = b.let(b.shl(b.wrap(b.shrU(bits, operand.size - 1)), 15));
+  return {
+    significand: b.let(b.select(isZero, b.i64(0), b.or(b.shl(bits, 63 - fraction), b.i64(INTEGER_BIT)))),
+    signExponent: b.let(b.or(sign, b.select(isZero, b.i32(0), b.add(exponent, BIAS - bias)))),
+  };
+}
+
+/** A signed integer. */
+export function fromInteger(b: Builder, operand: OperandRef): FloatNumber {
+  const value = b.let(b.signExtend(operand.read(), operand.size));
+  const sign = b.let(b.shrS(value, 63));
+  const magnitude = b.let(b.sub(b.xor(value, sign), sign));
+  const shift = b.let(b.clz(magnitude));
+  return {
+    significand: b.let(b.shl(magnitude, shift)),
+    signExponent: b.let(b.select(b.eqz(magnitude), b.i32(0), b.or(b.and(b.wrap(sign), 0x8000), b.sub(BIAS + 63, b.wrap(shift))))),
+  };
+}
+
+/** ST(dst) = ST(dst) op number */
+export function arithmetic(b: Builder, s: FloatStack, op: number, dst: number, { significand, signExponent }: FloatNumber, pops = 0): void {
+  const at = s.change(dst);
+  let bits: Value;
+  if (op === X87Op.MUL) bits = b.core('x87_product', at, significand, signExponent);
+  else bits = b.core(op >= X87Op.DIV ? 'x87_quotient' : 'x87_sum', at, b.i32(op), significand, signExponent);
+  if (pops) s.pop();
+  s.status(bits, Fsw.C1);
+}
+
+/** C3, C2, C0, IE and DE of ST(0) and another number. */
+function relation(b: Builder, s: FloatStack, other: FloatNumber, unordered: number): Value {
+  const top = s.read(0);
+  return b.core('x87_relation', top.significand, top.signExponent, other.significand, other.signExponent, b.i32(unordered ? 0 : 1));
+}
+
+export function compare(b: Builder, s: FloatStack, other: FloatNumber, unordered: number, pops: number): void {
+  const bits = relation(b, s, other, unordered);
+  for (let n = 0; n < pops; n++) s.pop();
+  s.status(bits, Fsw.CONDITION);
+}
+
+/** C0, C2 and C3 lie as CF, PF and ZF do, eight bits higher. */
+export function compareFlags(b: Builder, s: FloatStack, other: FloatNumber, unordered: number, pops: number): void {
+  const bits = relation(b, s, other, unordered);
+  for (let n = 0; n < pops; n++) s.pop();
+  s.status(b.and(bits, Fsw.FLAGS), 0);
+  b.flags.explicit(b.let(b.and(b.shrU(bits, 8), Rflags.CF | Rflags.PF | Rflags.ZF)));
+}
+
+/** To memory, by a kind of x87_narrow. */
+export function narrow(i: Instruction, b: Builder, s: FloatStack, kind: number, pops: number): void {
+  s.need([0]);
+  const { significand, signExponent } = s.read(0);
+  i.dst.write(b.core('x87_narrow', b.i32(kind), significand, signExponent));
+  if (pops) s.pop();
+  s.status(b.state('i32', Cpu.TMP128B), Fsw.C1);
+}
