@@ -29,7 +29,7 @@ function registers(process: Process): Record<string, string> {
   NAMES.slice(0, process.bits === 64 ? 16 : 8).forEach((name, n) => (state[name] = vcpu.get64(Cpu.GPR + n * 8).toString(16)));
   for (let n = 0; n < 16; n++) state[`xmm${n}`] = `${vcpu.get64(Cpu.XMM + n * 16 + 8).toString(16)}:${vcpu.get64(Cpu.XMM + n * 16).toString(16)}`;
   for (let n = 0; n < 8; n++) state[`fpr${n}`] = `${(vcpu.get32(Cpu.FPR + n * 16 + 8) & 0xffff).toString(16)}:${vcpu.get64(Cpu.FPR + n * 16).toString(16)}`;
-  state.fsw = vcpu.get32(Cpu.FSW).toString(16);
+  for (const [name, at] of [['fcw', Cpu.FCW], ['fsw', Cpu.FSW], ['ftw', Cpu.FTW], ['fip', Cpu.FIP], ['fcs', Cpu.FCS]] as const) state[name] = vcpu.get32(at).toString(16);
   return state;
 }
 

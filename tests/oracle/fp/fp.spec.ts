@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Cpu, Mem } from '../../../src/core/layout.ts';
 import { BUILD_TIMEOUT, CPU, TestCpu } from '../../../src/core/testing.ts';
+import { executeNumeric } from './numeric-x87.ts';
 import { replaySseLine } from './replay-sse.ts';
 import { replayLine, type Guest } from './replay-x87.ts';
 
@@ -33,6 +34,18 @@ function check(file: string, replay: (line: string) => string[]): void {
 describe('floating point as the real processor does it', () => {
   it('x87: every form, random operands, control words and stacks', () => {
     check('x87.txt', (line) => replayLine(guest, line).differences);
+  });
+
+  it('x87: the functions that compiled code calls', () => {
+    let run = 0;
+    check('x87.txt', (line) =>
+      replayLine(guest, line, (g, form) => {
+        const done = executeNumeric(g, form);
+        if (done) run++;
+        return done;
+      }).differences,
+    );
+    expect(run).toBeGreaterThan(300);
   });
 
   it('SSE to SSE3: every arithmetic, compare and conversion form, all of MXCSR', () => {

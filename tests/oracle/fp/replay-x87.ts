@@ -19,14 +19,19 @@ export interface Guest {
 /** How far a transcendental result may be from the recorded one, in units of its last place. */
 const TRANSCENDENTAL_ULPS = 1n;
 
-const STORE_KINDS: Record<string, [number, number, number]> = {
+export const STORE_KINDS: Record<string, [number, number, number]> = {
   // opcode/reg: kind, bytes, pops
   'd9/2': [0, 4, 0], 'd9/3': [0, 4, 1], 'dd/2': [1, 8, 0], 'dd/3': [1, 8, 1], 'db/7': [2, 10, 1],
   'df/2': [3, 2, 0], 'df/3': [3, 2, 1], 'db/2': [4, 4, 0], 'db/3': [4, 4, 1], 'df/7': [5, 8, 1],
   'df/1': [6, 2, 1], 'db/1': [7, 4, 1], 'dd/1': [8, 8, 1], 'df/6': [9, 10, 1],
 };
 
-function execute(g: Guest, form: string): void {
+function execute(g: Guest, form: string): true {
+  instruction(g, form);
+  return true;
+}
+
+function instruction(g: Guest, form: string): void {
   const { core, view, host } = g;
   const opcode = parseInt(form.slice(0, 2), 16);
   const modrm = parseInt(form.slice(2, 4), 16);
@@ -142,8 +147,11 @@ export interface Outcome {
   readonly ulps: number;
 }
 
-/** Runs one recorded line. */
-export function replayLine(g: Guest, line: string): Outcome {
+/**
+ * Runs one recorded line.
+ * @param run carries the instruction out, or says that it cannot; then nothing differs
+ */
+export function replayLine(g: Guest, line: string, run: (g: Guest, form: string) => boolean = execute): Outcome {
   const { view } = g;
   const [input, output] = line.split(' > ');
   const [form, fcw, fsw, ftw, flags, st0, st1, memory] = input.split(' ');
@@ -171,7 +179,7 @@ export function replayLine(g: Guest, line: string): Outcome {
   for (let n = 0; n < 128; n++) view.setUint8(g.host + n, 0xa5);
   hexBytes(g, memory);
 
-  execute(g, form);
+  if (!run(g, form)) return { differences: [], ulps: 0 };
 
   const differences: string[] = [];
   let ulps = 0;

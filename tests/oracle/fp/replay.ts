@@ -6,6 +6,7 @@
 import { createInterface } from 'node:readline';
 import { Cpu, Mem } from '../../../src/core/layout.ts';
 import { CPU, TestCpu } from '../../../src/core/testing.ts';
+import { executeNumeric } from './numeric-x87.ts';
 import { replaySseLine } from './replay-sse.ts';
 import { replayLine, type Guest } from './replay-x87.ts';
 
@@ -35,6 +36,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   // x87 forms begin with an escape opcode, SSE forms with a prefix or 0F.
   const x87 = /^d[89a-f]/.test(name);
   const { differences, ulps } = x87 ? replayLine(guest, line) : { differences: replaySseLine(guest, line), ulps: 0 };
+  if (x87) differences.push(...replayLine(guest, line, executeNumeric).differences.map((it) => `compiled: ${it}`));
   if (ulps) tally.ulps++;
   if (differences.length === 0) continue;
   wrong++;
