@@ -40,7 +40,7 @@ export default defineConfig({
   },
   projects: [
     { name: 'page', testMatch: /page\.e2e\.ts/, use: { baseURL: `http://127.0.0.1:${FAKE_PORT}/` } },
-    { name: 'machine', testMatch: /(machine|overlay)\.e2e\.ts/, timeout: 240_000, use: { baseURL: `http://127.0.0.1:${PORT}/` } },
+    { name: 'machine', testMatch: /(machine|overlay|durability)\.e2e\.ts/, timeout: 240_000, use: { baseURL: `http://127.0.0.1:${PORT}/` } },
   ],
   webServer: [
     {

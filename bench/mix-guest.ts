@@ -17,6 +17,7 @@ const SHARED = ['system.c'];
 const PROGRAMS = {
   disk: ['disk.c'],
   net: ['net.c'],
+  records: ['records.c'],
   mix: ['mix.c', 'integer.c', 'float.c', 'memory.c', 'branches.c', 'kernel.c'],
   code: ['code.c'],
   processes: ['processes.c'],

@@ -20,6 +20,7 @@ const TEST_PROGRAMS = [
   ['qemu-system-x86_64', 'qemu-system-x86', 'runs the test guests for comparison'],
   ['qemu-img', 'qemu-utils', 'makes and checks disk images'],
   ['zstd', 'zstd', 'compresses disk images'],
+  ['mke2fs', 'e2fsprogs', 'makes and checks file systems'],
   ['gcc', 'gcc', 'builds the program that asks the real processor'],
 ];
 

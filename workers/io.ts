@@ -12,6 +12,7 @@ import { NetworkServer } from '../src/machine/network-io.ts';
 import type { MachineFailure } from '../src/machine/protocol.ts';
 
 const disks: BlockBackend[] = [];
+const closing: (() => void)[] = [];
 let machine: ArrayBufferLike | undefined;
 
 const network = new NetworkServer({
@@ -29,12 +30,17 @@ const api = {
   /** Open a disk; it gets the next number. Rejects with a MachineFailure. */
   async open(request: DiskRequest, warn: (failure: MachineFailure | undefined) => void): Promise<DiskInfo> {
     try {
-      const { disk, info } = await openDisk(request, (failure) => void warn(failure));
+      const { disk, info, close } = await openDisk(request, (failure) => void warn(failure));
       disks.push(disk);
+      closing.push(close);
       return info;
     } catch (error) {
       throw asFailure((error as { failure?: MachineFailure }).failure ?? error);
     }
+  },
+  /** The machine is off: its disks are anybody's. */
+  close(): void {
+    for (const close of closing.splice(0)) close();
   },
   /** The machine's memory, whose doorbell tells it of answers. */
   attach(memory: SharedArrayBuffer): void {

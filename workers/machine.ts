@@ -97,6 +97,9 @@ const environment: HostEnvironment = {
   attachDisks(memory) {
     if (disks) void startIo().api.attach(memory);
   },
+  async closeDisks() {
+    if (disks) await startIo().api.close();
+  },
   pollDisks() {
     disks?.ring.poll();
   },

@@ -61,6 +61,8 @@ export interface GuestMemory {
   write16(address: number, value: number): void;
   write32(address: number, value: number): void;
   write64(address: number, value: bigint): void;
+  /** Throws unless the range is RAM: for ranges that are kept for later, which are checked again when they are accessed. */
+  check(address: number, length: number): void;
   /** A live view of RAM. Whoever writes through it must call written() afterwards. */
   bytes(address: number, length: number): Uint8Array;
   /** Copy bytes into RAM. */
@@ -118,6 +120,12 @@ export interface BlockBackend {
   readonly readOnly: boolean;
   read(offset: number, into: Uint8Array, done: BlockDone): void;
   write(offset: number, data: Uint8Array, done: BlockDone): void;
+  /**
+   * The same without a copy, of a backend that answers at once: `pieces`, one behind the other, may be in shared memory, and are not touched
+   * after these have returned. Absent where the backend cannot.
+   */
+  readv?(offset: number, pieces: readonly Uint8Array[], done: BlockDone): void;
+  writev?(offset: number, pieces: readonly Uint8Array[], done: BlockDone): void;
   /** When it is done, all writes that were done before this call are safe. */
   flush(done: BlockDone): void;
   /** The contents of a range are not needed any more: what is read there afterwards is not defined. */

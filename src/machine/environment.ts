@@ -26,6 +26,8 @@ export interface HostEnvironment {
   openDisk?(drive: DriveConfig, file: MachineFile | undefined, warn: (failure: MachineFailure) => void): BlockBackend | Promise<BlockBackend>;
   /** The machine is made: whoever answers for disks from another thread rings the doorbell in this memory. */
   attachDisks?(memory: SharedArrayBuffer): void;
+  /** The machine has ended: its disks are anybody's, and it cannot go on. Absent: they stay open as long as the worker lives. */
+  closeDisks?(): Promise<void>;
   /** Hand out what disks have answered; called before each slice. */
   pollDisks?(): void;
   /** The monitor of a machine. */

@@ -54,6 +54,8 @@ class Host implements MachineApi {
   private running: Promise<void> | null = null;
   private log: LogSink | null = null;
   private isFresh = true;
+  /** Its disks are anybody's. */
+  private closed = false;
   private monitorCalls: MonitorCalls | null = null;
   /** What has been opened, to be flushed at the end. */
   private readonly disks: BlockBackend[] = [];
@@ -191,6 +193,7 @@ class Host implements MachineApi {
 
   async reset(): Promise<void> {
     const machine = this.made();
+    if (this.closed) throw new MachineError({ what: 'The machine is off', why: 'Its disks were closed when it went off', advice: 'Start it again.' });
     const wasPaused = this.state === RunState.PAUSED;
     this.setState(RunState.LOADING);
     await this.running;
@@ -209,7 +212,7 @@ class Host implements MachineApi {
     this.setState(RunState.OFF);
     await this.running;
     machine.pause();
-    await this.flushDisks();
+    await this.closeDisks();
   }
 
   async registers(cpu: number): Promise<string> {
@@ -222,12 +225,17 @@ class Host implements MachineApi {
     const { config, drives } = this.made();
     const view = (name: string, kind: DriveView['kind'], fixed?: number): DriveView => {
       const removable = drives.removable.get(name);
-      const file = removable ? drives.media.get(name)?.file : fixed === undefined ? undefined : config.drives[fixed].file;
-      return { name, kind, locked: removable?.locked ?? false, ...(file === undefined ? {} : { file }) };
+      const what = removable ? drives.media.get(name) : fixed === undefined ? undefined : config.drives[fixed];
+      const disk = removable ? removable.medium : fixed === undefined ? undefined : this.disks[fixed];
+      const locked = removable?.locked ?? false;
+      if (!what || !disk) return { name, kind, locked };
+      return { name, kind, locked, file: what.file, size: disk.size, kept: !disk.readOnly && !what.snapshot, readOnly: disk.readOnly };
     };
+    let virtio = 0;
     return [
       ...config.ide.flatMap((drive) => (drive ? [view(drive.name, drive.kind === 'cd' ? 'cdrom' : 'disk', drive.drive)] : [])),
       ...config.floppies.flatMap((drive) => (drive ? [view(drive.name, 'floppy')] : [])),
+      ...config.devices.flatMap((device) => (device.driver === 'virtio-blk-pci' ? [view(device.id ?? `virtio${virtio++}`, 'disk', device.drive)] : [])),
     ];
   }
 
@@ -377,11 +385,21 @@ class Host implements MachineApi {
     await Promise.all(this.disks.map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
   }
 
+  private async closeDisks(): Promise<void> {
+    await this.flushDisks();
+    if (!this.environment.closeDisks) return;
+    this.closed = true;
+    await this.environment.closeDisks();
+  }
+
   private async poweredOff(): Promise<void> {
     const { config } = this.made();
     this.made().pause();
-    await this.flushDisks();
-    if (config.onPowerOff === 'pause') return this.setState(RunState.PAUSED);
+    if (config.onPowerOff === 'pause') {
+      await this.flushDisks();
+      return this.setState(RunState.PAUSED);
+    }
+    await this.closeDisks();
     this.made().finishLog();
     this.setState(RunState.OFF);
     this.tell((events) => events.exited(0));
@@ -389,7 +407,7 @@ class Host implements MachineApi {
 
   private async end(status: number): Promise<void> {
     this.made().pause();
-    await this.flushDisks();
+    await this.closeDisks();
     this.made().finishLog();
     this.setState(RunState.OFF);
     this.tell((events) => events.exited(status));
@@ -397,7 +415,7 @@ class Host implements MachineApi {
 
   private async fail(failure: MachineFailure): Promise<void> {
     this.machine?.pause();
-    await this.flushDisks();
+    await this.closeDisks();
     this.machine?.finishLog();
     this.setState(RunState.FAILED);
     this.tell((events) => events.failed(failure));

@@ -233,6 +233,10 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     this.written(address, 8);
   }
 
+  check(address: number, length: number): void {
+    this.at(address, length);
+  }
+
   bytes(address: number, length: number): Uint8Array {
     const at = this.at(address, length);
     return this.all.subarray(at, at + length);

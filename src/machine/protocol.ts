@@ -116,6 +116,10 @@ export interface DriveView {
   file?: string;
   /** The guest keeps the medium in. */
   locked: boolean;
+  /** Of the medium: bytes; what the guest writes is stored; the guest cannot write. */
+  size?: number;
+  kept?: boolean;
+  readOnly?: boolean;
 }
 
 /** Control of one machine, in its worker. All but create() act on the machine that create() made. */

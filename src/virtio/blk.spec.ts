@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RawMemory } from '../backends/block/raw-memory.ts';
-import { type BlockDone, BlockError } from '../devices/interfaces.ts';
+import { type BlockBackend, type BlockDone, BlockError, GuestMemoryError } from '../devices/interfaces.ts';
 import { STATUS_NEEDS_RESET } from './device.ts';
 import {
   SECTOR, VirtioBlk, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
@@ -18,6 +18,8 @@ const DATA = 0x8000;
 
 /** A disk that writes down what it was asked for, and fails, or keeps requests open, when told to. */
 class TestDisk extends RawMemory {
+  readv: BlockBackend['readv'];
+  writev: BlockBackend['writev'];
   readonly log: string[] = [];
   failing = false;
   /** Requests that wait to be carried out, while `slow`. */
@@ -232,6 +234,53 @@ describe('virtio-blk', () => {
     expect(request(VIRTIO_BLK_T_IN, 0, undefined, 4 << 20)).toBe(VIRTIO_BLK_S_OK);
     expect(disk.log).toHaveLength(16);
     expect(Buffer.compare(memory.bytes(DATA, 4 << 20), disk.bytes)).toBe(0);
+  });
+
+  it('moves data without a copy where the disk can, and says what it has written', () => {
+    const written: [number, number][] = [];
+    memory.written = (address?: number, length?: number) => void written.push([address!, length!]);
+    const sectors = (pieces: readonly Uint8Array[]) => pieces.map(({ length }) => length).join('+');
+    disk.readv = (offset, pieces, done) => {
+      disk.log.push(`readv ${offset} ${sectors(pieces)}`);
+      for (const piece of pieces) piece.fill(0xab);
+      done(disk.failing ? new BlockError('test') : null);
+    };
+    disk.writev = (offset, pieces, done) => {
+      disk.log.push(`writev ${offset} ${sectors(pieces)} ${pieces.map((piece) => piece[0])}`);
+      done(null);
+    };
+    memory.write32(HEADER, VIRTIO_BLK_T_IN);
+    memory.write64(HEADER + 8, 3n);
+    driver.add([{ address: HEADER, length: 16 }], [{ address: DATA, length: 100 }, { address: DATA + 0x1000, length: 412 }, { address: STATUS, length: 1 }]);
+    slot.kick(0);
+    expect(driver.used()).toHaveLength(1);
+    expect(disk.log).toEqual(['readv 1536 100+412']);
+    expect([...memory.bytes(DATA + 99, 2), ...memory.bytes(DATA + 0x1000 + 411, 2)]).toEqual([0xab, 0, 0xab, 0]);
+    expect(written).toEqual([[DATA, 100], [DATA + 0x1000, 412]]);
+    disk.failing = true;
+    expect(request(VIRTIO_BLK_T_IN, 0, undefined, SECTOR)).toBe(VIRTIO_BLK_S_IOERR);
+    expect(written).toHaveLength(3);
+    expect(request(VIRTIO_BLK_T_OUT, 5, new Uint8Array(2 * SECTOR).fill(9))).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.log.at(-1)).toBe('writev 2560 1024 9');
+  });
+
+  it('stops where memory of a request that is under way is no RAM any more', () => {
+    disk.slow = true;
+    const add = () => {
+      memory.write32(HEADER, VIRTIO_BLK_T_IN);
+      memory.write64(HEADER + 8, 0n);
+      driver.add([{ address: HEADER, length: 16 }], [{ address: DATA, length: SECTOR }, { address: STATUS, length: 1 }]);
+      slot.kick(0);
+    };
+    add();
+    const { bytes } = memory;
+    memory.bytes = (address, length) => {
+      if (address >= DATA && address < DATA + SECTOR) throw new GuestMemoryError(address, length);
+      return bytes.call(memory, address, length);
+    };
+    disk.open.shift()!();
+    expect(slot.status & STATUS_NEEDS_RESET).not.toBe(0);
+    expect(driver.used()).toEqual([]);
   });
 
   it('does not write to a read-only disk, and says so', () => {

@@ -1,7 +1,7 @@
 // Block device: a disk whose requests come through a queue.
 // Virtio 1.2, section 5.2 (Block Device).
 
-import type { BlockBackend, BlockDone } from '../devices/interfaces.ts';
+import { type BlockBackend, type BlockDone, GuestMemoryError } from '../devices/interfaces.ts';
 import { VirtioDevice, VirtioType } from './device.ts';
 import type { Chain, Virtqueue } from './queue.ts';
 
@@ -57,6 +57,8 @@ class RequestError extends Error {
 
 export class VirtioBlk extends VirtioDevice {
   private readonly serial: Uint8Array;
+  /** Buffers that no request has now: fresh memory costs more than what it is filled with. */
+  private readonly spare: Uint8Array[] = [];
 
   constructor(
     private readonly disk: BlockBackend,
@@ -105,14 +107,14 @@ export class VirtioBlk extends VirtioDevice {
     const end = (status: number): void => {
       // A driver that reset the device has its memory back.
       if (!queue.holds(chain)) return;
-      chain.write(dataLength, Uint8Array.of(status));
+      if (!this.reaches(queue, () => chain.write(dataLength, Uint8Array.of(status)))) return;
       // The status is the last byte, and all up to it counts as written, as in QEMU: a driver goes by the status.
       this.finish(index, chain, chain.writableLength);
     };
     const done: BlockDone = (error) => end(error ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
     const header = new DataView(chain.read(0, HEADER).buffer);
     try {
-      this.perform(header.getUint32(0, true), header.getBigUint64(8, true), chain, dataLength, () => queue.holds(chain), done);
+      this.perform(header.getUint32(0, true), header.getBigUint64(8, true), chain, queue, dataLength, done);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       end(error.status);
@@ -122,20 +124,29 @@ export class VirtioBlk extends VirtioDevice {
 
   /**
    * @param length bytes of the writable part before the status
-   * @param wanted the driver still waits: a request that goes on in parts stops otherwise
    * @throws RequestError before anything has been asked of the disk
    */
-  private perform(type: number, sector: bigint, chain: Chain, length: number, wanted: () => boolean, done: BlockDone): void {
+  private perform(type: number, sector: bigint, chain: Chain, queue: Virtqueue, length: number, done: BlockDone): void {
+    /** The driver still waits: a request that goes on in parts stops otherwise. */
+    const wanted = (): boolean => queue.holds(chain);
     switch (type) {
       case VIRTIO_BLK_T_IN: {
         const start = this.range(sector, length);
+        if (this.disk.readv) {
+          this.disk.readv(start, chain.writableViews(0, length), (error) => {
+            chain.wrote(0, length);
+            done(error);
+          });
+          return;
+        }
         inTurn(Math.ceil(length / CHUNK), done, (part, next) => {
           const at = part * CHUNK;
-          const bytes = new Uint8Array(Math.min(CHUNK, length - at));
+          const buffer = this.buffer();
+          const bytes = buffer.subarray(0, Math.min(CHUNK, length - at));
           this.disk.read(start + at, bytes, (error) => {
-            if (!wanted()) return;
-            if (!error) chain.write(at, bytes);
-            next(error);
+            if (wanted() && !error && !this.reaches(queue, () => chain.write(at, bytes))) return;
+            this.spare.push(buffer);
+            if (wanted()) next(error);
           });
         });
         return;
@@ -144,10 +155,20 @@ export class VirtioBlk extends VirtioDevice {
         this.mustBeWritable();
         const total = chain.readableLength - HEADER;
         const start = this.range(sector, total);
+        if (this.disk.writev) {
+          this.disk.writev(start, chain.readableViews(HEADER, total), this.writeThrough(done));
+          return;
+        }
         inTurn(Math.ceil(total / CHUNK), this.writeThrough(done), (part, next) => {
           if (!wanted()) return;
           const at = part * CHUNK;
-          this.disk.write(start + at, chain.read(HEADER + at, Math.min(CHUNK, total - at)), next);
+          const buffer = this.buffer();
+          const bytes = buffer.subarray(0, Math.min(CHUNK, total - at));
+          if (!this.reaches(queue, () => chain.readInto(HEADER + at, bytes))) return;
+          this.disk.write(start + at, bytes, (error) => {
+            this.spare.push(buffer);
+            next(error);
+          });
         });
         return;
       }
@@ -167,6 +188,23 @@ export class VirtioBlk extends VirtioDevice {
         return;
       default:
         throw new RequestError(VIRTIO_BLK_S_UNSUPP);
+    }
+  }
+
+  /** A buffer of CHUNK bytes. */
+  private buffer(): Uint8Array {
+    return this.spare.pop() ?? new Uint8Array(CHUNK);
+  }
+
+  /** Access guest memory for a request that was begun earlier. False: its memory is no RAM any more, because the guest has changed the map. */
+  private reaches(queue: Virtqueue, access: () => void): boolean {
+    try {
+      access();
+      return true;
+    } catch (error) {
+      if (!(error instanceof GuestMemoryError)) throw error;
+      queue.fail(error.message);
+      return false;
     }
   }
 

@@ -187,7 +187,7 @@ describe('Virtqueue', () => {
     it('a chain of 4 GiB or more', () => {
       // Segments may lie over one another: 0x10000 entries would be needed here, so RAM of a size that only says it is there.
       const large = new TestMemory(RAM);
-      large.bytes = (address, length) => (length > 0x10000 ? new Uint8Array(0) : large.all.subarray(address, address + length));
+      large.check = () => {};
       queue = new Virtqueue(large, 8, (error) => errors.push(error.message));
       queue.configure(PLACES);
       queue.enable();

@@ -35,8 +35,8 @@ export interface Segment {
   length: number;
 }
 
-/** Copies between a list of segments and a buffer, as much as both hold. */
-function* pieces(segments: readonly Segment[], offset: number, length: number): Generator<{ address: number; at: number; length: number }> {
+/** Go through `length` bytes of a list of segments from `offset` on, as much as there is: each piece with its place among these bytes. */
+function eachPiece(segments: readonly Segment[], offset: number, length: number, piece: (address: number, at: number, length: number) => void): void {
   let at = 0;
   for (const segment of segments) {
     if (at >= length) return;
@@ -45,7 +45,7 @@ function* pieces(segments: readonly Segment[], offset: number, length: number): 
       continue;
     }
     const n = Math.min(segment.length - offset, length - at);
-    yield { address: segment.address + offset, at, length: n };
+    piece(segment.address + offset, at, n);
     at += n;
     offset = 0;
   }
@@ -73,17 +73,40 @@ export class Chain {
   /** A copy of `length` bytes of the readable part, from `offset`; shorter where it ends. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.readableLength - offset)));
-    for (const piece of pieces(this.readable, offset, bytes.length)) bytes.set(this.memory.bytes(piece.address, piece.length), piece.at);
+    eachPiece(this.readable, offset, bytes.length, (address, at, n) => bytes.set(this.memory.bytes(address, n), at));
     return bytes;
+  }
+
+  /** Fill `into` from `offset` of the readable part. */
+  readInto(offset: number, into: Uint8Array): void {
+    eachPiece(this.readable, offset, into.length, (address, at, n) => into.set(this.memory.bytes(address, n), at));
+  }
+
+  /** The readable part as it lies in guest memory, which the guest may change while it is looked at. */
+  readableViews(offset: number, length: number): Uint8Array[] {
+    const views: Uint8Array[] = [];
+    eachPiece(this.readable, offset, length, (address, _at, n) => views.push(this.memory.bytes(address, n)));
+    return views;
+  }
+
+  /** The writable part, to be written to at once; then wrote() must be called. */
+  writableViews(offset: number, length: number): Uint8Array[] {
+    const views: Uint8Array[] = [];
+    eachPiece(this.writable, offset, length, (address, _at, n) => views.push(this.memory.bytes(address, n)));
+    return views;
+  }
+
+  wrote(offset: number, length: number): void {
+    eachPiece(this.writable, offset, length, (address, _at, n) => this.memory.written(address, n));
   }
 
   /** Copy bytes to `offset` of the writable part. @returns how many fitted */
   write(offset: number, data: Uint8Array): number {
     let written = 0;
-    for (const piece of pieces(this.writable, offset, data.length)) {
-      this.memory.write(piece.address, data.subarray(piece.at, piece.at + piece.length));
-      written += piece.length;
-    }
+    eachPiece(this.writable, offset, data.length, (address, at, n) => {
+      this.memory.write(address, data.subarray(at, at + n));
+      written += n;
+    });
     return written;
   }
 }
@@ -178,9 +201,9 @@ export class Virtqueue {
       if (size < 1 || size > this.maxSize || size & (size - 1)) throw new VirtqueueError(`the queue size ${size} is not a power of two up to ${this.maxSize}`);
       // Alignments: 2.7, table "Virtqueue part".
       if (desc % 16 || driver % 2 || device % 4) throw new VirtqueueError('a part of the queue is not aligned');
-      this.memory.bytes(desc, DESCRIPTOR * size);
-      this.memory.bytes(driver, RING + 2 * size + 2);
-      this.memory.bytes(device, RING + 8 * size + 2);
+      this.memory.check(desc, DESCRIPTOR * size);
+      this.memory.check(driver, RING + 2 * size + 2);
+      this.memory.check(device, RING + 8 * size + 2);
     });
   }
 
@@ -268,11 +291,10 @@ export class Virtqueue {
       // More steps than entries: the chain bites its own tail.
       if (left === 0) throw new VirtqueueError('a descriptor chain has a loop');
       const at = table + DESCRIPTOR * index;
-      const address64 = memory.read64(at);
       const length = memory.read32(at + 8);
       const control = memory.read32(at + 12);
       const flags = control & 0xffff;
-      const address = address64 > 0xffffffffn ? Infinity : Number(address64);
+      const address = memory.read32(at + 4) === 0 ? memory.read32(at) : Infinity;
       if (flags & VIRTQ_DESC_F_INDIRECT) {
         if (!indirectDesc) throw new VirtqueueError('an indirect descriptor without VIRTIO_F_INDIRECT_DESC');
         if (inside) throw new VirtqueueError('an indirect descriptor in an indirect table');
@@ -281,7 +303,7 @@ export class Virtqueue {
         const entries = length / DESCRIPTOR;
         // A driver must stay within the queue size (2.7.5.3.1); QEMU takes as much as its largest queue, and so do we.
         if (entries > MAX_QUEUE_SIZE) throw new VirtqueueError(`an indirect table of ${entries} descriptors`);
-        memory.bytes(address, length);
+        memory.check(address, length);
         inside = true;
         table = address;
         size = entries;
@@ -294,7 +316,7 @@ export class Virtqueue {
       bytes += length;
       // 2.7.5.2: the driver must not make a chain of more than 2^32 bytes; used elements have 32 bits for it.
       if (bytes > 0xffffffff) throw new VirtqueueError('a chain of 4 GiB or more');
-      memory.bytes(address, length);
+      memory.check(address, length);
       if (flags & VIRTQ_DESC_F_WRITE) writable.push({ address, length });
       else if (writable.length > 0) throw new VirtqueueError('a readable descriptor behind a writable one');
       else readable.push({ address, length });

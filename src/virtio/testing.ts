@@ -66,6 +66,9 @@ export class TestMemory implements GuestMemory {
     this.bytes(address, data.length).set(data);
   }
   written(): void {}
+  check(address: number, length: number): void {
+    this.at(address, length);
+  }
 }
 
 /** Places of a queue's parts. */

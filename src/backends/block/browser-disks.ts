@@ -11,7 +11,7 @@ import { MemoryStorage } from './memory-storage.ts';
 import type { Format } from './formats.ts';
 import { openImage } from './open.ts';
 import { OverlayDisk } from './overlay.ts';
-import { IndexedDbStore, keepStorage, lockFile } from './overlay-store.ts';
+import { IndexedDbStore, lockFile } from './overlay-store.ts';
 
 /** Where the bytes of a file are. */
 export type DiskSource = { bytes: Uint8Array } | { url: string } | { blob: Blob };
@@ -36,6 +36,8 @@ export interface DiskInfo {
 export interface OpenedDisk {
   disk: BlockBackend;
   info: DiskInfo;
+  /** Let go of it: others may have it then. What was not flushed is lost. */
+  close(): void;
 }
 
 interface Found {
@@ -100,14 +102,14 @@ export async function openDisk(request: DiskRequest, warn: (failure: MachineFail
   const lock = snapshot ? undefined : await lockFile(file, readOnly);
   try {
     const { base, fingerprint, format } = await openBase(request);
-    if (snapshot) return { disk: base, info: { size: base.size, readOnly: true, format } };
+    const close = (): void => lock?.release();
+    if (snapshot) return { disk: base, info: { size: base.size, readOnly: true, format }, close };
     if (readOnly) {
       const existing = await IndexedDbStore.openExisting(file);
-      if (!existing) return { disk: base, info: { size: base.size, readOnly: true, format } };
+      if (!existing) return { disk: base, info: { size: base.size, readOnly: true, format }, close };
       existing.store.close();
     }
     const store = await IndexedDbStore.open(file, fingerprint, base.size, format);
-    if (!readOnly) void keepStorage();
     let troubled = false;
     const disk = await OverlayDisk.open(base, store, (error) => {
       if (error !== null) {
@@ -118,7 +120,14 @@ export async function openDisk(request: DiskRequest, warn: (failure: MachineFail
         warn(undefined);
       }
     });
-    return { disk, info: { size: disk.size, readOnly, format } };
+    return {
+      disk,
+      info: { size: disk.size, readOnly, format },
+      close: () => {
+        store.close();
+        close();
+      },
+    };
   } catch (error) {
     lock?.release();
     throw diskFailure(error, `The changes to ${file} cannot be kept`, 'The browser may not store data for this page: allow it, or open the disk with snapshot=on.');

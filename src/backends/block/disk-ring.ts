@@ -200,9 +200,11 @@ const waitAsync = (Atomics as unknown as { waitAsync?: WaitAsync }).waitAsync;
 /** Serve the requests of a ring, for ever. @param doorbell the machine's memory, once it is known */
 export async function serveDiskRing(buffer: SharedArrayBuffer, disks: readonly BlockBackend[], doorbell: () => ArrayBufferLike | undefined): Promise<never> {
   const memory = new DiskRingMemory(buffer);
+  // Not in shared memory, which backends are not given and the browser's storage refuses.
+  const spare: Uint8Array[] = [];
   for (;;) {
     const seen = Atomics.load(memory.words, Word.SUBMITTED);
-    for (let n = memory.shift('submitted'); n >= 0; n = memory.shift('submitted')) serveSlot(memory, n, disks, doorbell);
+    for (let n = memory.shift('submitted'); n >= 0; n = memory.shift('submitted')) serveSlot(memory, n, disks, spare, doorbell);
     if (waitAsync) {
       const wait = waitAsync(memory.words, Word.SUBMITTED, seen, 1000);
       if (wait.async) await wait.value;
@@ -212,7 +214,7 @@ export async function serveDiskRing(buffer: SharedArrayBuffer, disks: readonly B
   }
 }
 
-function serveSlot(memory: DiskRingMemory, n: number, disks: readonly BlockBackend[], doorbell: () => ArrayBufferLike | undefined): void {
+function serveSlot(memory: DiskRingMemory, n: number, disks: readonly BlockBackend[], spare: Uint8Array[], doorbell: () => ArrayBufferLike | undefined): void {
   const { words, numbers, data } = memory.slot(n);
   const disk = disks[words[Field.DISK]];
   const offset = numbers[Field.OFFSET / 2];
@@ -232,12 +234,22 @@ function serveSlot(memory: DiskRingMemory, n: number, disks: readonly BlockBacke
   };
   switch (op) {
     case Op.READ: {
-      const into = new Uint8Array(length);
-      return disk.read(offset, into, (error) => end(error, into));
+      const buffer = spare.pop() ?? new Uint8Array(SLOT_DATA);
+      const into = buffer.subarray(0, length);
+      return disk.read(offset, into, (error) => {
+        end(error, into);
+        spare.push(buffer);
+      });
     }
-    case Op.WRITE:
-      // A copy out of shared memory, which the browser's storage refuses.
-      return disk.write(offset, data.slice(0, length), end);
+    case Op.WRITE: {
+      const buffer = spare.pop() ?? new Uint8Array(SLOT_DATA);
+      const from = buffer.subarray(0, length);
+      from.set(data.subarray(0, length));
+      return disk.write(offset, from, (error) => {
+        spare.push(buffer);
+        end(error);
+      });
+    }
     case Op.FLUSH:
       return disk.flush(end);
     case Op.DISCARD:

@@ -31,6 +31,28 @@ describe('FileStorage', () => {
     expect(all.at(-1)).toBe(7);
   });
 
+  it('moves pieces of shared memory, more than one system call takes', () => {
+    const disk = new FileStorage(path, false);
+    const shared = new Uint8Array(new SharedArrayBuffer(1 << 20)).map((_, n) => (n * 31 + (n >> 8)) & 0xff);
+    // Of 1 to 300 bytes, with gaps between them.
+    const pieces: Uint8Array[] = [];
+    for (let at = 0, n = 0; n < 2500; at += 2 * (n % 300) + 1, n++) pieces.push(shared.subarray(at, at + 1 + (n % 300)));
+    const flat = Buffer.concat(pieces);
+    now((done) => disk.writev(777, pieces, done));
+    const all = readFileSync(path);
+    expect(Buffer.compare(all.subarray(777, 777 + flat.length), flat)).toBe(0);
+    expect([all[776], all[777 + flat.length]]).toEqual([7, 7]);
+    const copy = pieces.map((piece) => new Uint8Array(new SharedArrayBuffer(piece.length)));
+    now((done) => disk.readv(777, copy, done));
+    expect(Buffer.compare(Buffer.concat(copy), flat)).toBe(0);
+    truncateSync(path, 1000);
+    expect(() => now((done) => disk.readv(777, copy, done))).toThrow('shorter');
+    disk.close();
+    const closed = new FileStorage(path, true);
+    expect(() => now((done) => closed.writev(0, pieces, done))).toThrow('read-only');
+    closed.close();
+  });
+
   it('turns what goes wrong into I/O errors', () => {
     const disk = new FileStorage(path, false);
     truncateSync(path, 100);

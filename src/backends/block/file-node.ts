@@ -1,9 +1,11 @@
 // A file of the host as a storage, under Node. All accesses are done at once.
 
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, readvSync, writeSync, writevSync } from 'node:fs';
 import { type BlockDone, BlockError } from '../../devices/interfaces.ts';
 import type { Storage } from './io.ts';
 
+/** Pieces of one system call at most, limits.h. */
+const IOV_MAX = 1024;
 /** Bytes of zeros that are written at once. */
 const ZEROS = new Uint8Array(1 << 20);
 
@@ -64,6 +66,40 @@ export class FileStorage implements Storage {
 
   write(offset: number, data: Uint8Array, done: BlockDone): void {
     this.attempt(done, () => this.put(offset, data));
+  }
+
+  readv(offset: number, pieces: readonly Uint8Array[], done: BlockDone): void {
+    this.attempt(done, () => this.inGroups(offset, pieces, (group, at) => {
+      const n = readvSync(this.file, group, at);
+      if (n === 0) throw new BlockError('the file has become shorter');
+      return n;
+    }));
+  }
+
+  writev(offset: number, pieces: readonly Uint8Array[], done: BlockDone): void {
+    this.attempt(done, () => {
+      if (this.readOnly) throw new BlockError('the file is read-only');
+      const end = this.inGroups(offset, pieces, (group, at) => writevSync(this.file, group, at));
+      this.length = Math.max(this.length, end);
+    });
+  }
+
+  /**
+   * Give pieces to a system call, which may do less than it was given.
+   * @returns where the last of them ended
+   */
+  private inGroups(offset: number, pieces: readonly Uint8Array[], move: (group: Uint8Array[], at: number) => number): number {
+    let left = pieces.slice();
+    while (left.length > 0) {
+      const group = left.slice(0, IOV_MAX);
+      let moved = move(group, offset);
+      offset += moved;
+      let whole = 0;
+      while (whole < left.length && moved >= left[whole].length) moved -= left[whole++].length;
+      left = left.slice(whole);
+      if (moved > 0) left[0] = left[0].subarray(moved);
+    }
+    return offset;
   }
 
   private put(offset: number, data: Uint8Array): void {

@@ -33,6 +33,9 @@ export interface ImageDetails {
   specific?: Record<string, string | number | boolean>;
 }
 
+/** A transfer between the disk and pieces of memory, as BlockBackend's readv and writev have them. */
+export type VectorIo = (offset: number, pieces: readonly Uint8Array[]) => Io<void>;
+
 export abstract class Image {
   abstract readonly format: string;
   /** Bytes of the guest's disk. */
@@ -50,6 +53,15 @@ export abstract class Image {
   // eslint-disable-next-line require-yield
   *write(_offset: number, _data: Uint8Array): Io<void> {
     throw new ImageError(`an image of format ${this.format} cannot be written`);
+  }
+
+  /** Without a copy, where the format and what lies beneath allow it; the rules are those of read() and write(). */
+  get readv(): VectorIo | undefined {
+    return undefined;
+  }
+
+  get writev(): VectorIo | undefined {
+    return undefined;
   }
 
   /** Make all that was written safe. */
@@ -84,7 +96,15 @@ export class ImageDisk implements BlockBackend {
   private writing = false;
   private serving = false;
 
-  constructor(readonly image: Image) {}
+  readonly readv: BlockBackend['readv'];
+  readonly writev: BlockBackend['writev'];
+
+  constructor(readonly image: Image) {
+    const { readv, writev } = image;
+    const bytes = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
+    if (readv) this.readv = (offset, pieces, done) => this.enqueue(false, offset, bytes(pieces), () => readv.call(image, offset, pieces), done);
+    if (writev) this.writev = (offset, pieces, done) => this.enqueue(true, offset, bytes(pieces), () => writev.call(image, offset, pieces), done);
+  }
 
   get size(): number {
     return this.image.size;

@@ -1,7 +1,7 @@
 // Raw images: the file's bytes are the disk's. ISO 9660 images are raw too. As in QEMU, a file that ends within a sector is filled up with zeros.
 
 import { BlockError } from '../../devices/interfaces.ts';
-import { type Extent, Image } from './image.ts';
+import { type Extent, Image, type VectorIo } from './image.ts';
 import type { Io, Storage } from './io.ts';
 
 const SECTOR = 512;
@@ -38,6 +38,34 @@ export class RawImage extends Image {
       if (!this.staysRaw(head)) throw new BlockError('the first sector would make it an image of another format; format=raw in the machine line allows that');
     }
     yield (done) => this.storage.write(offset, data, done);
+  }
+
+  override get readv(): VectorIo | undefined {
+    // What ends within a sector is filled up.
+    return this.storage.readv && this.size === this.storage.size ? this.readPieces : undefined;
+  }
+
+  override get writev(): VectorIo | undefined {
+    return this.storage.writev && this.writePieces;
+  }
+
+  private *readPieces(offset: number, pieces: readonly Uint8Array[]): Io<void> {
+    yield (done) => this.storage.readv!(offset, pieces, done);
+  }
+
+  private *writePieces(offset: number, pieces: readonly Uint8Array[]): Io<void> {
+    if (offset >= SECTOR || !this.staysRaw) {
+      yield (done) => this.storage.writev!(offset, pieces, done);
+      return;
+    }
+    // A copy, which stays as it was looked at.
+    const data = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      data.set(piece, at);
+      at += piece.length;
+    }
+    yield* this.write(offset, data);
   }
 
   override *flush(): Io<void> {

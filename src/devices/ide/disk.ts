@@ -49,6 +49,8 @@ export class IdeDisk extends IdeDrive {
   private readonly model: string;
   readonly geometry: Geometry;
   protected readonly signature = [0, 0] as const;
+  /** For DMA, while no request has it: fresh memory costs more than what it is filled with. */
+  private buffer: Uint8Array<ArrayBuffer> | undefined;
 
   constructor(
     private readonly disk: BlockBackend,
@@ -277,12 +279,19 @@ export class IdeDisk extends IdeDrive {
     const transfer = s.transfer!;
     const sectors = Math.min(transfer.left, transfer.block);
     const offset = transfer.lba * SECTOR;
-    const answered = this.ifWanted((error: BlockError | null) => {
+    const buffer = transfer.kind === 'dma-read' || (transfer.kind === 'dma-write' && !again) ? (this.buffer ?? new Uint8Array(DMA_SECTORS * SECTOR)) : undefined;
+    if (buffer) this.buffer = undefined;
+    const bytes = buffer?.subarray(0, sectors * SECTOR) ?? (transfer.kind === 'pio-write' || again ? this.data : new Uint8Array(sectors * SECTOR));
+    const wanted = this.ifWanted((error: BlockError | null) => {
       s.asked = '';
       this.answered(sectors, bytes, error);
     });
+    const answered = (error: BlockError | null): void => {
+      // What was read is copied before the next part takes it.
+      if (buffer) this.buffer = buffer;
+      wanted(error);
+    };
     s.asked = 'transfer';
-    const bytes = transfer.kind === 'pio-write' || again ? this.data : new Uint8Array(sectors * SECTOR);
     if (transfer.kind.startsWith('pio')) t.status = STATUS_DRDY | STATUS_DSC | STATUS_BSY;
     if ((transfer.kind === 'dma-write' || transfer.kind === 'dma-trim') && !again) {
       if (!host.dma.fromMemory(bytes)) return this.end(ERROR_ABRT);

@@ -28,7 +28,7 @@ export class PlainMemory implements GuestMemory {
     return new TextDecoder().decode(this.all.subarray(address, this.all.indexOf(0, address)));
   }
 
-  private check(address: number, length: number): number {
+  check(address: number, length: number): number {
     if (!(address >= 0 && length >= 0 && address + length <= this.size)) throw new GuestMemoryError(address, length);
     return address;
   }
