@@ -15,6 +15,9 @@ export const enum Mem {
   CPU = 0x0004_0000,
   CPU_SIZE = 0x0008_0000,
   MAX_CPUS = 8,
+  /** Where indirect jumps went to, for the compiler, see JumpTargets. */
+  JUMP_TARGETS = 0x0044_0000,
+  JUMP_TARGETS_SIZE = 0x0008_0000,
   /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
   CHARDEV_RINGS = 0x0050_0000,
   CHARDEV_RINGS_SIZE = 0x0008_0000,
@@ -344,6 +347,15 @@ export const enum Side {
   KIND = 2,
   /** u32: slot of the compiled region that begins at the record; 0: none */
   SLOT = 4,
+}
+
+/**
+ * Targets of indirect jumps: for each record, by the low bits of its number, a table of i32 offsets from the jump's page, the place of
+ * each by the target's address. Jumps and targets may share places, so this is a hint.
+ */
+export const enum JumpTargets {
+  JUMPS = 512,
+  PLACES = 256,
 }
 
 /** Bits of Cpu.MODE. */

@@ -40,6 +40,7 @@ export class DispatchBuilder extends HandlerBuilder {
       fault: () => this.br(this.labels.fault),
       jump: (rip) => {
         this.rip.set(rip);
+        this.noteTarget(this.rip.get());
         this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
         this.br(this.labels.lookup);
       },

@@ -1,7 +1,7 @@
 // Handlers: a meaning of src/x86 emitted as WebAssembly. HandlerBuilder is what all have in common; ColdBuilder makes a function of
 // each kind that takes its operands from a record, dispatch.ts puts the hot ones inline, compile/builder.ts makes code whose operands are constants.
 
-import { Cpu, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
+import { Cpu, JumpTargets, Mem, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
 import { FunctionBuilder, type Value, type Variable } from '../wasm/function.ts';
 import type { FunctionRef, ValType } from '../wasm/module.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
@@ -321,6 +321,15 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   jump(rip: Value): void {
     this.exits.jump(this.kind.size === 64 ? rip : this.zeroExtend(rip, this.kind.size));
+  }
+
+  /** For the compiler: where an indirect jump goes. */
+  protected noteTarget(rip: Value): void {
+    if (this.kind.definition.flow !== 'jump') return;
+    const low = this.let(this.wrap(rip));
+    const jump = this.shl(this.and(this.shrU(this.record(), 5), JumpTargets.JUMPS - 1), 10);
+    const place = this.shl(this.and(this.xor(this.shrU(low, 2), this.shrU(low, 10)), JumpTargets.PLACES - 1), 2);
+    this.store(this.add(jump, place), Mem.JUMP_TARGETS, this.sub(low, this.wrap(this.load('i64', this.cpu(), Cpu.RIP_PAGE))));
   }
 
   jumpRelative(): void {
@@ -651,7 +660,9 @@ export class ColdBuilder extends HandlerBuilder {
     this.exits = {
       fault: () => this.return(this.i32(Status.FAULT)),
       jump: (rip) => {
-        this.store(this.cpu(), Cpu.RIP, rip);
+        const target = this.let(rip);
+        this.noteTarget(target);
+        this.store(this.cpu(), Cpu.RIP, target);
         this.return(this.i32(Status.JUMP));
       },
       relative: () => {

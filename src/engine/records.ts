@@ -1,7 +1,7 @@
 // Writes a decoded instruction as records (core/layout.ts, Rec): an address pseudo-record where the address is more than
 // base + displacement, and the instruction's own.
 
-import { Cpu, Mem, Mode, Rec, Seg, Side } from '../core/layout.ts';
+import { Cpu, JumpTargets, Mem, Mode, Rec, Seg, Side } from '../core/layout.ts';
 import { OperandClass, type Decoder } from '../x86/decode.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
@@ -10,6 +10,10 @@ const NO_SEGMENT = Cpu.ZERO - Seg.BASE;
 
 /** Address of what the compiler keeps beside a record of the code cache. */
 export const sideOf = (record: number): number => Mem.SIDE + ((record - Mem.RECORDS) >>> 2);
+
+/** Address of what is noted of an indirect jump's targets. */
+export const jumpTargetsOf = (record: number): number =>
+  Mem.JUMP_TARGETS + ((record / Rec.SIZE) & (JumpTargets.JUMPS - 1)) * JumpTargets.PLACES * 4;
 
 export class RecordWriter {
   /** Address in the shared memory where the next record goes. */

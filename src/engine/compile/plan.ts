@@ -12,6 +12,8 @@ const REGION_LIMIT = 600;
 const BLOCK_INSTRUCTIONS_MAX = 500;
 /** A region that begins at a loop's head is the loop alone if all that is reached from there has more instructions. */
 const LOOP_ALONE_FROM = 120;
+/** How far away an indirect jump's targets may lie to be of the same function. */
+const FUNCTION_MAX = 16 * 4096;
 const PAGE = 4096;
 
 export interface PlannedInstruction {
@@ -46,8 +48,10 @@ export type Terminator =
   | { kind: 'branch'; taken: Target; next: Target }
   | { kind: 'jump'; target: Target }
   | { kind: 'call'; target: Target | null; next: Target }
-  /** Indirect jump, or return. */
-  | { kind: 'indirect' }
+  /** Jump to a RIP known when it is executed; targets are those in the region that it was seen to go to. */
+  | { kind: 'indirect'; targets: readonly Target[] }
+  /** To the block of an indirect jump, which goes on to this offset; null: to where this block's own jump goes. */
+  | { kind: 'switch'; hub: number; to: number | null }
   | { kind: 'return' }
   /** The instruction after the block's last is left to the interpreter. */
   | { kind: 'exit' }
@@ -84,6 +88,8 @@ export interface PlanSource {
   pageAt(delta: number): PlannedPage | null;
   /** Is this the entry of a guest function (the target of a call)? */
   isFunction(page: PlannedPage, offset: number): boolean;
+  /** Where an indirect jump was seen to go, as offsets from its page. */
+  targets(record: number): number[];
   /** Note the target of a call. */
   called(page: PlannedPage, offset: number): void;
   facts(kind: Kind, record: number, addressRecord: number, addressKind: number): Facts;
@@ -196,6 +202,8 @@ class Planner {
           if (this.isRelative(instruction)) {
             const target = this.relative(instruction);
             if (!this.isOutside(target)) lead(target);
+          } else {
+            for (const target of this.indirect(instruction)) lead(target);
           }
           break;
         }
@@ -221,6 +229,13 @@ class Planner {
 
   private isRelative(instruction: PlannedInstruction): boolean {
     return instruction.kind.shapes.some((shape) => shape.place === 'relative');
+  }
+
+  /** Where an indirect jump goes to inside the function, as far as that is worth compiling. */
+  private indirect(instruction: PlannedInstruction): number[] {
+    const base = instruction.at & ~(PAGE - 1);
+    const targets = this.source.targets(instruction.record).map((offset) => base + offset);
+    return targets.filter((at) => Math.abs(at - instruction.at) < FUNCTION_MAX && !this.isOutside(at) && this.isWarm(at) && this.instruction(at) !== null);
   }
 
   private noteCall(at: number): void {
@@ -254,7 +269,10 @@ class Planner {
           case 'branch':
             return { at: start, instructions, terminator: { kind: 'branch', taken: target(this.relative(instruction)), next: target(next) } };
           case 'jump':
-            if (!this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'indirect' } };
+            if (!this.isRelative(instruction)) {
+              const targets = this.indirect(instruction).filter((it) => numbers.has(it)).map(target);
+              return { at: start, instructions, terminator: { kind: 'indirect', targets } };
+            }
             return { at: start, instructions, terminator: { kind: 'jump', target: { ...target(this.relative(instruction)), cold: false } } };
           case 'call':
             return {
@@ -296,38 +314,47 @@ function loopAlone(blocks: readonly Block[]): Block[] {
   if (inside.size === 1 && !predecessors[0].includes(0)) return [...blocks];
   const numbers = new Map([...inside].sort((a, b) => a - b).map((n, place) => [n, place]));
   const move = (target: Target): Target => ({ ...target, block: target.block < 0 ? -1 : (numbers.get(target.block) ?? -1) });
-  return [...numbers.keys()].map((n): Block => {
-    const { terminator } = blocks[n];
-    switch (terminator.kind) {
-      case 'fall':
-        return { ...blocks[n], terminator: { ...terminator, next: move(terminator.next) } };
-      case 'branch':
-        return { ...blocks[n], terminator: { ...terminator, taken: move(terminator.taken), next: move(terminator.next) } };
-      case 'jump':
-        return { ...blocks[n], terminator: { ...terminator, target: move(terminator.target) } };
-      case 'call':
-        return { ...blocks[n], terminator: { ...terminator, target: terminator.target && move(terminator.target), next: move(terminator.next) } };
-      default:
-        return blocks[n];
-    }
-  });
+  return [...numbers.keys()].map((n): Block => ({ ...blocks[n], terminator: retarget(blocks[n].terminator, move) }));
+}
+
+/** Where a terminator leads to, inside the region or outside; without the target of a call. */
+export function targetsOf(terminator: Terminator): readonly Target[] {
+  switch (terminator.kind) {
+    case 'fall':
+    case 'call':
+      return [terminator.next];
+    case 'branch':
+      return [terminator.taken, terminator.next];
+    case 'jump':
+      return [terminator.target];
+    case 'indirect':
+      return terminator.targets;
+    default:
+      return [];
+  }
+}
+
+/** The same with other targets. An indirect jump has only those inside the region. */
+export function retarget(terminator: Terminator, change: (target: Target) => Target): Terminator {
+  switch (terminator.kind) {
+    case 'fall':
+    case 'call':
+      return { ...terminator, next: change(terminator.next) };
+    case 'branch':
+      return { ...terminator, taken: change(terminator.taken), next: change(terminator.next) };
+    case 'jump':
+      return { ...terminator, target: change(terminator.target) };
+    case 'indirect':
+      return { ...terminator, targets: terminator.targets.map(change).filter((target) => target.block >= 0) };
+    default:
+      return terminator;
+  }
 }
 
 /** Blocks that a terminator leads to inside the region. */
 export function successorsOf(terminator: Terminator): number[] {
-  const inside = (targets: ({ block: number } | null)[]): number[] => targets.flatMap((t) => (t && t.block >= 0 ? [t.block] : []));
-  switch (terminator.kind) {
-    case 'fall':
-      return inside([terminator.next]);
-    case 'branch':
-      return inside([terminator.taken, terminator.next]);
-    case 'jump':
-      return inside([terminator.target]);
-    case 'call':
-      return inside([terminator.next]);
-    default:
-      return [];
-  }
+  if (terminator.kind === 'switch') return [terminator.hub];
+  return targetsOf(terminator).flatMap((target) => (target.block >= 0 ? [target.block] : []));
 }
 
 /**

@@ -11,11 +11,33 @@ import { GONE } from '../handlers.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
 import { successorsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
+import { reducible } from './reduce.ts';
 import { structureOf, type Structure } from './structure.ts';
 
 /** Nested guest calls before everything returns: V8's stack is finite. */
 const DEPTH_MAX = 200;
 const PAGE = 4096;
+/** Targets of an indirect jump that are compared one after the other. */
+const CHAIN_MAX = 3;
+
+/** A perfect hash of offsets: (offset * factor) >>> shift is the place of each; places hold the offsets' numbers, or -1. */
+export function hashOf(offsets: readonly number[]): { factor: number; shift: number; places: number[] } | null {
+  for (let bits = Math.ceil(Math.log2(offsets.length)); bits <= 9; bits++) {
+    let factor = 0x9e37_79b1;
+    for (let tries = 0; tries < 200; tries++) {
+      const places: number[] = new Array<number>(1 << bits).fill(-1);
+      const isFree = offsets.every((offset, n) => {
+        const place = Math.imul(offset, factor) >>> (32 - bits);
+        if (places[place] >= 0) return false;
+        places[place] = n;
+        return true;
+      });
+      if (isFree) return { factor: factor | 0, shift: 32 - bits, places };
+      factor = (Math.imul(factor, 0x0019_660d) + 0x3c6e_f35f) | 1;
+    }
+  }
+  return null;
+}
 
 export interface RegionCode {
   localTypes: CompileBuilder['localTypes'];
@@ -45,26 +67,9 @@ export class RegionEmitter {
     private readonly neighbours: Neighbours,
   ) {
     this.b = new CompileBuilder(shared, imports, where, records);
-    this.blocks = plan.blocks;
-    this.structure = this.reduce();
+    this.blocks = reducible(plan.blocks);
+    this.structure = structureOf(this.blocks.map((block) => successorsOf(block.terminator)));
     this.flow = analyse(this.blocks, this.structure);
-  }
-
-  /** Edges into the middle of loops become exits. */
-  private reduce(): Structure {
-    for (;;) {
-      const structure = structureOf(this.blocks.map((block) => successorsOf(block.terminator)));
-      if (structure.irreducible.length === 0) return structure;
-      for (const [from, to] of structure.irreducible) {
-        const { terminator } = this.blocks[from];
-        const cut = (target: Target | null): void => {
-          if (target?.block === to) target.block = -1;
-        };
-        if (terminator.kind === 'branch') cut(terminator.taken);
-        if (terminator.kind === 'jump') cut(terminator.target);
-        if (terminator.kind === 'branch' || terminator.kind === 'fall' || terminator.kind === 'call') cut(terminator.next);
-      }
-    }
   }
 
   emit(): RegionCode {
@@ -155,7 +160,7 @@ export class RegionEmitter {
   /** Into another page, which may be mapped otherwise than when the region was made. The first page stays what it is while the region runs. */
   private entersPage(target: Target, from: number): boolean {
     const page = target.at >> 12;
-    return page !== 0 && page !== from >> 12;
+    return page !== 0 && (from < 0 || page !== from >> 12);
   }
 
   /** Another page is entered: leave unless it is mapped as it was. */
@@ -174,8 +179,11 @@ export class RegionEmitter {
     b.dirty = flow.dirty;
     b.flags.state = flow.flags!;
     if (this.structure.isLoop[node] || this.structure.isMerge[node]) b.forget();
-    if (this.structure.isLoop[node]) b.exitRegion(b.leS(b.budget.get(), 0), RegionExit.LEAVE, RegionCause.REQUEST, block.at, 0);
     const { instructions, terminator } = block;
+    if (this.structure.isLoop[node]) {
+      if (terminator.kind === 'indirect' && instructions.length === 0) this.returnIf(b.leS(b.budget.get(), 0));
+      else b.exitRegion(b.leS(b.budget.get(), 0), RegionExit.LEAVE, RegionCause.REQUEST, block.at, 0);
+    }
     const count = instructions.length;
     if (count > 0) b.budget.set(b.sub(b.budget.get(), count));
     const needed = neededThrough(block, this.flow, flow);
@@ -194,7 +202,10 @@ export class RegionEmitter {
       case 'call':
         return this.call(block, terminator);
       case 'indirect':
-        return this.indirect();
+        return this.indirect(terminator.targets, count > 0 ? from : -1);
+      case 'switch':
+        if (terminator.to !== null) b.target.set(b.ripAt(terminator.to));
+        return this.go({ at: block.at, block: terminator.hub, cold: false }, block.at);
       case 'return':
         b.spill();
         b.spillBudget();
@@ -356,8 +367,47 @@ export class RegionEmitter {
     return this.callSlot(isCall, slot, [isCall ? b.add(b.param(0), 1) : b.param(0), page]);
   }
 
-  private indirect(): void {
+  /** Return to the interpreter with the RIP in `target` if a condition holds. */
+  private returnIf(condition: Value): void {
     const { b } = this;
+    const { dirty } = b;
+    const { state } = b.flags;
+    b.if(condition, () => {
+      this.spillAll();
+      b.return(b.target.get());
+    });
+    b.dirty = dirty;
+    b.flags.state = state;
+  }
+
+  /**
+   * Go on at the RIP in `target`, in the region if it is one of these.
+   * @param from offset of the jump; negative where several come together
+   */
+  private indirect(targets: readonly Target[], from: number): void {
+    const { b } = this;
+    const isAt = (target: Target): Value => b.eq(b.target.get(), b.ripAt(target.at));
+    const table = targets.length > CHAIN_MAX ? hashOf(targets.map(({ at }) => at)) : null;
+    if (table) {
+      b.block((miss) => {
+        const labels: Label[] = table.places.map(() => miss);
+        const arms = (n: number): void => {
+          if (n < 0) {
+            const offset = b.wrap(b.sub(b.target.get(), b.param(1)));
+            return b.brTable(labels, miss, b.shrU(b.mul(offset, table.factor), table.shift));
+          }
+          b.block((label) => {
+            labels[table.places.indexOf(n)] = label;
+            arms(n - 1);
+          });
+          b.brIf(miss, b.eqz(isAt(targets[n])));
+          this.edge(targets[n], from);
+        };
+        arms(targets.length - 1);
+      });
+    } else {
+      for (const target of targets) b.if(isAt(target), () => this.edge(target, from));
+    }
     this.spillAll();
     b.scoped(() => {
       b.store(b.cpu(), Cpu.RIP, b.target.get());

@@ -1,8 +1,9 @@
 // Plans and compiles regions: the part of the compiler that needs nothing but the shared memory, so that it can run beside the vCPU in a
 // worker of its own. What it reads may change under its hands; whoever takes the result compares the generations of its pages.
 
-import { Cpu, Mode, Tlb } from '../../core/layout.ts';
+import { Cpu, JumpTargets, Mode, Tlb } from '../../core/layout.ts';
 import { EMPTY_MAP, generationOf } from '../cache.ts';
+import { jumpTargetsOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
 import { FactsTable } from './facts.ts';
 import { generateRegions, probeImports, type RegionRequest } from './module.ts';
@@ -96,6 +97,7 @@ export class CompileService {
           return this.pageAt(where, wide ? BigInt.asUintN(64, at) : at & 0xffff_ffffn);
         },
         isFunction: (page, at) => this.functions.get(`${page.map}:${page.generation}`)?.has(at) ?? false,
+        targets: (record) => this.targets(record),
         called: (page, at) => this.called(page, at),
         warmth: job.warmth,
         facts: (kind, record, addressRecord, addressKind) => facts.of(this.records, kind, record, addressRecord, addressKind),
@@ -115,6 +117,13 @@ export class CompileService {
     if (this.u64[(slot + Tlb.TAG_EXECUTE) >> 3] !== linear) return null;
     const map = this.u32[(slot + Tlb.CODE_MAP) >> 2];
     return map === EMPTY_MAP || map === 0 ? null : this.page(map);
+  }
+
+  /** What the dispatch function noted of an indirect jump. */
+  private targets(record: number): number[] {
+    const from = jumpTargetsOf(record) >> 2;
+    const places = this.records.i32.subarray(from, from + JumpTargets.PLACES);
+    return [...new Set(places)].filter((offset) => offset !== 0);
   }
 
   private called(page: PlannedPage, at: number): void {
