@@ -63,17 +63,20 @@ const MAX32 = (2 - 2 ** -23) * 2 ** 127;
 const MIN64 = 2 ** -1022;
 const MAX64 = Number.MAX_VALUE;
 
+/** A number in all lanes. */
+function splat(b: Builder, double: boolean, n: number): Value {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  for (let k = 0; k < 16; k += double ? 8 : 4) {
+    if (double) view.setFloat64(k, n, true);
+    else view.setFloat32(k, n, true);
+  }
+  return b.let(b.v128(bytes));
+}
+
 function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
   if (packed) {
-    const constant = (n: number): Value => {
-      const bytes = new Uint8Array(16);
-      const view = new DataView(bytes.buffer);
-      for (let k = 0; k < 16; k += double ? 8 : 4) {
-        if (double) view.setFloat64(k, n, true);
-        else view.setFloat32(k, n, true);
-      }
-      return b.let(b.v128(bytes));
-    };
+    const constant = (n: number): Value => splat(b, double, n);
     const unary = (f32: Simd, f64: Simd) => (x: Value) => v1(b, double ? f64 : f32, x);
     const binary = (f32: Simd, f64: Simd) => (x: Value, y: Value) => v2(b, double ? f64 : f32, x, y);
     return {
@@ -126,18 +129,66 @@ const quiet = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffe
 const masked = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffc0), 0x1f80);
 const precisionSet = (b: Builder): Value => b.and(b.state('i32', Cpu.MXCSR), 0x20);
 
-/** i32: PE is set already, or would not be, because x op c is exactly r in all lanes. */
-function precisionKnown(b: Builder, op: FloatOp, { packed, double }: Format, x: Value, c: Value, r: Value): Value {
+/**
+ * i32: PE is set already, or would not be, because x op c is exactly r in all lanes.
+ * @param bits the operands' bits, of a scalar
+ */
+function precisionKnown(b: Builder, op: FloatOp, f: Format, x: Value, c: Value, r: Value, bits?: readonly [Value, Value]): Value {
+  const { packed, double } = f;
   const known = b.variable('i32', precisionSet(b));
-  const name = double ? 'exact64' : 'exact32';
   b.if(b.eqz(known.get()), () => {
-    if (!packed) return known.set(b.pure(name, b.i32(op), x, c, r));
+    if (op === FloatOp.ADD || op === FloatOp.SUB) return known.set(exactSum(b, op, f, x, c, r));
+    if (op === FloatOp.MUL && packed && double) return known.set(exactProducts(b, x, c, r));
+    const name = double ? 'exact64' : 'exact32';
+    if (!packed) {
+      const ask = (): void => known.set(b.pure(name, b.i32(op), x, c, r));
+      if (op !== FloatOp.MUL || !bits || !double) return ask();
+      known.set(exactProduct(b, bits));
+      return b.if(b.eqz(known.get()), ask);
+    }
     const lane = (v: Value, n: number): Value => b.simd(double ? 'f64' : 'f32', double ? Simd.F64X2_EXTRACT_LANE : Simd.F32X4_EXTRACT_LANE, [v], [n]);
     known.set(b.i32(1));
     for (let n = 0; n < (double ? 2 : 4); n++) known.set(b.and(known.get(), b.pure(name, b.i32(op), lane(x, n), lane(c, n), lane(r, n))));
   });
   return known.get();
 }
+
+/** i32: r is exactly x + c or x - c. What the addition lost is a number of the format (D. Knuth's two-sum); NaN if something overflows. */
+function exactSum(b: Builder, op: FloatOp, f: Format, x: Value, c: Value, r: Value): Value {
+  const a = arithmeticOf(b, f);
+  const moved = b.let(a.sub(r, x));
+  const other = op === FloatOp.ADD ? a.sub(c, moved) : a.add(c, moved);
+  const first = a.sub(x, b.let(a.sub(r, moved)));
+  const lost = op === FloatOp.ADD ? a.add(first, other) : a.sub(first, other);
+  return a.none(a.ne(b.let(lost), a.zero));
+}
+
+/** 2^27 + 1 splits a float64 into halves of 26 bits; products from SMALL on lose nothing of their low half. */
+const SPLITTER = 134217729;
+const SMALL = 1e-140;
+
+/** i32: both products of PD are exact, by T. J. Dekker's product of halves (src/core/assembly/exact.ts); NaN if the splitting overflows. */
+function exactProducts(b: Builder, x: Value, c: Value, r: Value): Value {
+  const a = arithmeticOf(b, PD);
+  const splitter = splat(b, true, SPLITTER);
+  const split = (v: Value): [Value, Value] => {
+    const t = b.let(a.mul(splitter, v));
+    const high = b.let(a.sub(t, a.sub(t, v)));
+    return [high, b.let(a.sub(v, high))];
+  };
+  const [xh, xl] = split(x);
+  const [ch, cl] = split(c);
+  const lost = a.add(a.add(a.add(a.sub(a.mul(xh, ch), r), a.mul(xh, cl)), a.mul(xl, ch)), a.mul(xl, cl));
+  const tiny = a.and(a.lt(a.abs(r), splat(b, true, SMALL)), a.and(a.ne(x, a.zero), a.ne(c, a.zero)));
+  return a.none(a.or(a.ne(lost, a.zero), tiny));
+}
+
+/** i32: the product of two normal numbers surely has no more than 53 bits, as of small whole numbers. */
+function exactProduct(b: Builder, bits: readonly [Value, Value]): Value {
+  const zeroes = bits.map((it) => b.ctz(b.or(it, 1n << 52n)));
+  return b.leU(b.i64(53), b.add(zeroes[0], zeroes[1]));
+}
+
 /** Enough where no result is rounded: DAZ is clear. */
 const noDaz = (b: Builder): Value => b.eqz(b.and(b.state('i32', Cpu.MXCSR), 0x40));
 
@@ -199,7 +250,7 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
       const plain = b.or(normalBits(b, f, bits), zeroes);
       const denormals = b.or(denormalBits(b, f, destinationBits), denormalBits(b, f, sourceBits));
       return b.if(
-        b.let(b.and(b.and(b.and(masked(b), plain), b.eqz(denormals)), b.ne(precisionKnown(b, op, f, x, c, r), 0))),
+        b.let(b.and(b.and(b.and(masked(b), plain), b.eqz(denormals)), b.ne(precisionKnown(b, op, f, x, c, r, [destinationBits, sourceBits]), 0))),
         () => i.dst.write(bits),
         () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
       );

@@ -1,10 +1,10 @@
 // `npm run oracle`: fresh random cases, run on this machine's processor and on the emulator, and compared.
 //   --cases N (100,000)  --seed N (random)  --form NAME (regular expression)  --kind integer|x87|vector  --mode 16|32|64
-//   --show N (examples a form, 1)
+//   --show N (examples a form, 1)  --compiled (by compiled code, much slower)
 
 import { parseArgs } from 'node:util';
 import { compare, describe } from './compare.ts';
-import { EmulatedProcessor } from './emulator.ts';
+import { EmulatedProcessor, loadModules } from './emulator.ts';
 import { forms, makeCase, type TestCase } from './generate.ts';
 import { NativeProcessor } from './native/run.ts';
 import type { CodeMode } from './space.ts';
@@ -13,7 +13,7 @@ import type { CodeMode } from './space.ts';
 const TASK_SIZE = 0x7fff_ffff_f000n;
 
 const { values } = parseArgs({
-  options: { cases: { type: 'string', default: '100000' }, seed: { type: 'string' }, form: { type: 'string' }, mode: { type: 'string' }, kind: { type: 'string' }, show: { type: 'string', default: '1' } },
+  options: { cases: { type: 'string', default: '100000' }, seed: { type: 'string' }, form: { type: 'string' }, mode: { type: 'string' }, kind: { type: 'string' }, show: { type: 'string', default: '1' }, compiled: { type: 'boolean' } },
 });
 const total = +values.cases;
 let seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : +values.seed;
@@ -24,7 +24,7 @@ if (chosen.length === 0) throw new Error(`No form is called ${values.form}`);
 console.log(`${total} cases of ${chosen.length} forms, seed ${seed}`);
 
 const processor = new NativeProcessor();
-const emulator = new EmulatedProcessor();
+const emulator = new EmulatedProcessor(loadModules(), values.compiled ? { threshold: 1 } : null);
 const wrong = new Map<string, { count: number; examples: string[] }>();
 let done = 0;
 let mismatches = 0;

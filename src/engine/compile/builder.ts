@@ -108,6 +108,8 @@ export class CompileBuilder extends HandlerBuilder {
   readonly pages: KnownPages;
   private symbol: Symbol | null = null;
   private readonly stack: RegisterStack;
+  private mxcsr: Variable | null = null;
+  private isMxcsrKnown = false;
   /** What the stack pointer is after the instruction. */
   private moved: { register: number; symbol: Symbol } | null = null;
   private pending = new Map<number, Value>();
@@ -315,10 +317,20 @@ export class CompileBuilder extends HandlerBuilder {
       const value = this.readGpr(offset, bits ?? (type === 'i32' ? 32 : 64));
       return type === 'i32' ? this.let(this.wrap(value)) : value;
     }
+    if (offset === Cpu.MXCSR && type === 'i32') return this.readMxcsr();
     // In flat 32-bit code the limit is 4 GiB.
     if (offset === Cpu.CS + Seg.LIMIT && this.where.mode & Mode.FLAT) return this.i32(-1);
     return super.state(type, offset, bits);
   }
+  /** From a local where it was read before. Whatever changes it is called, and nothing is known then. */
+  private readMxcsr(): Value {
+    if (!this.isMxcsrKnown && this.branches > 0) return super.state('i32', Cpu.MXCSR);
+    const variable = (this.mxcsr ??= this.permanent('i32'));
+    if (!this.isMxcsrKnown) variable.set(this.load('i32', this.cpu(), Cpu.MXCSR));
+    this.isMxcsrKnown = true;
+    return variable.get();
+  }
+
   override setState(offset: number, value: Value, bits?: number): void {
     if (offset < GPR_END) this.writeGpr(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
     else {
@@ -420,19 +432,21 @@ export class CompileBuilder extends HandlerBuilder {
     quick(this.stack);
   }
 
-  /** What is known of pages and of the x87's registers along a path. */
-  get known(): { pages: PagesState; stack: RegisterStack['state'] } {
-    return { pages: this.pages.state, stack: this.stack.state };
+  /** What is known of pages, of the x87's registers and of MXCSR along a path. */
+  get known(): { pages: PagesState; stack: RegisterStack['state']; isMxcsrKnown: boolean } {
+    return { pages: this.pages.state, stack: this.stack.state, isMxcsrKnown: this.isMxcsrKnown };
   }
-  set known({ pages, stack }) {
+  set known({ pages, stack, isMxcsrKnown }) {
     this.pages.state = pages;
     this.stack.state = stack;
+    this.isMxcsrKnown = isMxcsrKnown;
   }
 
   /** Nothing is known: at a join, or after a call. */
   forget(): void {
     this.pages.forget();
     this.stack.state = null;
+    this.isMxcsrKnown = false;
   }
 
   override branch(condition: Value): void {
