@@ -16,6 +16,8 @@ import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { LINUX_ROM_PATH, offerLinux } from './boot/linux-rom.ts';
+import { moduleNames } from './boot/multiboot.ts';
+import { MULTIBOOT_ROM_PATH, offerMultiboot } from './boot/multiboot-rom.ts';
 import { RealClock, VirtualClock } from './clock.ts';
 import { makeDevice } from './devices.ts';
 import { bootDevicePaths, BoardDrives } from './drives.ts';
@@ -197,10 +199,7 @@ export class Machine {
       slots.set(device, slot);
     }
     const bootPaths = bootDevicePaths(config, slots);
-    if (config.bios !== undefined && config.kernel !== undefined) {
-      this.offerKernel(config.kernel);
-      bootPaths.unshift(LINUX_ROM_PATH);
-    }
+    if (config.bios !== undefined && config.kernel !== undefined) bootPaths.unshift(this.offerKernel(config.kernel));
     pc.setBootDevices(bootPaths, config.boot.strict);
     this.vcpu = new Vcpu(
       this.memory,
@@ -270,19 +269,18 @@ export class Machine {
     this.enter(entry);
   }
 
-  /** Let the firmware boot the kernel. */
-  private offerKernel(name: string): void {
+  /** Let the firmware boot the kernel. @returns what bootorder calls it */
+  private offerKernel(name: string): string {
     const { config, files } = this.options;
     const kernel = { name, bytes: files.get(name)! };
-    if (kernelKind(name, kernel.bytes) !== 'linux') {
-      throw {
-        what: `${name} cannot be started by firmware`,
-        why: 'It is a Multiboot kernel, and those are loaded directly',
-        advice: 'Leave out -vga and -bios.',
-      } satisfies MachineFailure;
+    if (kernelKind(name, kernel.bytes) === 'multiboot') {
+      const modules = moduleNames(config.initrd ?? '').map(({ file, text }) => ({ text, bytes: files.get(file)! }));
+      offerMultiboot(this.pc.fwCfg, { kernel, modules, append: config.append, ramSize: config.ramSize });
+      return MULTIBOOT_ROM_PATH;
     }
     const initrd = config.initrd === undefined ? undefined : { name: config.initrd, bytes: files.get(config.initrd)! };
     offerLinux(this.pc.fwCfg, { kernel, initrd, append: config.append, ramSize: config.ramSize });
+    return LINUX_ROM_PATH;
   }
 
   /** The firmware that the line names, if it can be one. */

@@ -53,6 +53,41 @@ main:
   dec ecx
   jmp .module
 .modules_shown:
+  ; With "map" first in the command line: memory as the loader found it
+  mov esi, [.command_line]
+.first_word:
+  lodsb
+  test al, al
+  jz .no_map
+  cmp al, ' '
+  jne .first_word
+  mov eax, [esi]
+  and eax, 0xffffff
+  cmp eax, "map"
+  jne .no_map
+  mov ebx, [.info]
+  HEX32 [ebx + 4]
+  NEWLINE
+  HEX32 [ebx + 8]
+  NEWLINE
+  mov edi, [ebx + 48]
+  mov ecx, edi
+  add ecx, [ebx + 44]
+.range:
+  cmp edi, ecx
+  jae .no_map
+  HEX32 [edi + 8]
+  HEX32 [edi + 4]
+  PRINT " "
+  HEX32 [edi + 16]
+  HEX32 [edi + 12]
+  PRINT " "
+  HEX32 [edi + 20]
+  NEWLINE
+  add edi, [edi]
+  add edi, 4
+  jmp .range
+.no_map:
   mov esi, [.command_line]
 .search:
   cmp byte [esi], 0

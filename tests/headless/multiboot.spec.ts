@@ -30,6 +30,13 @@ describe.each(Object.entries(PROGRAMS))('%s', (_name, program) => {
     expect(status).toBe(0x55);
   }, PATIENCE_MS);
 
+  // QEMU always does it so: through the firmware.
+  it('the same with a screen, by the firmware, with its memory map', async () => {
+    const { status, out } = await start(['-vga', 'std', '-serial', 'stdio', '-kernel', 'multiboot.elf', '-append', 'one two exit=2a', ...modules], program);
+    expect(out).toBe(expected('multiboot'));
+    expect(status).toBe(0x55);
+  }, PATIENCE_MS);
+
   it.each([['00', 1], ['01', 3], ['10', 0x21], ['7f', 0xff], ['80', 1], ['ff', 0xff]])('isa-debug-exit: %s', async (value, status) => {
     expect((await start(['-serial', 'null', '-kernel', 'multiboot.elf', '-append', `exit=${value}`], program)).status).toBe(status);
   }, PATIENCE_MS);
@@ -48,6 +55,22 @@ describe.each(Object.entries(PROGRAMS))('%s', (_name, program) => {
     expect(workshop.read('second.log')).toBe('');
   }, PATIENCE_MS);
 });
+
+it('with a screen memory is as the firmware says', async () => {
+  const [ours, theirs] = await Promise.all(Object.values(PROGRAMS).map(async (program) => {
+    const { out } = await start(['-vga', 'std', '-serial', 'stdio', '-kernel', 'multiboot.elf', '-append', 'map exit=00'], program);
+    const [lower, upper, ...map] = out.split('\n').slice(2).filter(Boolean);
+    return { lower: parseInt(lower, 16), upper: parseInt(upper, 16), map: map.map((line) => line.split(' ').map((number) => parseInt(number, 16))) };
+  }));
+  // How much of the RAM's end SeaBIOS keeps for ACPI tables depends on their size; QEMU's processor reserves addresses of HyperTransport, too.
+  const common = ({ lower, map }: typeof ours) => ({ lower, map: map.filter(([address]) => address < 0x10_0000 || (address > 0x4000_0000 && address < 2 ** 32)) });
+  expect(common(ours)).toEqual(common(theirs));
+  for (const { upper, map } of [ours, theirs]) {
+    const high = map.find(([address]) => address === 0x10_0000)!;
+    expect([high[1] / 1024, high[2]]).toEqual([upper, 1]);
+    expect(map[map.indexOf(high) + 1]).toEqual([0x10_0000 + high[1], 0x400_0000 - 0x10_0000 - high[1], 2]);
+  }
+}, PATIENCE_MS);
 
 describe('-d', () => {
   it('in_asm: code as it is decoded, once', async () => {

@@ -2,6 +2,9 @@
 
 import type { GuestMemory } from '../../devices/interfaces.ts';
 
+/** What a loader needs of memory. */
+export type LoadMemory = Pick<GuestMemory, 'size' | 'write' | 'write32' | 'write64'>;
+
 /** A segment as the CPU holds it; attr in the form of SegAttr in core/layout.ts. */
 export interface SegmentState {
   selector: number;
@@ -52,7 +55,7 @@ const EFER_LONG = 0x500;
 export const GDT_BYTES = 4 * 8;
 
 /** Segments at 0x10 (code) and 0x18 (data), base 0, limit 4 GiB. */
-function writeGdt(memory: GuestMemory, address: number, code: number): void {
+function writeGdt(memory: LoadMemory, address: number, code: number): void {
   memory.write(address, new Uint8Array(GDT_BYTES));
   for (const [selector, attr] of [[Selector.CODE, code], [Selector.DATA, DATA]] as const) {
     memory.write32(address + selector, 0x0000_ffff);
@@ -62,7 +65,7 @@ function writeGdt(memory: GuestMemory, address: number, code: number): void {
 }
 
 /** 32-bit protected mode, no paging, flat segments; writes the GDT. */
-export function protected32(memory: GuestMemory, gdt: number, rip: number, registers: EntryState['registers']): EntryState {
+export function protected32(memory: LoadMemory, gdt: number, rip: number, registers: EntryState['registers']): EntryState {
   writeGdt(memory, gdt, CODE32);
   return { mode: 'protected32', ...flat(gdt, rip, registers, CODE32), cr0: CR0_PROTECTED, cr3: 0, cr4: 0, efer: 0 };
 }

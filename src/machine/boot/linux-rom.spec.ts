@@ -38,7 +38,9 @@ next:
 again:
   mov eax, [ss:bx]
   test eax, 0x01000000
-  jnz failed
+  jz good
+  int 0x18
+good:
   or eax, eax
   jnz again
   add sp, 16
@@ -52,8 +54,6 @@ again:
   mov ss, ax
   mov sp, 0xfff0
   jmp 0x1020:0
-failed:
-  int 0x18
 `;
 
 function assembled(table: number): Buffer {

@@ -5,6 +5,7 @@
 
 import type { FwCfg } from '../../devices/fw-cfg.ts';
 import { BootError, inMiB } from './boot-error.ts';
+import { bootRom, FIRMWARE_ROOM, type RomItem } from './boot-rom.ts';
 
 /** The option ROM's name among fw_cfg's files, and the path by which bootorder calls it. */
 export const LINUX_ROM = 'genroms/linux.bin';
@@ -23,8 +24,6 @@ type Part = keyof typeof ITEMS;
 const SETUP = 0x10000;
 const CMDLINE = 0x20000;
 const KERNEL = 0x100000;
-/** Kept free at the end of RAM for what the firmware has there, its ACPI tables among it; as QEMU. */
-const FIRMWARE_ROOM = 0x28000;
 const SECTOR = 512;
 
 /** Offsets in the setup header. */
@@ -97,43 +96,8 @@ export function offerLinux(fw: FwCfg, { kernel, initrd, append, ramSize }: Linux
 }
 
 /** An option ROM that copies items of fw_cfg to their places, and enters the kernel's setup code. */
-export function linuxRom(items: readonly { key: number; address: number; length: number }[]): Uint8Array {
-  const PNP = 0x20;
-  const CODE = 0x48;
-  const NAME = 'Linux';
-  const code = [
-    0x0e, // push cs
-    0x1f, // pop ds
-    0xfc, // cld
-    0xbe, 0, 0, // mov si, table
-    0xb9, items.length, 0, // mov cx, items
-    // next: a copy of the item's FWCfgDmaAccess on the stack, because the ROM cannot be written to
-    0x83, 0xec, 0x10, // sub sp, 16
-    0x89, 0xe7, // mov di, sp
-    0x16, // push ss
-    0x07, // pop es
-    0x89, 0xca, // mov dx, cx
-    0xb9, 0x08, 0x00, // mov cx, 8
-    0xf3, 0xa5, // rep movsw
-    0x89, 0xd1, // mov cx, dx
-    0x66, 0x31, 0xc0, // xor eax, eax
-    0xba, 0x14, 0x05, // mov dx, 514h
-    0x66, 0xef, // out dx, eax: high half of the address
-    0x8c, 0xd0, // mov ax, ss
-    0x66, 0xc1, 0xe0, 0x04, // shl eax, 4
-    0x66, 0x0f, 0xb7, 0xdc, // movzx ebx, sp
-    0x66, 0x01, 0xd8, // add eax, ebx
-    0x66, 0x0f, 0xc8, // bswap eax
-    0xba, 0x18, 0x05, // mov dx, 518h
-    0x66, 0xef, // out dx, eax: the transfer begins
-    // wait: for the control word to become zero
-    0x36, 0x66, 0x8b, 0x07, // mov eax, ss:[bx]
-    0x66, 0xa9, 0x00, 0x00, 0x00, 0x01, // test eax, 01000000h: the error bit, high byte first
-    0x75, 0x20, // jnz failed
-    0x66, 0x09, 0xc0, // or eax, eax
-    0x75, 0xef, // jnz wait
-    0x83, 0xc4, 0x10, // add sp, 16
-    0xe2, 0xbd, // loop next
+export function linuxRom(items: readonly RomItem[]): Uint8Array {
+  return bootRom('Linux', items, () => [
     0xfa, // cli
     0xb8, SETUP >> 4 & 0xff, SETUP >> 12, // mov ax, segment
     0x8e, 0xd8, // mov ds, ax
@@ -143,37 +107,5 @@ export function linuxRom(items: readonly { key: number; address: number; length:
     0x8e, 0xd0, // mov ss, ax
     0xbc, 0xf0, 0xff, // mov sp, FFF0h: below the command line
     0xea, 0x00, 0x00, 0x20, SETUP >> 12, // jmp segment + 20h:0
-    // failed:
-    0xcd, 0x18, // int 18h: the firmware goes on to the next device
-  ];
-  const table = CODE + code.length;
-  code[4] = table & 0xff;
-  code[5] = table >> 8;
-  const name = table + 16 * items.length;
-  const rom = new Uint8Array(Math.ceil((name + NAME.length + 2) / SECTOR) * SECTOR);
-  const view = new DataView(rom.buffer);
-  rom.set([0x55, 0xaa, rom.length / SECTOR, 0xcb]); // signature, size, and an initialisation that returns (retf)
-  view.setUint16(0x1a, PNP, true);
-  // PnP expansion header: it is a boot device with a bootstrap entry vector.
-  rom.set([0x24, 0x50, 0x6e, 0x50, 0x01, 0x02], PNP);
-  view.setUint16(PNP + 0x10, name, true); // product name
-  rom[PNP + 0x15] = 0x14; // supports device driver initialisation model, is a boot device
-  view.setUint16(PNP + 0x1a, CODE, true);
-  rom.set(code, CODE);
-  items.forEach(({ key, address, length }, n) => {
-    const at = table + 16 * n;
-    view.setUint32(at, (key << 16) | 0x08 | 0x02); // control: select, read
-    view.setUint32(at + 4, length);
-    view.setBigUint64(at + 8, BigInt(address));
-  });
-  rom.set(new TextEncoder().encode(NAME), name);
-  seal(rom, PNP, 0x20, PNP + 9);
-  seal(rom, 0, rom.length, rom.length - 1);
-  return rom;
-}
-
-/** Bytes of a structure add up to 0. */
-function seal(rom: Uint8Array, start: number, length: number, at: number): void {
-  rom[at] = 0;
-  rom[at] = -rom.subarray(start, start + length).reduce((sum, byte) => sum + byte, 0) & 0xff;
+  ]);
 }

@@ -2,11 +2,10 @@
 // the header; -initrd gives modules ("FILE arguments,FILE2 …"). Memory layout: kernel, then one page-aligned block
 // with GDT, information structure, memory map, module list and strings, then the modules.
 
-import type { GuestMemory } from '../../devices/interfaces.ts';
 import { BootError, inMiB } from './boot-error.ts';
 import { type E820Entry, ramEnd } from './e820.ts';
 import { ElfError, isElf64, readElf32 } from './elf.ts';
-import { type EntryState, GDT_BYTES, protected32 } from './entry-state.ts';
+import { type EntryState, GDT_BYTES, type LoadMemory, protected32 } from './entry-state.ts';
 
 const HEADER_MAGIC = 0x1bad_b002;
 const BOOTLOADER_MAGIC = 0x2bad_b002;
@@ -72,7 +71,7 @@ export interface ModuleName {
 }
 
 export interface MultibootBoot {
-  memory: GuestMemory;
+  memory: LoadMemory;
   kernel: { name: string; bytes: Uint8Array };
   modules: readonly { text: string; bytes: Uint8Array }[];
   append: string;
@@ -157,7 +156,7 @@ export function bootMultiboot(boot: MultibootBoot): EntryState {
 
   for (const segment of segments) {
     memory.write(segment.address, kernel.bytes.subarray(segment.offset, segment.offset + segment.fileSize));
-    if (segment.memorySize > segment.fileSize) zero(memory, segment.address + segment.fileSize, segment.memorySize - segment.fileSize);
+    if (segment.memorySize > segment.fileSize) memory.write(segment.address + segment.fileSize, new Uint8Array(segment.memorySize - segment.fileSize));
   }
   let text = layout.texts;
   boot.modules.forEach((module, index) => {
@@ -255,11 +254,6 @@ function layOut<T extends Record<string, number>>(start: number, sizes: T): T & 
     at += Math.ceil(size / 16) * 16;
   }
   return { ...addresses, end: at } as T & { end: number };
-}
-
-function zero(memory: GuestMemory, address: number, length: number): void {
-  memory.bytes(address, length).fill(0);
-  memory.written(address, length);
 }
 
 function cString(text: string): Uint8Array {
