@@ -108,11 +108,12 @@ const MODEL: Record<Card, string> = { ne2k_pci: 'ne2k_pci', rtl8139: 'rtl8139', 
 /** v86's names of the cards that it has. */
 const V86_MODEL: Partial<Record<Card, string>> = { ne2k_pci: 'ne2k', 'virtio-net': 'virtio' };
 
-export function networkGuest(card: Card, port: number, ms: number): LinuxGuest {
+/** @param tests of net.c; without them all */
+export function networkGuest(card: Card, port: number, ms: number, tests?: readonly string[]): LinuxGuest {
   const wait = (condition: string) => `n=0; while ! ${condition} && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done`;
   const setup = ['ip link set lo up', wait('[ -e /sys/class/net/eth0 ]'), 'ip link set eth0 up', 'ip addr add 10.0.2.15/24 dev eth0', wait('grep -q 1 /sys/class/net/eth0/carrier')];
   return {
-    ...deviceGuest(`net-${card}`, ARCH, MODULES[card], ['mount -t sysfs sysfs /sys', ...setup], 'net', ['host=10.0.2.2', `port=${port}`, `ms=${ms}`]),
+    ...deviceGuest(`net-${card}`, ARCH, MODULES[card], ['mount -t sysfs sysfs /sys', ...setup], 'net', ['host=10.0.2.2', `port=${port}`, `ms=${ms}`, ...(tests ? [`tests=${tests.join(',')}`] : [])]),
     more: ['-netdev', 'user,id=net0', '-device', `${MODEL[card]},netdev=net0,mac=52:54:00:12:34:56`],
     v86: { net_device: { type: V86_MODEL[card] } },
   };

@@ -31,17 +31,6 @@ static const struct part PARTS[] = {
 
 static const u64 BATCH_NS = 20000000;
 
-static int is_wanted(const char *list, const char *name) {
-  if (!list) return 1;
-  for (;;) {
-    const char *at = name;
-    while (*at && *at == *list) at++, list++;
-    if (!*at && (*list == ',' || !*list)) return 1;
-    while (*list && *list != ',') list++;
-    if (!*list++) return 0;
-  }
-}
-
 static void run(const struct part *part, u64 time, u64 units) {
   if (part->setup) part->setup();
   u64 sum = 0, done = 0, total = 0, batch = 1, last_ns = 0, last_units = 0, best_ns = 0, best_units = 0;

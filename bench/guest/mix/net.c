@@ -2,7 +2,7 @@
 // host:port. Each test prints
 //   net TEST packets bytes nanoseconds median-latency p99-latency       (latencies in ns; 0 where there is no one answer to wait for)
 // "packets" are datagrams that arrived, or blocks of TCP data. What arrives is checked on both sides.
-// Arguments: host=A.B.C.D, port=N, ms=1000
+// Arguments: host=A.B.C.D, port=N, ms=1000, tests=NAME,NAME (all)
 
 #include "system.h"
 
@@ -249,7 +249,7 @@ static const struct {
 };
 
 int program(int argc, char **argv) {
-  const char *value;
+  const char *value, *wanted = 0;
   far.family = AF_INET;
   u8 *host = (u8 *)&far.host;
   for (int n = 1; n < argc; n++) {
@@ -262,12 +262,14 @@ int program(int argc, char **argv) {
       const u32 port = (u32)number(value);
       far.port = (u16)(port >> 8 | port << 8);
     } else if ((value = argument(argv[n], "ms"))) duration_ms = (u32)number(value);
+    else if ((value = argument(argv[n], "tests"))) wanted = value;
   }
   for (u32 n = 0; n < sizeof pattern; n++) pattern[n] = (u8)(n * 7 ^ n >> 8);
   duration = duration_ms * 1000000ull;
   print("net: start\n");
   mark("nothing");
   for (u32 n = 0; n < COUNT(TESTS); n++) {
+    if (!is_wanted(wanted, TESTS[n].name)) continue;
     mark(TESTS[n].name);
     TESTS[n].run(TESTS[n].name);
   }

@@ -214,6 +214,17 @@ const char *argument(const char *text, const char *name) {
   return *name == 0 && *text == '=' ? text + 1 : 0;
 }
 
+int is_wanted(const char *list, const char *name) {
+  if (!list) return 1;
+  for (;;) {
+    const char *at = name;
+    while (*at && *at == *list) at++, list++;
+    if (!*at && (*list == ',' || !*list)) return 1;
+    while (*list && *list != ',') list++;
+    if (!*list++) return 0;
+  }
+}
+
 u64 number(const char *text) {
   u64 value = 0;
   while (*text >= '0' && *text <= '9') value = value * 10 + (u64)(*text++ - '0');

@@ -93,6 +93,8 @@ __attribute__((noreturn)) void finish(int status);
 int equals(const char *a, const char *b);
 /** What follows `name=` in an argument; 0 if it is another one. */
 const char *argument(const char *text, const char *name);
+/** Whether a name is in a list with commas; without a list all are. */
+int is_wanted(const char *list, const char *name);
 u64 number(const char *text);
 
 /**
