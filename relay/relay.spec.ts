@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { ChannelEnd, ringHost } from '../src/backends/net/channel.ts';
+import { ChannelEnd, hostBell } from '../src/backends/net/channel.ts';
 import { FrameCarrier, LinkBackend } from '../src/backends/net/link.ts';
 import { RelayClient, type SocketLike } from '../src/backends/net/relay-client.ts';
 import { buildArp, parseArp } from '../src/backends/net/user/arp.ts';
@@ -306,7 +306,7 @@ describe('a machine\'s cable to a relay', () => {
   /** A machine's end, polled whenever its doorbell rings. */
   function cable(url: string): { link: LinkBackend; got: Uint8Array[]; states: string[]; changes: boolean[] } {
     const channel = ChannelEnd.allocate();
-    const link = new LinkBackend(new ChannelEnd(channel, 'machine', () => ringHost(channel)), `relay,url=${url}`);
+    const link = new LinkBackend(new ChannelEnd(channel, 'machine', hostBell(channel)), `relay,url=${url}`);
     const [got, states, changes]: [Uint8Array[], string[], boolean[]] = [[], [], []];
     link.attach({ accepts: NO_OFFLOADS, receive: (f) => got.push(f.slice()) > 0, drained() {}, linkChanged: (up) => void changes.push(up) });
     const carrier = new FrameCarrier(new ChannelEnd(channel, 'host', () => setImmediate(() => {

@@ -34,8 +34,11 @@ export interface Timer {
 export interface Clock {
   /** Nanoseconds since power-on, an integer. */
   now(): number;
-  /** A new disarmed timer. The callback gets the time at which it runs, which is never before the deadline. */
-  timer(name: string, callback: (now: number) => void): Timer;
+  /**
+   * A new disarmed timer. The callback gets the time at which it runs, which is never before the deadline.
+   * @param orIdle the callback also runs once the CPU has nothing more to do: for what is put off only to have more of it at once
+   */
+  timer(name: string, callback: (now: number) => void, orIdle?: boolean): Timer;
 }
 
 /** A guest handed a device an address outside its RAM. */

@@ -110,6 +110,28 @@ describe('VirtualClock', () => {
     expect(clock.now()).toBe(1008);
   });
 
+  it('runs a timer early that waits only for more of the same, when the CPU has nothing to do', () => {
+    const clock = new VirtualClock(0);
+    const ran: string[] = [];
+    const late = clock.timer('late', (now) => ran.push(`late ${now}`), true);
+    const first = clock.timer('first', (now) => {
+      ran.push(`first ${now}`);
+      late.disarm();
+    }, true);
+    const plain = clock.timer('plain', () => ran.push('plain'));
+    late.arm(200);
+    first.arm(100);
+    plain.arm(50);
+    clock.skipTo(10);
+    expect(clock.runIdle()).toBe(true);
+    expect(ran).toEqual(['first 10']);
+    expect(clock.runIdle()).toBe(false);
+    late.arm(300);
+    clock.advance(290);
+    expect(ran).toEqual(['first 10', 'plain', 'late 300']);
+    expect(clock.runIdle()).toBe(false);
+  });
+
   it('takes an instruction counter later without a jump in time', () => {
     const clock = new VirtualClock(1);
     clock.skipTo(50);

@@ -15,6 +15,7 @@ class HeapTimer implements Timer {
     private readonly clock: ClockBase,
     readonly name: string,
     readonly callback: (now: number) => void,
+    readonly orIdle: boolean,
   ) {}
 
   arm(deadlineNs: number): void {
@@ -32,6 +33,8 @@ class HeapTimer implements Timer {
 export abstract class ClockBase implements Clock, Snapshotable {
   private readonly heap: HeapTimer[] = [];
   private sequence = 0;
+  /** Armed timers that the CPU's idling ends. */
+  private idleTimers = 0;
 
   /** Called when the earliest deadline has moved to an earlier time: whoever sleeps or runs the CPU up to it may want to stop sooner. */
   onEarlier: (deadlineNs: number) => void = () => {};
@@ -40,8 +43,21 @@ export abstract class ClockBase implements Clock, Snapshotable {
   abstract save(): unknown;
   abstract load(state: unknown): void;
 
-  timer(name: string, callback: (now: number) => void): Timer {
-    return new HeapTimer(this, name, callback);
+  timer(name: string, callback: (now: number) => void, orIdle = false): Timer {
+    return new HeapTimer(this, name, callback, orIdle);
+  }
+
+  /** The CPU is halted: run the timers that wait for no more than that. @returns whether there were any */
+  runIdle(): boolean {
+    if (this.idleTimers === 0) return false;
+    const now = this.now();
+    for (const timer of this.heap.filter(({ orIdle }) => orIdle).sort(before)) {
+      // One may have disarmed another.
+      if (timer.at < 0) continue;
+      this.remove(timer);
+      timer.callback(now);
+    }
+    return true;
   }
 
   /** Time of the earliest timer, Infinity if none is armed. */
@@ -73,6 +89,7 @@ export abstract class ClockBase implements Clock, Snapshotable {
     if (timer.at >= 0) this.remove(timer);
     timer.deadline = deadline;
     timer.sequence = this.sequence++;
+    if (timer.orIdle) this.idleTimers++;
     timer.at = this.heap.length;
     this.heap.push(timer);
     this.up(timer.at);
@@ -83,6 +100,7 @@ export abstract class ClockBase implements Clock, Snapshotable {
   remove(timer: HeapTimer): void {
     const at = timer.at;
     if (at < 0) return;
+    if (timer.orIdle) this.idleTimers--;
     timer.at = -1;
     timer.deadline = Infinity;
     const last = this.heap.pop()!;

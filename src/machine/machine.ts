@@ -426,6 +426,7 @@ export class Machine {
   /** The CPU is halted. */
   private idle(): SliceResult {
     const { clock } = this;
+    if (clock.runIdle()) return { kind: 'run' };
     const deadline = clock.nextDeadline();
     if (clock instanceof VirtualClock && deadline !== Infinity) {
       const config = this.options.config.clock;

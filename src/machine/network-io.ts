@@ -3,7 +3,7 @@
 // rings in shared memory (src/backends/net/channel.ts), and each wakes the other.
 
 import { type Broadcaster, HUB_CHANNEL, joinHub } from '../backends/net/broadcast.ts';
-import { ChannelEnd, ringHost, watchBell } from '../backends/net/channel.ts';
+import { ChannelEnd, hostBell, watchBell } from '../backends/net/channel.ts';
 import { FrameCarrier } from '../backends/net/link.ts';
 import { RelayClient, type SocketLike } from '../backends/net/relay-client.ts';
 import { SocketServer } from '../backends/net/remote-sockets.ts';
@@ -112,5 +112,5 @@ export class NetworkServer {
 
 /** The machine's end of a channel. */
 export function machineEnd(channel: SharedArrayBuffer): ChannelEnd {
-  return new ChannelEnd(channel, 'machine', () => ringHost(channel));
+  return new ChannelEnd(channel, 'machine', hostBell(channel));
 }

@@ -104,7 +104,33 @@ describe('virtio-net', () => {
     expect(send(frame(MAC, 60), [], 5)).toBe(true);
     expect(net.sent.map((one) => one.frame)).toEqual([frame(MAC, 1514), frame(MAC, 60)]);
     expect(net.sent[0].offload).toBeUndefined();
-    expect(slot.messages).toEqual([TRANSMITQ + 1, TRANSMITQ + 1]);
+  });
+
+  it('gathers what was sent for one interrupt: when nothing else is to be done, after a while, or when it is much', () => {
+    send(frame());
+    expect(slot.messages).toEqual([]);
+    expect(slot.clock.runIdle()).toBe(true);
+    expect(slot.messages).toEqual([TRANSMITQ + 1]);
+    expect(slot.clock.runIdle()).toBe(false);
+    send(frame());
+    slot.clock.advance(999_999);
+    expect(slot.messages).toHaveLength(1);
+    slot.clock.advance(1);
+    expect(slot.messages).toHaveLength(2);
+    for (let n = 0; n < device.queues[TRANSMITQ].size / 4; n++) send(frame());
+    expect(slot.messages).toHaveLength(3);
+    slot.clock.advance(1e9);
+    expect(slot.messages).toHaveLength(3);
+  });
+
+  it('gives the interrupt that a snapshot came before', () => {
+    send(frame());
+    const other = new VirtioNet({ mac: MAC, backend: net });
+    const there = new TestSlot(other, memory);
+    there.fn.load(slot.fn.save());
+    expect(there.messages).toEqual([]);
+    there.clock.advance(1e6);
+    expect(there.messages).toEqual([TRANSMITQ + 1]);
   });
 
   it('hands unfinished frames to a backend that takes them', () => {

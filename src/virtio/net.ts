@@ -75,6 +75,9 @@ const CONTROL_SIZE = 64;
 const MAX_COMMAND = 65536;
 /** Work of a frame beside its bytes, as bytes: it bounds what one notification can make of tiny segments. */
 const FRAME_COST = 512;
+/** Interrupts for what was sent wait so long for more of it, ns; and no longer than until so many buffers are used, as parts of the queue. */
+const TX_INTERRUPT_NS = 1e6;
+const TX_INTERRUPT_PART = 4;
 /** After a snapshot was loaded the network learns anew where the guest is; ns, QEMU's announce-initial. */
 const ANNOUNCE_NS = 50e6;
 
@@ -136,6 +139,9 @@ export class VirtioNet extends VirtioDevice implements Nic {
   readonly port: NicPort;
   private readonly filter = new NetFilter();
   private announce: Timer | undefined;
+  private sentTimer: Timer | undefined;
+  /** Buffers used since the last interrupt was thought of. */
+  private sent = 0;
   /** Which of the guest's offloads are in use, as feature bits, and the same for the backend. */
   private offloads = 0n;
   private guestAccepts: NetOffloads = { csum: false, tso4: false, tso6: false, ecn: false, ufo: false };
@@ -175,6 +181,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
   override attach(transport: VirtioTransport): void {
     super.attach(transport);
     this.announce = transport.clock.timer('virtio-net announce', () => this.announceNow());
+    this.sentTimer = transport.clock.timer('virtio-net sent', () => this.interruptSent(), true);
   }
 
   // Features and configuration
@@ -208,6 +215,8 @@ export class VirtioNet extends VirtioDevice implements Nic {
     this.setOffloads(0n);
     this.header = LEGACY_HEADER;
     this.announce?.disarm();
+    this.sentTimer?.disarm();
+    this.sent = 0;
     this.config.set(this.mac, CONFIG_MAC);
     new DataView(this.config.buffer).setUint16(CONFIG_STATUS, this.linkStatus(), true);
   }
@@ -220,7 +229,11 @@ export class VirtioNet extends VirtioDevice implements Nic {
 
   protected notified(index: number): void {
     if (index === TRANSMITQ) {
-      this.serve(index, (chain, queue) => (this.port.canSend ? this.transmit(chain, queue) : NOT_NOW));
+      this.serve(index, (chain, queue) => {
+        if (!this.port.canSend) return NOT_NOW;
+        this.sent++;
+        return this.transmit(chain, queue);
+      });
     } else if (index === RECEIVEQ) {
       this.refilled();
     } else {
@@ -229,6 +242,22 @@ export class VirtioNet extends VirtioDevice implements Nic {
   }
 
   // Transmission, 5.1.6.2
+
+  /**
+   * A driver looks for what was sent whenever it sends, and mostly when it receives: an interrupt for each frame would only take its time. It gets
+   * one when it has nothing else to do, or after a while.
+   */
+  protected override interrupt(index: number): void {
+    if (index !== TRANSMITQ) return super.interrupt(index);
+    if (this.sent >= this.queues[index].size / TX_INTERRUPT_PART) this.interruptSent();
+    else if (this.sentTimer!.deadline === Infinity) this.sentTimer!.arm(this.clock.now() + TX_INTERRUPT_NS);
+  }
+
+  private interruptSent(): void {
+    this.sentTimer!.disarm();
+    this.sent = 0;
+    super.interrupt(TRANSMITQ);
+  }
 
   private transmit(chain: Chain, queue: Virtqueue): number {
     const { header } = this;
@@ -420,6 +449,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
     // The link is as it is here, and whoever forwards frames does not know the guest here yet.
     new DataView(this.config.buffer).setUint16(CONFIG_STATUS, this.linkStatus(), true);
     this.announce?.arm(this.clock.now() + ANNOUNCE_NS);
+    this.sentTimer?.arm(this.clock.now() + TX_INTERRUPT_NS);
   }
 }
 

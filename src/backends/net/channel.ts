@@ -20,6 +20,8 @@ const enum Word {
   /** Whoever writes found a ring full and wants to hear when there is room. */
   MACHINE_WANTS_ROOM = 5,
   HOST_WANTS_ROOM = 6,
+  /** 1 while the host waits for its bell: waking it costs far more than a message. */
+  HOST_SLEEPS = 7,
   COUNT = 16,
 }
 
@@ -168,11 +170,14 @@ export class Outbox {
   }
 }
 
-/** Ring the host's end. */
-export function ringHost(buffer: SharedArrayBuffer): void {
+/** What rings the host's end. */
+export function hostBell(buffer: SharedArrayBuffer): () => void {
   const words = new Int32Array(buffer, 0, Word.COUNT);
-  Atomics.add(words, Word.BELL, 1);
-  Atomics.notify(words, Word.BELL);
+  return () => {
+    // In this order: a host that says that it sleeps only afterwards finds that its bell has rung.
+    Atomics.add(words, Word.BELL, 1);
+    if (Atomics.exchange(words, Word.HOST_SLEEPS, 0) === 1) Atomics.notify(words, Word.BELL);
+  };
 }
 
 /** Atomics.waitAsync, which TypeScript's library for ES2023 does not have. */
@@ -204,8 +209,11 @@ export function watchBell(buffer: SharedArrayBuffer, look: () => void): () => vo
       const seen = Atomics.load(words, Word.BELL);
       look();
       if (!isRunning) return;
-      if (waitAsync) await waitAsync(words, Word.BELL, seen, LONGEST_WAIT_MS).value;
-      else if (seen === Atomics.load(words, Word.BELL)) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      if (waitAsync) {
+        Atomics.store(words, Word.HOST_SLEEPS, 1);
+        await waitAsync(words, Word.BELL, seen, LONGEST_WAIT_MS).value;
+        Atomics.store(words, Word.HOST_SLEEPS, 0);
+      } else if (seen === Atomics.load(words, Word.BELL)) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       // A bell that rings on and on is a promise kept at once each time: others must have their turn.
       await nextTurn();
     }
@@ -213,6 +221,6 @@ export function watchBell(buffer: SharedArrayBuffer, look: () => void): () => vo
   void loop();
   return () => {
     isRunning = false;
-    ringHost(buffer);
+    hostBell(buffer)();
   };
 }

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { NO_OFFLOADS } from '../../devices/net/offload.ts';
 import { type Broadcaster, HUB_CHANNEL, joinHub } from './broadcast.ts';
-import { ChannelEnd, ringHost, watchBell } from './channel.ts';
+import { ChannelEnd, hostBell, watchBell } from './channel.ts';
 import { FrameCarrier, LinkBackend } from './link.ts';
 
 const cleanups: (() => void)[] = [];
@@ -12,7 +12,7 @@ afterEach(() => {
 /** A machine on a hub: its NIC's end, polled whenever its doorbell rings. */
 function machine(name: string): { link: LinkBackend; got: number[]; channel: BroadcastChannel; room: { frames: number } } {
   const buffer = ChannelEnd.allocate();
-  const link = new LinkBackend(new ChannelEnd(buffer, 'machine', () => ringHost(buffer)), `hub,name=${name}`);
+  const link = new LinkBackend(new ChannelEnd(buffer, 'machine', hostBell(buffer)), `hub,name=${name}`);
   const got: number[] = [];
   const room = { frames: Infinity };
   link.attach({

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ChannelEnd, ringHost, watchBell } from './channel.ts';
+import { ChannelEnd, hostBell, watchBell } from './channel.ts';
 import { NodeSockets, type SocketOptions } from './sockets-node.ts';
 import { RemoteSockets, SocketServer } from './remote-sockets.ts';
 import { type Forward, type HostStream, type HostStreamEvents, STREAM_CREDIT } from './user/host.ts';
@@ -19,7 +19,7 @@ async function rig(options: SocketOptions = {}, forwards: Forward[] = []): Promi
   const channel = ChannelEnd.allocate();
   const sockets = new NodeSockets(options);
   await sockets.listen(forwards);
-  const remote = new RemoteSockets(new ChannelEnd(channel, 'machine', () => ringHost(channel)));
+  const remote = new RemoteSockets(new ChannelEnd(channel, 'machine', hostBell(channel)));
   const server = new SocketServer(new ChannelEnd(channel, 'host', () => void setImmediate(() => remote.poll())), sockets);
   const stop = watchBell(channel, () => server.look());
   cleanups.push(stop, () => sockets.close());

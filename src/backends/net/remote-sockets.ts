@@ -28,7 +28,7 @@ const enum Type {
 
 const ERRORS: readonly StreamError[] = ['refused', 'unreachable', 'timeout', 'reset', 'forbidden'];
 /** Pieces of a stream in one message. */
-const PIECE = 32 * 1024;
+const PIECE = 64 * 1024;
 /** Ids of streams that the host opens (forwarded ports). */
 const HOST_IDS = 0x8000_0000;
 /** Messages that one look takes, so that the machine runs on. */
@@ -234,7 +234,7 @@ export class SocketServer {
     switch (type) {
       case Type.WRITE:
         served.credit -= payload.length;
-        return served.stream.write(payload);
+        return served.stream.write(payload, true);
       case Type.END:
         this.endOne(id, served);
         return served.stream.end();

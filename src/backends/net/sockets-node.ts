@@ -80,10 +80,10 @@ class SocketStream implements HostStream {
     return Math.max(0, STREAM_CREDIT - this.unsent);
   }
 
-  write(data: Uint8Array): void {
+  write(data: Uint8Array, owned = false): void {
     if (this.isOver) return;
     this.unsent += data.length;
-    this.socket.write(Buffer.from(data), () => {
+    this.socket.write(owned ? data : Buffer.from(data), () => {
       this.unsent -= data.length;
       this.moved(data.length, 0);
       if (!this.isOver) this.events.writable();

@@ -7,8 +7,8 @@ export type StreamError = 'refused' | 'unreachable' | 'timeout' | 'reset' | 'for
 export interface HostStream {
   /** Bytes that write() takes now. Shrinks only by writing. */
   readonly room: number;
-  /** At most `room` bytes; copied before it returns. */
-  write(data: Uint8Array): void;
+  /** At most `room` bytes; copied before it returns, unless they are the stream's from now on. */
+  write(data: Uint8Array, owned?: boolean): void;
   /** The guest sends no more. */
   end(): void;
   /** Drop it at once; no event follows. */

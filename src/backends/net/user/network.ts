@@ -108,7 +108,10 @@ export class UserNetwork implements NetBackend, Snapshotable {
   }
 
   poll(): void {
-    this.host.poll?.();
+    if (!this.host.poll) return;
+    this.tcp.hold();
+    this.host.poll();
+    this.tcp.release();
   }
 
   ready(): void {

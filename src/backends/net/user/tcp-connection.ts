@@ -22,6 +22,8 @@ export interface TcpLink {
   readonly mss: number;
   /** Most bytes of data handed over at once, to be cut by the NIC; 0: the NIC does not. */
   readonly maxBurst: number;
+  /** More is coming at once: output() will be called behind it. */
+  isHeld(connection: TcpConnection): boolean;
   /** False: the queue to the NIC is full; output() is called when it is not. */
   canSend(connection: TcpConnection): boolean;
   /** Send a segment whose data are `length` bytes of the buffer, `from` bytes behind its front. */
@@ -48,6 +50,12 @@ const MAX_RTO = 60 * SECOND;
 const MAX_RETRIES = 12;
 const MAX_SYN_RETRIES = 6;
 const DELAYED_ACK = 10 * MS;
+/**
+ * A guest that sends on and on is answered this late at most, unless it has nothing else to do, or so much of its window is used up: for each
+ * answer it has an interrupt to take.
+ */
+const GATHERED_ACK = MS;
+const GATHERED_PART = 4;
 const TIME_WAIT_NS = 10 * SECOND;
 /** RFC 9293, 3.7.1: what is assumed where nothing is said. */
 const DEFAULT_MSS = 536;
@@ -95,6 +103,7 @@ export class TcpConnection {
 
   private readonly retransmitTimer: Timer;
   private readonly ackTimer: Timer;
+  private readonly gatherTimer: Timer;
   private readonly lifeTimer: Timer;
   private rto = INITIAL_RTO;
   private srtt = -1;
@@ -106,6 +115,7 @@ export class TcpConnection {
   /** Probes of a closed window in a row that brought no answer. */
   private unanswered = 0;
   private unackedSegments = 0;
+  private unackedBytes = 0;
   private challenges = 0;
   private challengesSince = -Infinity;
 
@@ -125,6 +135,7 @@ export class TcpConnection {
     this.cwnd = 10 * link.mss;
     this.retransmitTimer = link.clock.timer(`tcp ${key} retransmit`, () => this.retransmit());
     this.ackTimer = link.clock.timer(`tcp ${key} ack`, () => this.sendAck());
+    this.gatherTimer = link.clock.timer(`tcp ${key} gathered ack`, () => this.sendAck(), true);
     this.lifeTimer = link.clock.timer(`tcp ${key} end`, () => this.close());
   }
 
@@ -153,18 +164,19 @@ export class TcpConnection {
   hostData(bytes: Uint8Array): void {
     if (this.state === 'CLOSED' || this.hostEnded) return;
     this.sendBuffer.push(bytes);
-    this.output();
+    if (!this.link.isHeld(this)) this.output();
   }
 
   hostEnd(): void {
     if (this.state === 'CLOSED' || this.hostEnded) return;
     this.hostEnded = true;
-    this.output();
+    if (!this.link.isHeld(this)) this.output();
   }
 
   /** The stream could not be opened, or broke: the guest sees a reset; nothing if the far end did not answer either. */
   hostFailed(error: StreamError): void {
     if (this.state === 'CLOSED') return;
+    this.output();
     // A SYN that was not answered is refused by RST with an ACK of it; else RST lies at the next sequence number.
     if (this.state === 'CONNECTING') {
       if (error !== 'timeout') this.transmitNow(RST | ACK, 0);
@@ -405,10 +417,13 @@ export class TcpConnection {
     this.deliver(data);
     for (let more = this.outOfOrder.take(this.rcvNxt); more; more = this.outOfOrder.take(this.rcvNxt)) this.deliver(more);
     if (this.earlyFin >= 0 && seqDiff(this.rcvNxt, this.earlyFin) >= 0) return this.receiveFin();
-    // Two full segments, or what fills a gap, are acknowledged at once (RFC 9293, 3.8.6.3).
+    // What fills a gap is acknowledged at once, two full segments soon (RFC 9293, 3.8.6.3; RFC 5681, 4.2).
     this.unackedSegments += data.length > this.mss ? 2 : 1;
-    if (hadGap || this.unackedSegments >= 2) this.sendAck();
-    else if (this.ackTimer.deadline === Infinity) this.ackTimer.arm(this.link.clock.now() + DELAYED_ACK);
+    this.unackedBytes += data.length;
+    if (hadGap || this.unackedBytes > seqDiff(this.rcvEdge, this.rcvNxt) / GATHERED_PART) this.sendAck();
+    else if (this.unackedSegments >= 2) {
+      if (this.gatherTimer.deadline === Infinity) this.gatherTimer.arm(this.link.clock.now() + GATHERED_ACK);
+    } else if (this.ackTimer.deadline === Infinity) this.ackTimer.arm(this.link.clock.now() + DELAYED_ACK);
   }
 
   private deliver(data: Uint8Array): void {
@@ -494,7 +509,9 @@ export class TcpConnection {
 
   private acked(): void {
     this.unackedSegments = 0;
+    this.unackedBytes = 0;
     this.ackTimer.disarm();
+    this.gatherTimer.disarm();
   }
 
   /** The window field, and with it the edge that the guest may send up to. */
@@ -629,7 +646,7 @@ export class TcpConnection {
   /** For the table: it is forgotten. */
   dispose(): void {
     this.state = 'CLOSED';
-    for (const timer of [this.retransmitTimer, this.ackTimer, this.lifeTimer]) timer.disarm();
+    for (const timer of [this.retransmitTimer, this.ackTimer, this.gatherTimer, this.lifeTimer]) timer.disarm();
   }
 
   /** A new SYN of the same ports may begin anew (RFC 9293, 3.6.1). */

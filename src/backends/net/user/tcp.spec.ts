@@ -110,10 +110,28 @@ describe('data from the guest', () => {
     send({ seq: 1001, data: bytes('a') });
     expect(guest.takeTcp()).toEqual([]);
     send({ seq: 1002, data: bytes('b') });
+    expect(guest.takeTcp()).toEqual([]);
+    guest.settle(1e6);
     expect(guest.takeTcp()).toMatchObject([{ ack: 1003 }]);
     send({ seq: 1003, data: bytes('c') });
     guest.settle(10e6);
     expect(guest.takeTcp()).toMatchObject([{ ack: 1004 }]);
+  });
+
+  it('is acknowledged once for much that comes at once: at the latest when the guest idles, or a quarter of its window is used', () => {
+    const { guest, send } = opened();
+    let seq = 1001;
+    const burst = (segments: number): void => {
+      for (let n = 0; n < segments; n++, seq += 1460) send({ seq, data: new Uint8Array(1460) });
+    };
+    burst(5);
+    expect(guest.takeTcp()).toEqual([]);
+    guest.clock.runIdle();
+    expect(guest.takeTcp()).toMatchObject([{ ack: seq }]);
+    burst(60);
+    expect(guest.takeTcp().length).toBeGreaterThan(0);
+    guest.settle(1e6);
+    expect(guest.takeTcp().at(-1)).toMatchObject({ ack: seq });
   });
 
   it('is never more than the window promised', () => {
@@ -357,7 +375,7 @@ class Pair {
   private make(side: 0 | 1, opening: 'active' | 'passive'): TcpConnection {
     const pair = this;
     const link: TcpLink = {
-      clock: this.clock, mss: 100, maxBurst: 0, canSend: () => true, closed() {},
+      clock: this.clock, mss: 100, maxBurst: 0, isHeld: () => false, canSend: () => true, closed() {},
       transmit(_connection, header, data, from, length) {
         const copy = new Uint8Array(length);
         if (length > 0) data.copy(from, length, copy, 0);

@@ -40,6 +40,8 @@ export class TcpTable {
   private readonly byConnection = new Map<TcpConnection, Entry>();
   /** Those that would send if the queue were not full. */
   private readonly waiting = new Set<TcpConnection>();
+  /** While hold() is in force: those that have something to send. */
+  private held: Set<TcpConnection> | undefined;
   private opened = 0;
   /** The entry found last: most segments follow one of their own connection. */
   private recent: Entry | undefined;
@@ -120,6 +122,7 @@ export class TcpTable {
       clock: out.clock,
       mss: out.mss(guest.length),
       get maxBurst() { return out.maxBurst(guest.length); },
+      isHeld: (connection) => this.held?.add(connection) !== undefined,
       canSend(connection) {
         if (!out.canSend) waiting.add(connection);
         return out.canSend;
@@ -154,6 +157,17 @@ export class TcpTable {
       ? { seq: segment.ack, ack: 0, flags: RST }
       : { seq: 0, ack: seqAdd(segment.seq, length), flags: RST | ACK };
     this.out.segment(far, guest, { ...header, window: 0, sourcePort: segment.destinationPort, destinationPort: segment.sourcePort }, null, 0, 0, 0);
+  }
+
+  /** The host brings more than one thing: what belongs together goes together. Until release(). */
+  hold(): void {
+    this.held = new Set();
+  }
+
+  release(): void {
+    const { held } = this;
+    this.held = undefined;
+    for (const connection of held ?? []) connection.output();
   }
 
   /** The queue has room again. */
