@@ -3,7 +3,7 @@
 //
 // A record is four words (bytes of payload, type, id, argument) and the payload, padded to words. One writer and one reader a ring.
 
-const RING_BYTES = 1 << 20;
+const RING_BYTES = 2 << 20;
 const RECORD_HEADER = 16;
 /** Longest payload: an Ethernet frame of 64 KiB, and a head. */
 export const MAX_PAYLOAD = 66_000;

@@ -18,7 +18,7 @@ export interface HostStream {
 }
 
 /** Most bytes that a stream's data() may have brought and taken() not yet answered. */
-export const STREAM_CREDIT = 256 * 1024;
+export const STREAM_CREDIT = 512 * 1024;
 
 export interface HostStreamEvents {
   opened(): void;
