@@ -2,7 +2,7 @@
 // in all unless told otherwise.
 // What fails is printed with its seed and its steps, the fewest that fail.
 
-import { fuzzNic, NIC_TARGETS } from '../src/devices/net/fuzzing.ts';
+import { fuzzNic, NIC_TARGETS } from '../tests/network/fuzz/cards.ts';
 import { fuzz } from '../tests/virtio/fuzz/harness.ts';
 import { TARGETS } from '../tests/virtio/fuzz/targets.ts';
 

@@ -121,7 +121,7 @@ describe('ne2k_pci', () => {
     expect(read(at * 256 + 4, 1500)).toEqual(testFrame(1500, BROADCAST));
   });
 
-  it('speaks up again for a frame that waits outside, when the driver took only some', () => {
+  it('speaks up again for frames that the driver left in the ring, or that wait outside', () => {
     while (slot.net.give(testFrame(1400)));
     let waiting = true;
     slot.net.onReady = () => { if (waiting) waiting = !slot.net.give(testFrame(1400)); };
@@ -129,6 +129,18 @@ describe('ne2k_pci', () => {
     expect(slot.intx).toBe(true);
     slot.out(0x03, 0x52);
     expect(waiting).toBe(false);
+    // What came in has interrupted, and with that also the driver's acknowledgement of what it has read came.
+    slot.out(0x07, ISR_PRX);
+    expect(slot.intx).toBe(true);
+    // All read: BNRY a page behind CURR, or at it.
+    for (const boundary of [curr() - 1, curr()]) {
+      slot.out(0x03, boundary);
+      slot.out(0x07, ISR_PRX);
+      expect(slot.intx).toBe(false);
+    }
+    // Nothing of this while it is stopped.
+    slot.out(0x03, curr() - 3);
+    slot.out(0x00, 0x21);
     slot.out(0x07, ISR_PRX);
     expect(slot.intx).toBe(false);
   });

@@ -94,7 +94,6 @@ interface State {
   par: Uint8Array;
   mar: Uint8Array;
   ram: Uint8Array;
-  refused: boolean;
 }
 
 const resetRegisters = (): Registers => ({
@@ -109,8 +108,6 @@ export class Ne2kPci extends PciFunction implements Nic {
   private readonly par = new Uint8Array(6);
   private readonly mar = new Uint8Array(8);
   private readonly prom = new Uint8Array(32);
-  /** A frame found no room since the driver was last told of frames. */
-  private refused = false;
   private readonly ram = new Uint8Array(RAM_END - RAM_START);
 
   constructor(options: NicOptions) {
@@ -229,7 +226,7 @@ export class Ne2kPci extends PciFunction implements Nic {
         return;
       case ISR: // ones clear, but RST follows the command register
         s.isr &= ~(value & 0x7f);
-        this.goOn();
+        if (value & ISR_PRX) this.goOn();
         this.updateInterrupt();
         return;
       case RSAR0:
@@ -359,14 +356,16 @@ export class Ne2kPci extends PciFunction implements Nic {
   }
 
   /**
-   * A driver that takes only some frames at a time acknowledges PRX with others still there, and counts on the next frame to interrupt.
-   * That one may be waiting outside, because the ring is full: it speaks up for itself.
+   * A driver that takes only some frames at a time (Linux: nine) acknowledges PRX with others still there, and counts on the next frame to
+   * interrupt. On a wire there is one soon; here it may have come at once with the others, or wait outside for room. So those that are
+   * there speak up again. Where BNRY stands in an empty ring is the driver's affair: at CURR, or one page before it.
    */
   private goOn(): void {
-    if (!this.refused || this.s.isr & ISR_PRX) return;
-    this.refused = false;
+    const { s } = this;
+    if (!this.running) return;
     this.port.ready();
-    if (this.refused && this.running) this.s.isr |= ISR_PRX;
+    const behind = s.bnry + 1 >= s.pstop ? s.pstart : s.bnry + 1;
+    if (s.pstop > s.pstart && s.curr !== s.bnry && s.curr !== behind) s.isr |= ISR_PRX;
   }
 
   /** @returns false if there is no room */
@@ -382,10 +381,7 @@ export class Ne2kPci extends PciFunction implements Nic {
     const pages = Math.ceil((length + 4) / PAGE);
     const room = s.bnry > s.curr ? s.bnry - s.curr : ring - (s.curr - s.bnry);
     // curr equal to bnry: empty, so one page stays free.
-    if (room <= pages) {
-      this.refused = true;
-      return false;
-    }
+    if (room <= pages) return false;
     let next = s.curr + pages;
     if (next >= s.pstop) next -= ring;
     s.rsr = RSR_PRX | (frame[0] & 1 ? RSR_PHY : 0);
@@ -418,7 +414,6 @@ export class Ne2kPci extends PciFunction implements Nic {
 
   private resetChip(): void {
     this.s = resetRegisters();
-    this.refused = false;
     this.updateInterrupt();
   }
 
@@ -431,7 +426,7 @@ export class Ne2kPci extends PciFunction implements Nic {
   }
 
   override save(): State {
-    return { function: super.save(), s: { ...this.s }, par: this.par.slice(), mar: this.mar.slice(), ram: this.ram.slice(), refused: this.refused };
+    return { function: super.save(), s: { ...this.s }, par: this.par.slice(), mar: this.mar.slice(), ram: this.ram.slice() };
   }
 
   override load(state: unknown): void {
@@ -441,6 +436,5 @@ export class Ne2kPci extends PciFunction implements Nic {
     this.par.set(saved.par);
     this.mar.set(saved.mar);
     this.ram.set(saved.ram);
-    this.refused = saved.refused;
   }
 }

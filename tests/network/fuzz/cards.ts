@@ -1,17 +1,17 @@
 // Drivers that keep to no rule against the emulated cards: registers, rings, descriptors and frames at random. What must hold: no exception,
-// an end to every step, and a card that sends a frame after a reset. For fuzz.spec.ts and scripts/fuzz.ts.
+// an end to every step, and a card that sends a frame after a reset. For cards.spec.ts and scripts/fuzz.ts.
 
 import fc from 'fast-check';
-import type { NetOffloads } from '../interfaces.ts';
-import type { PciFunction } from '../pci.ts';
-import { E1000 } from './e1000.ts';
-import * as E from './e1000-registers.ts';
-import { Ne2kPci } from './ne2k-pci.ts';
-import { ALL_OFFLOADS, NO_OFFLOADS } from './offload.ts';
-import type { Nic } from './port.ts';
-import { Rtl8139 } from './rtl8139.ts';
-import * as L from './rtl8139-registers.ts';
-import { NicSlot, testFrame, testTcp } from './testing.ts';
+import type { NetOffloads } from '../../../src/devices/interfaces.ts';
+import type { PciFunction } from '../../../src/devices/pci.ts';
+import { E1000 } from '../../../src/devices/net/e1000.ts';
+import * as E from '../../../src/devices/net/e1000-registers.ts';
+import { Ne2kPci } from '../../../src/devices/net/ne2k-pci.ts';
+import { ALL_OFFLOADS, NO_OFFLOADS } from '../../../src/devices/net/offload.ts';
+import type { Nic } from '../../../src/devices/net/port.ts';
+import { Rtl8139 } from '../../../src/devices/net/rtl8139.ts';
+import * as L from '../../../src/devices/net/rtl8139-registers.ts';
+import { NicSlot, testFrame, testTcp } from '../../../src/devices/net/testing.ts';
 
 /** A card, the registers that matter most, values that mean something there, and how to send a frame that stands at 8000h. */
 interface Target {

@@ -1,8 +1,8 @@
-// Hostile drivers against the emulated cards: fuzzing.ts.
+// Hostile drivers against the emulated cards: cards.ts.
 
 import { it } from 'vitest';
-import { fuzzRuns } from '../../virtio/testing.ts';
-import { fuzzNic, NIC_TARGETS } from './fuzzing.ts';
+import { fuzzRuns } from '../../../src/virtio/testing.ts';
+import { fuzzNic, NIC_TARGETS } from './cards.ts';
 
 for (const name of Object.keys(NIC_TARGETS)) {
   const runs = fuzzRuns(2000);
