@@ -6,7 +6,7 @@ import { root } from './guests.ts';
 export async function bundle(): Promise<void> {
   await build({
     absWorkingDir: root,
-    entryPoints: { 'tabvisor-node': 'bench/peers/tabvisor-node.ts', profile: 'bench/profile.ts', 'user-network': 'bench/peers/user-network.ts' },
+    entryPoints: { 'tabvisor-node': 'bench/peers/tabvisor-node.ts', profile: 'bench/profile.ts', generator: 'bench/generator.ts', 'user-network': 'bench/peers/user-network.ts' },
     outdir: 'build/bench',
     bundle: true,
     format: 'esm',

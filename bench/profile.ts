@@ -27,13 +27,14 @@ const HELP = `npm run profile -- [GUEST] [OPTION…]
   --accel ACCEL      as bin/tabvisor's -accel
   --initrd FILE      another initial RAM disk, such as build/bench/mix-amd64.cpio (with --append), up to the text --until
   --until TEXT
+  --from TEXT        take the time from where the guest has written this, such as "mix: start"
 `;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     mix: { type: 'boolean' }, idle: { type: 'string' }, limit: { type: 'string', default: '100000' }, cpuprofile: { type: 'string' },
-    append: { type: 'string' }, accel: { type: 'string' }, initrd: { type: 'string' }, until: { type: 'string' }, help: { type: 'boolean' },
+    append: { type: 'string' }, accel: { type: 'string' }, initrd: { type: 'string' }, until: { type: 'string' }, from: { type: 'string' }, help: { type: 'boolean' },
   },
 });
 
@@ -203,7 +204,7 @@ async function main(): Promise<void> {
     await session.post('Profiler.start');
   };
   const idleMs = Number(options.idle ?? 0) * 1000;
-  if (!mix && !idleMs) await startProfiler();
+  if (!mix && !idleMs && !options.from) await startProfiler();
 
   const phases: { name: string; at: Counts }[] = [];
   let slices = 0;
@@ -220,6 +221,7 @@ async function main(): Promise<void> {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   const limit = Number(options.limit) * 1e6;
   let isFirst = true;
+  let isBefore = options.from !== undefined;
   let idleFrom = 0;
   for (;;) {
     const result: SliceResult = machine.runSlice();
@@ -228,6 +230,11 @@ async function main(): Promise<void> {
     if (isFirst && text.includes(FIRST_LINE)) {
       isFirst = false;
       phases.push({ name: 'to the first line', at: now() });
+    }
+    if (isBefore && text.includes(options.from!)) {
+      isBefore = false;
+      phases.push({ name: `to "${options.from}"`, at: now() });
+      if (!mix) await startProfiler();
     }
     if (idleFrom && performance.now() - idleFrom > idleMs) break;
     if (chosen.ready && text.includes(chosen.ready) && !idleFrom) {

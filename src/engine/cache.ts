@@ -10,7 +10,8 @@ import { RecordWriter } from './records.ts';
 const PAGE = 0x1000;
 const MAP_BYTES = PAGE * 4;
 const MAP_SLOTS = 1792;
-const CHUNK_RECORDS = 64;
+/** Records of a chunk, the unit in which pages take them. */
+export const CHUNK_RECORDS = 64;
 const CHUNK_BYTES = CHUNK_RECORDS * Rec.SIZE;
 const CHUNKS_AT = Mem.RECORDS + MAP_SLOTS * MAP_BYTES;
 const CHUNK_COUNT = Math.floor((Mem.RECORDS + Mem.RECORDS_SIZE - CHUNKS_AT) / CHUNK_BYTES);

@@ -105,7 +105,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   private place(offset: Value): { base: Value; displacement: number } {
-    if (offset.constant !== null) return { base: this.cpu(), displacement: Number(offset.constant) };
+    if (offset.isConstant) return { base: this.cpu(), displacement: offset.exact };
     return { base: this.add(this.cpu(), offset), displacement: 0 };
   }
 

@@ -3,36 +3,132 @@
 
 import { typeCode, Writer, type FunctionRef, type ValType } from './module.ts';
 
+/** What a node is made of. */
+const enum Node {
+  /** `number` is the value. */
+  I32,
+  /** `number` is the value; NaN: `big` is. */
+  I64,
+  /** `code` is the local's index. */
+  LOCAL,
+  /** Operands, then the opcode. */
+  OPERATOR,
+  /** Address, then opcode, alignment 0 and `number` as offset. */
+  LOAD,
+  /** Whatever `write` writes. */
+  OTHER,
+}
+
 /** A typed expression. */
 export class Value {
-  /** How often the node was emitted: a compound node emitted twice computes twice, which is refused. */
+  /** The node was emitted: a compound node emitted twice computes twice, which is refused. */
   used = false;
 
+  /** Made by FunctionBuilder alone. All nodes have one shape: many are made, and made quickly. */
   constructor(
     readonly type: ValType,
-    private readonly write: (w: Writer) => void,
-    /** The value, if known now. */
-    readonly constant: bigint | null = null,
-    readonly isLocal = false,
-    /** Index of the local that this reads. */
-    readonly local: number | null = null,
+    private readonly node: Node,
+    private readonly code: number,
+    private readonly number: number,
+    private readonly a: Value | null,
+    private readonly b: Value | null,
+    private readonly write: ((w: Writer) => void) | null,
+    private big: bigint | null,
   ) {}
 
+  /** Can be emitted more than once: a local. */
+  get isLocal(): boolean {
+    return this.node === Node.LOCAL;
+  }
+  /** Index of the local that this reads. */
+  get local(): number | null {
+    return this.node === Node.LOCAL ? this.code : null;
+  }
+  get isConstant(): boolean {
+    return this.node <= Node.I64;
+  }
+  /** The value, if known now. */
+  get constant(): bigint | null {
+    if (this.node > Node.I64) return null;
+    return (this.big ??= BigInt(this.number));
+  }
+  /** A constant as a number. @throws if it is none, or too large */
+  get exact(): number {
+    if (this.node > Node.I64 || Number.isNaN(this.number)) throw new Error('not a constant that a number holds');
+    return this.number;
+  }
+  /** Is it known to be this number? */
+  is(number: number): boolean {
+    return this.node <= Node.I64 && this.number === number;
+  }
+
   emit(w: Writer): void {
-    if (this.constant === null && !this.isLocal) {
-      if (this.used) throw new Error('a computed value is used twice: bind it with let() first');
-      this.used = true;
+    switch (this.node) {
+      case Node.LOCAL:
+        w.byte(0x20);
+        w.u32(this.code);
+        return;
+      case Node.I32:
+        w.byte(0x41);
+        w.s32(this.number);
+        return;
+      case Node.I64:
+        w.byte(0x42);
+        if ((this.number | 0) === this.number) w.s32(this.number);
+        else if (this.big === null) w.safe(this.number);
+        else w.s64(this.big);
+        return;
     }
-    this.write(w);
+    if (this.used) throw new Error('a computed value is used twice: bind it with let() first');
+    this.used = true;
+    switch (this.node) {
+      case Node.OPERATOR:
+        this.a!.emit(w);
+        this.b?.emit(w);
+        w.byte(this.code);
+        return;
+      case Node.LOAD:
+        this.a!.emit(w);
+        w.byte(this.code);
+        w.byte(0); // alignment is only a hint; guest addresses have none
+        w.u32(this.number);
+        return;
+      default:
+        this.write!(w);
+    }
   }
 }
 
+const operator = (type: ValType, code: number, a: Value, b: Value | null): Value => new Value(type, Node.OPERATOR, code, 0, a, b, null, null);
+const other = (type: ValType, write: (w: Writer) => void): Value => new Value(type, Node.OTHER, 0, 0, null, null, write, null);
+const i32Value = (n: number): Value => new Value('i32', Node.I32, 0, n, null, null, null, null);
+
+/** Small constants, which have no state. */
+const SMALL_FROM = -128;
+const SMALL: readonly Value[] = Array.from({ length: 1024 }, (_, n) => i32Value(n + SMALL_FROM));
+
 /** A mutable local. */
-export interface Variable {
-  readonly type: ValType;
-  readonly index: number;
-  get(): Value;
-  set(value: Value): void;
+export class Variable {
+  constructor(
+    private readonly value: Value,
+    private readonly w: Writer,
+  ) {}
+
+  get type(): ValType {
+    return this.value.type;
+  }
+  get index(): number {
+    return this.value.local!;
+  }
+  get(): Value {
+    return this.value;
+  }
+  set(value: Value): void {
+    if (value.type !== this.value.type) throw new Error(`a ${value.type} does not go into a local of type ${this.value.type}`);
+    value.emit(this.w);
+    this.w.byte(0x21);
+    this.w.u32(this.value.local!);
+  }
 }
 
 /** A branch target. */
@@ -42,18 +138,70 @@ export interface Label {
 
 export type Operand = Value | number | bigint;
 
-interface BinaryCodes {
-  i32?: number;
-  i64?: number;
-  f32?: number;
-  f64?: number;
+/** An operator's opcodes by type; 0: it has none. */
+interface Codes {
+  readonly i32: number;
+  readonly i64: number;
+  readonly f32: number;
+  readonly f64: number;
+  readonly v128: number;
+  /** What it makes of constants. */
+  readonly fold: ((x: bigint, y: bigint, type: ValType) => bigint) | null;
+  /** Type of the result, if it is not that of the operands. */
+  readonly result: ValType | null;
 }
 
-const wrapTo = (type: ValType, value: bigint): bigint => (type === 'i32' ? BigInt.asIntN(32, value) : BigInt.asIntN(64, value));
+const codes = (i32: number, i64: number, f32: number, f64: number, fold: Codes['fold'] = null, result: ValType | null = null): Codes => ({ i32, i64, f32, f64, v128: 0, fold, result });
+const comparison = (i32: number, i64: number, f32: number, f64: number, fold: ((x: bigint, y: bigint, type: ValType) => boolean) | null): Codes =>
+  codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), 'i32');
+const unsigned = (x: bigint, type: ValType): bigint => BigInt.asUintN(type === 'i32' ? 32 : 64, x);
+const shiftBits = (y: bigint, type: ValType): bigint => (type === 'i32' ? y & 31n : y & 63n);
+
+const ADD = codes(0x6a, 0x7c, 0x92, 0xa0, (x, y) => x + y);
+const SUB = codes(0x6b, 0x7d, 0x93, 0xa1, (x, y) => x - y);
+const MUL = codes(0x6c, 0x7e, 0x94, 0xa2, (x, y) => x * y);
+const DIV = codes(0, 0, 0x95, 0xa3);
+const DIV_S = codes(0x6d, 0x7f, 0, 0);
+const DIV_U = codes(0x6e, 0x80, 0, 0);
+const REM_S = codes(0x6f, 0x81, 0, 0);
+const REM_U = codes(0x70, 0x82, 0, 0);
+const AND = codes(0x71, 0x83, 0, 0, (x, y) => x & y);
+const OR = codes(0x72, 0x84, 0, 0, (x, y) => x | y);
+const XOR = codes(0x73, 0x85, 0, 0, (x, y) => x ^ y);
+const SHL = codes(0x74, 0x86, 0, 0, (x, y, t) => x << shiftBits(y, t));
+const SHR_S = codes(0x75, 0x87, 0, 0, (x, y, t) => x >> shiftBits(y, t));
+const SHR_U = codes(0x76, 0x88, 0, 0, (x, y, t) => unsigned(x, t) >> shiftBits(y, t));
+const ROTL = codes(0x77, 0x89, 0, 0);
+const ROTR = codes(0x78, 0x8a, 0, 0);
+const EQ = comparison(0x46, 0x51, 0x5b, 0x61, (x, y) => x === y);
+const NE = comparison(0x47, 0x52, 0x5c, 0x62, (x, y) => x !== y);
+const LT_S = comparison(0x48, 0x53, 0, 0, (x, y) => x < y);
+const LT_U = comparison(0x49, 0x54, 0, 0, (x, y, t) => unsigned(x, t) < unsigned(y, t));
+const GT_S = comparison(0x4a, 0x55, 0, 0, (x, y) => x > y);
+const GT_U = comparison(0x4b, 0x56, 0, 0, (x, y, t) => unsigned(x, t) > unsigned(y, t));
+const LE_S = comparison(0x4c, 0x57, 0, 0, (x, y) => x <= y);
+const LE_U = comparison(0x4d, 0x58, 0, 0, (x, y, t) => unsigned(x, t) <= unsigned(y, t));
+const GE_S = comparison(0x4e, 0x59, 0, 0, (x, y) => x >= y);
+const GE_U = comparison(0x4f, 0x5a, 0, 0, (x, y, t) => unsigned(x, t) >= unsigned(y, t));
+const LT = comparison(0, 0, 0x5d, 0x63, null);
+const GT = comparison(0, 0, 0x5e, 0x64, null);
+const LE = comparison(0, 0, 0x5f, 0x65, null);
+const GE = comparison(0, 0, 0x60, 0x66, null);
+
+const WIDTH: Record<ValType, number> = { i32: 32, i64: 64, f32: 32, f64: 64, v128: 128 };
+/** Opcodes by type and width; a narrow load's signed form is the one before. */
+const LOADS: Record<ValType, Record<number, number | undefined>> = {
+  i32: { 8: 0x2d, 16: 0x2f, 32: 0x28 }, i64: { 8: 0x31, 16: 0x33, 32: 0x35, 64: 0x29 }, f32: { 32: 0x2a }, f64: { 64: 0x2b }, v128: {},
+};
+const STORES: Record<ValType, Record<number, number | undefined>> = {
+  i32: { 8: 0x3a, 16: 0x3b, 32: 0x36 }, i64: { 8: 0x3c, 16: 0x3d, 32: 0x3e, 64: 0x37 }, f32: { 32: 0x38 }, f64: { 64: 0x39 }, v128: { 128: 0x0b },
+};
 
 export class FunctionBuilder {
   readonly w = new Writer();
   private readonly locals: ValType[] = [];
+  /** What reads a local, by its index. */
+  private readonly gets: Value[] = [];
   private readonly freeLocals = new Map<ValType, number[]>();
   private scope: { type: ValType; index: number }[] = [];
   protected depth = 0;
@@ -73,16 +221,7 @@ export class FunctionBuilder {
   }
 
   private localGet(index: number, type: ValType): Value {
-    return new Value(
-      type,
-      (w) => {
-        w.byte(0x20);
-        w.u32(index);
-      },
-      null,
-      true,
-      index,
-    );
+    return (this.gets[index] ??= new Value(type, Node.LOCAL, index, 0, null, null, null, null));
   }
 
   private allocate(type: ValType): number {
@@ -117,24 +256,17 @@ export class FunctionBuilder {
   }
 
   private variableAt(index: number, type: ValType): Variable {
-    const variable: Variable = {
-      type,
-      index,
-      get: () => this.localGet(index, type),
-      set: (value) => {
-        if (value.type !== type) throw new Error(`a ${value.type} does not go into a local of type ${type}`);
-        value.emit(this.w);
-        this.w.byte(0x21);
-        this.w.u32(index);
-      },
-    };
-    return variable;
+    return new Variable(this.localGet(index, type), this.w);
   }
 
   /** Evaluate now, use as often as needed. */
   let(value: Value): Value {
-    if (value.constant !== null || value.isLocal) return value;
-    return this.variable(value.type, value).get();
+    if (value.isConstant || value.isLocal) return value;
+    const local = this.localGet(this.allocate(value.type), value.type);
+    value.emit(this.w);
+    this.w.byte(0x21);
+    this.w.u32(local.local!);
+    return local;
   }
 
   /** A copy that later changes of a variable do not reach. */
@@ -146,37 +278,28 @@ export class FunctionBuilder {
 
   i32(value: number): Value {
     const n = value | 0;
-    return new Value(
-      'i32',
-      (w) => {
-        w.byte(0x41);
-        w.s32(n);
-      },
-      BigInt(n),
-    );
+    return SMALL[n - SMALL_FROM] ?? i32Value(n);
   }
 
   i64(value: number | bigint): Value {
-    const n = BigInt.asIntN(64, BigInt(value));
-    return new Value(
-      'i64',
-      (w) => {
-        w.byte(0x42);
-        w.s64(n);
-      },
-      n,
-    );
+    let number = Number(value);
+    let big: bigint | null = null;
+    if (!Number.isSafeInteger(number)) {
+      big = BigInt.asIntN(64, BigInt(value));
+      number = big >= -0x8000_0000n && big <= 0x7fff_ffffn ? Number(big) : NaN;
+    }
+    return new Value('i64', Node.I64, 0, number, null, null, null, big);
   }
 
   f64(value: number): Value {
-    return new Value('f64', (w) => {
+    return other('f64', (w) => {
       w.byte(0x44);
       w.f64(value);
     });
   }
 
   f32(value: number): Value {
-    return new Value('f32', (w) => {
+    return other('f32', (w) => {
       w.byte(0x43);
       w.f32(value);
     });
@@ -185,7 +308,7 @@ export class FunctionBuilder {
   /** A v128 constant of 16 bytes. */
   v128(bytes: ArrayLike<number>): Value {
     if (bytes.length !== 16) throw new Error('a v128 constant has 16 bytes');
-    return new Value('v128', (w) => {
+    return other('v128', (w) => {
       w.bytes([0xfd, 0x0c]);
       w.bytes(bytes);
     });
@@ -196,7 +319,7 @@ export class FunctionBuilder {
       if (value.type !== type) throw new Error(`expected ${type}, got ${value.type}`);
       return value;
     }
-    if (type === 'i32') return this.i32(Number(BigInt.asIntN(32, BigInt(value))));
+    if (type === 'i32') return this.i32(typeof value === 'number' ? value : Number(BigInt.asIntN(32, value)));
     if (type === 'i64') return this.i64(value);
     if (type === 'f64') return this.f64(Number(value));
     if (type === 'f32') return this.f32(Number(value));
@@ -205,201 +328,192 @@ export class FunctionBuilder {
 
   // ---- operators
 
-  private binary(a: Operand, b: Operand, codes: BinaryCodes, fold: ((x: bigint, y: bigint, type: ValType) => bigint | null) | null, result?: ValType): Value {
+  private binary(a: Operand, b: Operand, codes: Codes): Value {
     const type = a instanceof Value ? a.type : b instanceof Value ? b.type : 'i64';
     const x = this.coerce(a, type);
     const y = this.coerce(b, type);
-    const code = codes[type as 'i32' | 'i64'];
-    if (code === undefined) throw new Error(`no such operator for ${type}`);
-    const resultType = result ?? type;
-    if (fold && x.constant !== null && y.constant !== null) {
-      const folded = fold(x.constant, y.constant, type);
-      if (folded !== null) return resultType === 'i32' ? this.i32(Number(wrapTo('i32', folded))) : this.i64(wrapTo('i64', folded));
+    const code = codes[type];
+    if (code === 0) throw new Error(`no such operator for ${type}`);
+    const resultType = codes.result ?? type;
+    if (codes.fold && x.isConstant && y.isConstant) {
+      const folded = codes.fold(x.constant!, y.constant!, type);
+      return resultType === 'i32' ? this.i32(Number(BigInt.asIntN(32, folded))) : this.i64(folded);
     }
-    return new Value(resultType, (w) => {
-      x.emit(w);
-      y.emit(w);
-      w.byte(code);
-    });
+    return operator(resultType, code, x, y);
   }
 
   private isZero(v: Operand): boolean {
-    return v instanceof Value ? v.constant === 0n : v === 0 || v === 0n;
+    return v instanceof Value ? v.is(0) : v === 0 || v === 0n;
   }
 
   private isOnes(v: Operand): boolean {
-    return v instanceof Value ? v.constant === -1n : v === -1 || v === -1n;
+    return v instanceof Value ? v.is(-1) : v === -1 || v === -1n;
   }
 
   add(a: Operand, b: Operand): Value {
     if (a instanceof Value && (a.type === 'i32' || a.type === 'i64') && this.isZero(b)) return a;
     if (b instanceof Value && (b.type === 'i32' || b.type === 'i64') && this.isZero(a)) return b;
-    return this.binary(a, b, { i32: 0x6a, i64: 0x7c, f32: 0x92, f64: 0xa0 }, (x, y) => x + y);
+    return this.binary(a, b, ADD);
   }
   sub(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x6b, i64: 0x7d, f32: 0x93, f64: 0xa1 }, (x, y) => x - y);
+    return this.binary(a, b, SUB);
   }
   mul(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x6c, i64: 0x7e, f32: 0x94, f64: 0xa2 }, (x, y) => x * y);
+    return this.binary(a, b, MUL);
   }
   /** Floating-point division. */
   div(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { f32: 0x95, f64: 0xa3 }, null);
+    return this.binary(a, b, DIV);
   }
   divS(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x6d, i64: 0x7f }, null);
+    return this.binary(a, b, DIV_S);
   }
   divU(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x6e, i64: 0x80 }, null);
+    return this.binary(a, b, DIV_U);
   }
   remS(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x6f, i64: 0x81 }, null);
+    return this.binary(a, b, REM_S);
   }
   remU(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x70, i64: 0x82 }, null);
+    return this.binary(a, b, REM_U);
   }
   and(a: Operand, b: Operand): Value {
     if (a instanceof Value && this.isOnes(b)) return a;
-    return this.binary(a, b, { i32: 0x71, i64: 0x83 }, (x, y) => x & y);
+    return this.binary(a, b, AND);
   }
   or(a: Operand, b: Operand): Value {
     if (a instanceof Value && this.isZero(b)) return a;
     if (b instanceof Value && this.isZero(a)) return b;
-    return this.binary(a, b, { i32: 0x72, i64: 0x84 }, (x, y) => x | y);
+    return this.binary(a, b, OR);
   }
   xor(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x73, i64: 0x85 }, (x, y) => x ^ y);
-  }
-  private shiftBits(y: bigint, type: ValType): bigint {
-    return type === 'i32' ? y & 31n : y & 63n;
-  }
-  private unsigned(x: bigint, type: ValType): bigint {
-    return BigInt.asUintN(type === 'i32' ? 32 : 64, x);
+    return this.binary(a, b, XOR);
   }
   shl(a: Operand, b: Operand): Value {
     if (a instanceof Value && this.isZero(b)) return a;
-    return this.binary(a, b, { i32: 0x74, i64: 0x86 }, (x, y, t) => x << this.shiftBits(y, t));
+    return this.binary(a, b, SHL);
   }
   shrS(a: Operand, b: Operand): Value {
     if (a instanceof Value && this.isZero(b)) return a;
-    return this.binary(a, b, { i32: 0x75, i64: 0x87 }, (x, y, t) => x >> this.shiftBits(y, t));
+    return this.binary(a, b, SHR_S);
   }
   shrU(a: Operand, b: Operand): Value {
     if (a instanceof Value && this.isZero(b)) return a;
-    return this.binary(a, b, { i32: 0x76, i64: 0x88 }, (x, y, t) => this.unsigned(x, t) >> this.shiftBits(y, t));
+    return this.binary(a, b, SHR_U);
   }
   rotl(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x77, i64: 0x89 }, null);
+    return this.binary(a, b, ROTL);
   }
   rotr(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x78, i64: 0x8a }, null);
+    return this.binary(a, b, ROTR);
   }
   eq(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x46, i64: 0x51, f32: 0x5b, f64: 0x61 }, (x, y) => (x === y ? 1n : 0n), 'i32');
+    return this.binary(a, b, EQ);
   }
   ne(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x47, i64: 0x52, f32: 0x5c, f64: 0x62 }, (x, y) => (x !== y ? 1n : 0n), 'i32');
+    return this.binary(a, b, NE);
   }
   ltS(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x48, i64: 0x53 }, (x, y) => (x < y ? 1n : 0n), 'i32');
+    return this.binary(a, b, LT_S);
   }
   ltU(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x49, i64: 0x54 }, (x, y, t) => (this.unsigned(x, t) < this.unsigned(y, t) ? 1n : 0n), 'i32');
+    return this.binary(a, b, LT_U);
   }
   gtS(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x4a, i64: 0x55 }, (x, y) => (x > y ? 1n : 0n), 'i32');
+    return this.binary(a, b, GT_S);
   }
   gtU(a: Operand, b: Operand): Value {
     if (this.isOnes(b)) return this.i32(0);
-    return this.binary(a, b, { i32: 0x4b, i64: 0x56 }, (x, y, t) => (this.unsigned(x, t) > this.unsigned(y, t) ? 1n : 0n), 'i32');
+    return this.binary(a, b, GT_U);
   }
   leS(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x4c, i64: 0x57 }, (x, y) => (x <= y ? 1n : 0n), 'i32');
+    return this.binary(a, b, LE_S);
   }
   leU(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x4d, i64: 0x58 }, (x, y, t) => (this.unsigned(x, t) <= this.unsigned(y, t) ? 1n : 0n), 'i32');
+    return this.binary(a, b, LE_U);
   }
   geS(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x4e, i64: 0x59 }, (x, y) => (x >= y ? 1n : 0n), 'i32');
+    return this.binary(a, b, GE_S);
   }
   geU(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { i32: 0x4f, i64: 0x5a }, (x, y, t) => (this.unsigned(x, t) >= this.unsigned(y, t) ? 1n : 0n), 'i32');
+    return this.binary(a, b, GE_U);
   }
   /** Floating-point a < b. */
   lt(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { f32: 0x5d, f64: 0x63 }, null, 'i32');
+    return this.binary(a, b, LT);
   }
   gt(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { f32: 0x5e, f64: 0x64 }, null, 'i32');
+    return this.binary(a, b, GT);
   }
   le(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { f32: 0x5f, f64: 0x65 }, null, 'i32');
+    return this.binary(a, b, LE);
   }
   ge(a: Operand, b: Operand): Value {
-    return this.binary(a, b, { f32: 0x60, f64: 0x66 }, null, 'i32');
+    return this.binary(a, b, GE);
   }
 
   /** Any one-operand instruction by its opcode bytes. */
   unary(type: ValType, opcode: readonly number[], a: Value): Value {
-    return new Value(type, (w) => {
+    if (opcode.length === 1) return operator(type, opcode[0], a, null);
+    return other(type, (w) => {
       a.emit(w);
       w.bytes(opcode);
     });
   }
 
   eqz(a: Value): Value {
-    if (a.constant !== null) return this.i32(a.constant === 0n ? 1 : 0);
-    return this.unary('i32', [a.type === 'i32' ? 0x45 : 0x50], a);
+    if (a.isConstant) return this.i32(a.is(0) ? 1 : 0);
+    return operator('i32', a.type === 'i32' ? 0x45 : 0x50, a, null);
   }
   clz(a: Value): Value {
-    return this.unary(a.type, [a.type === 'i32' ? 0x67 : 0x79], a);
+    return operator(a.type, a.type === 'i32' ? 0x67 : 0x79, a, null);
   }
   ctz(a: Value): Value {
-    return this.unary(a.type, [a.type === 'i32' ? 0x68 : 0x7a], a);
+    return operator(a.type, a.type === 'i32' ? 0x68 : 0x7a, a, null);
   }
   popcnt(a: Value): Value {
-    return this.unary(a.type, [a.type === 'i32' ? 0x69 : 0x7b], a);
+    return operator(a.type, a.type === 'i32' ? 0x69 : 0x7b, a, null);
   }
   /** i64 to i32. */
   wrap(a: Value): Value {
     if (a.type === 'i32') return a;
-    if (a.constant !== null) return this.i32(Number(BigInt.asIntN(32, a.constant)));
-    return this.unary('i32', [0xa7], a);
+    if (a.isConstant) return this.i32(Number(BigInt.asIntN(32, a.constant!)));
+    return operator('i32', 0xa7, a, null);
   }
   /** i32 to i64, unsigned. */
   extendU(a: Value): Value {
     if (a.type === 'i64') return a;
-    if (a.constant !== null) return this.i64(BigInt.asUintN(32, a.constant));
-    return this.unary('i64', [0xad], a);
+    if (a.isConstant) return this.i64(BigInt.asUintN(32, a.constant!));
+    return operator('i64', 0xad, a, null);
   }
   /** i32 to i64, signed. */
   extendS(a: Value): Value {
     if (a.type === 'i64') return a;
-    if (a.constant !== null) return this.i64(a.constant);
-    return this.unary('i64', [0xac], a);
+    if (a.isConstant) return this.i64(a.constant!);
+    return operator('i64', 0xac, a, null);
   }
   /** Sign-extend the low bits of an i32 or i64. */
   signExtend(a: Value, bits: number): Value {
-    if (a.constant !== null) {
-      const v = BigInt.asIntN(bits, a.constant);
+    if (a.isConstant) {
+      const v = BigInt.asIntN(bits, a.constant!);
       return a.type === 'i32' ? this.i32(Number(v)) : this.i64(v);
     }
     const code = a.type === 'i32' ? { 8: 0xc0, 16: 0xc1, 32: 0 }[bits] : { 8: 0xc2, 16: 0xc3, 32: 0xc4, 64: 0 }[bits];
     if (code === undefined) throw new Error(`no sign extension of ${bits} bits`);
-    return code === 0 ? a : this.unary(a.type, [code], a);
+    return code === 0 ? a : operator(a.type, code, a, null);
   }
   /** Keep the low bits of an i64. */
   zeroExtend(a: Value, bits: number): Value {
     if (bits === 64) return a;
-    return this.and(a, (1n << BigInt(bits)) - 1n);
+    return this.and(a, bits <= 32 ? 2 ** bits - 1 : (1n << BigInt(bits)) - 1n);
   }
   /** Without a branch: both are computed. */
   select(condition: Value, ifTrue: Operand, ifFalse: Operand): Value {
     const type = ifTrue instanceof Value ? ifTrue.type : ifFalse instanceof Value ? ifFalse.type : 'i64';
     const a = this.coerce(ifTrue, type);
     const b = this.coerce(ifFalse, type);
-    if (condition.constant !== null) return condition.constant ? a : b;
-    return new Value(type, (w) => {
+    if (condition.isConstant) return condition.is(0) ? b : a;
+    return other(type, (w) => {
       a.emit(w);
       b.emit(w);
       condition.emit(w);
@@ -409,7 +523,7 @@ export class FunctionBuilder {
 
   /** A SIMD instruction (prefix 0xFD) on any operands, with immediate bytes (lane numbers). */
   simd(type: ValType, opcode: number, operands: readonly Value[], immediates: readonly number[] = []): Value {
-    return new Value(type, (w) => {
+    return other(type, (w) => {
       for (const v of operands) v.emit(w);
       w.byte(0xfd);
       w.u32(opcode);
@@ -421,43 +535,31 @@ export class FunctionBuilder {
 
   /** Plain load: bits is how much is read, zero- or sign-extended to the type. */
   load(type: ValType, address: Value, offset: number, bits?: number, signed = false): Value {
-    const width = bits ?? { i32: 32, i64: 64, f32: 32, f64: 64, v128: 128 }[type];
-    const code: readonly number[] | undefined =
-      type === 'i32'
-        ? { 8: signed ? [0x2c] : [0x2d], 16: signed ? [0x2e] : [0x2f], 32: [0x28] }[width]
-        : type === 'i64'
-          ? { 8: signed ? [0x30] : [0x31], 16: signed ? [0x32] : [0x33], 32: signed ? [0x34] : [0x35], 64: [0x29] }[width]
-          : type === 'f32'
-            ? [0x2a]
-            : type === 'f64'
-              ? [0x2b]
-              : [0xfd, 0x00];
-    if (!code) throw new Error(`no load of ${width} bits as ${type}`);
-    return new Value(type, (w) => {
-      address.emit(w);
-      w.bytes(code);
-      w.u32(0); // alignment is only a hint; guest addresses have none
-      w.u32(offset);
-    });
+    if (type === 'v128') {
+      return other(type, (w) => {
+        address.emit(w);
+        w.byte(0xfd);
+        w.byte(0x00);
+        w.byte(0);
+        w.u32(offset);
+      });
+    }
+    const width = bits ?? WIDTH[type];
+    const code = (LOADS[type][width] ?? 0) + (signed && width < WIDTH[type] ? -1 : 0);
+    if (code <= 0) throw new Error(`no load of ${width} bits as ${type}`);
+    return new Value(type, Node.LOAD, code, offset, address, null, null, null);
   }
 
   store(address: Value, offset: number, value: Value, bits?: number): void {
-    const width = bits ?? { i32: 32, i64: 64, f32: 32, f64: 64, v128: 128 }[value.type];
-    const code: readonly number[] | undefined =
-      value.type === 'i32'
-        ? { 8: [0x3a], 16: [0x3b], 32: [0x36] }[width]
-        : value.type === 'i64'
-          ? { 8: [0x3c], 16: [0x3d], 32: [0x3e], 64: [0x37] }[width]
-          : value.type === 'f32'
-            ? [0x38]
-            : value.type === 'f64'
-              ? [0x39]
-              : [0xfd, 0x0b];
-    if (!code) throw new Error(`no store of ${width} bits from ${value.type}`);
+    const { type } = value;
+    const width = bits ?? WIDTH[type];
+    const code = STORES[type][width];
+    if (code === undefined) throw new Error(`no store of ${width} bits from ${type}`);
     address.emit(this.w);
     value.emit(this.w);
-    this.w.bytes(code);
-    this.w.u32(0);
+    if (type === 'v128') this.w.byte(0xfd);
+    this.w.byte(code);
+    this.w.byte(0);
     this.w.u32(offset);
   }
 
@@ -465,7 +567,7 @@ export class FunctionBuilder {
   atomicCompareExchange(address: Value, expected: Value, replacement: Value, bits: number): Value {
     const code = { 8: 0x4c, 16: 0x4d, 32: 0x4e, 64: 0x49 }[bits]!;
     const align = { 8: 0, 16: 1, 32: 2, 64: 3 }[bits]!;
-    return new Value('i64', (w) => {
+    return other('i64', (w) => {
       address.emit(w);
       expected.emit(w);
       replacement.emit(w);
@@ -478,7 +580,7 @@ export class FunctionBuilder {
   call(target: FunctionRef, args: readonly Value[]): Value {
     if (!target.result) throw new Error(`${target.name} gives no value`);
     this.checkArguments(target, args);
-    return new Value(target.result, (w) => {
+    return other(target.result, (w) => {
       for (const a of args) a.emit(w);
       w.byte(0x10);
       w.u32(target.index);
@@ -494,7 +596,7 @@ export class FunctionBuilder {
   }
 
   callIndirect(typeIndex: number, result: ValType, slot: Value, args: readonly Value[], table = 0): Value {
-    return new Value(result, (w) => {
+    return other(result, (w) => {
       for (const a of args) a.emit(w);
       slot.emit(w);
       w.byte(0x11);
@@ -526,8 +628,8 @@ export class FunctionBuilder {
   }
 
   if(condition: Value, then: () => void, otherwise?: () => void): void {
-    if (condition.constant !== null) {
-      if (condition.constant) then();
+    if (condition.isConstant) {
+      if (!condition.is(0)) then();
       else otherwise?.();
       return;
     }

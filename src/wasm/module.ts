@@ -7,25 +7,28 @@ const TYPE_CODE: Record<ValType, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f6
 
 export const typeCode = (type: ValType): number => TYPE_CODE[type];
 
+/** Names in UTF-8. */
+const NAMES = new Map<string, Uint8Array>();
+const NAMES_MAX = 4096;
+
 /** A growing byte buffer with the integer encodings of the binary format. */
 export class Writer {
   private buffer = new Uint8Array(256);
   length = 0;
 
-  private reserve(n: number): void {
-    if (this.length + n <= this.buffer.length) return;
+  private grow(n: number): void {
     const next = new Uint8Array(Math.max(this.buffer.length * 2, this.length + n));
     next.set(this.buffer.subarray(0, this.length));
     this.buffer = next;
   }
 
   byte(value: number): void {
-    this.reserve(1);
+    if (this.length === this.buffer.length) this.grow(1);
     this.buffer[this.length++] = value;
   }
 
   bytes(values: ArrayLike<number>): void {
-    this.reserve(values.length);
+    if (this.length + values.length > this.buffer.length) this.grow(values.length);
     this.buffer.set(values, this.length);
     this.length += values.length;
   }
@@ -62,6 +65,18 @@ export class Writer {
     }
   }
 
+  /** The same of an integer that a number holds exactly. */
+  safe(value: number): void {
+    let rest = value;
+    for (;;) {
+      const next = Math.floor(rest / 128);
+      const low = rest - next * 128;
+      if ((next === 0 && !(low & 0x40)) || (next === -1 && low & 0x40)) return this.byte(low);
+      this.byte(low | 0x80);
+      rest = next;
+    }
+  }
+
   f64(value: number): void {
     this.bytes(new Uint8Array(new Float64Array([value]).buffer));
   }
@@ -71,7 +86,12 @@ export class Writer {
   }
 
   name(text: string): void {
-    const utf8 = new TextEncoder().encode(text);
+    let utf8 = NAMES.get(text);
+    if (!utf8) {
+      // Names of imports come again with each module.
+      if (NAMES.size >= NAMES_MAX) NAMES.clear();
+      NAMES.set(text, (utf8 = new TextEncoder().encode(text)));
+    }
     this.u32(utf8.length);
     this.bytes(utf8);
   }

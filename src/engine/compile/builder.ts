@@ -296,12 +296,12 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   override readRegister(offset: Value, size: number): Value {
-    const at = Number(offset.constant);
+    const at = offset.exact;
     if (at < GPR_END && size <= 64) return this.readGpr(at, size);
     return super.readRegister(offset, size);
   }
   override writeRegister(offset: Value, size: number, value: Value, vector: boolean): void {
-    const at = Number(offset.constant);
+    const at = offset.exact;
     if (at < GPR_END && size <= 64) this.writeGpr(at, size, value);
     else super.writeRegister(offset, size, value, vector);
   }
@@ -342,10 +342,10 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- leaving
 
-  private describe(how: RegionExit, cause: RegionCause, left: number, ripOffset: number): bigint {
+  private describe(how: RegionExit, cause: RegionCause, left: number, ripOffset: number): number {
     const { state } = this.flags;
     const flags = typeof state === 'number' ? state & 0xffff : 0;
-    return (BigInt(ripOffset) << 32n) | BigInt(((flags << 16) | (left << 6) | (cause << 2) | how) >>> 0);
+    return ripOffset * 2 ** 32 + (((flags << 16) | (left << 6) | (cause << 2) | how) >>> 0);
   }
 
   /** The exit that writes back what is newer than memory now; gives how many blocks outside the function's body it is. */
@@ -380,8 +380,8 @@ export class CompileBuilder extends HandlerBuilder {
 
   exitIf(condition: Value, cause: RegionCause): void {
     this.refuse();
-    if (condition.constant === 0n) return;
-    if (condition.constant !== null) return this.exitAlways(cause);
+    if (condition.is(0)) return;
+    if (condition.isConstant) return this.exitAlways(cause);
     this.watcher?.exit(false);
     this.exitRegion(condition, RegionExit.SLOW, cause);
   }
@@ -454,7 +454,7 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   override if(condition: Value, then: () => void, otherwise?: () => void): void {
-    if (condition.constant !== null) return super.if(condition, then, otherwise);
+    if (condition.isConstant) return super.if(condition, then, otherwise);
     // Branches of a meaning start from the same state; what they change is seen by both only through locals.
     const { changed, flagsChanged } = this;
     const inBranch = (body: () => void) => () => {

@@ -2,7 +2,7 @@
 // where there is a worker for it, keeps the regions by the pages of code they are made of, drops them with those, and bounds what they take.
 
 import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Side } from '../../core/layout.ts';
-import { generationOf, type CodeCache, type CodePage } from '../cache.ts';
+import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../cache.ts';
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
@@ -23,6 +23,15 @@ const JOBS_MAX = 2;
 const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
 const WARMTH_SHIFT = 6;
+
+/** What is known of a record, by its number. */
+const enum Known {
+  NOTHING,
+  /** A region executes it. Jumps to it may yet come from regions that were entered too late. */
+  COVERED,
+  /** Jumps go to it all the same: it needs an entry of its own. */
+  ENTRY,
+}
 
 /** Where regions are compiled beside the vCPU. */
 export interface CompileChannel {
@@ -46,6 +55,8 @@ export interface CompilerOptions {
   /** Bytes of all live modules at most; the oldest go first. */
   bytesMax?: number;
 }
+
+const numberOf = (record: number): number => (record - Mem.RECORDS) / Rec.SIZE;
 
 /** One compiled module; its slots are free again when its last region is gone. */
 interface Module {
@@ -81,6 +92,8 @@ export class Compiler {
   /** Live regions by the maps of their pages. */
   private readonly byMap = new Map<number, Set<Region>>();
   private queue: Pending[] = [];
+  /** Known, by a record's number. */
+  private readonly known: Uint8Array;
   private readonly queued = new Set<number>();
   /** Live modules, oldest first, and their size. */
   private readonly live = new Set<Module>();
@@ -111,6 +124,7 @@ export class Compiler {
     this.records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32: new Int32Array(buffer) };
     this.u32 = new Uint32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
+    this.known = new Uint8Array(options ? Mem.RECORDS_SIZE / Rec.SIZE : 0);
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: options ? Mem.REGION_SLOTS : 1 });
     this.service = options && !options.channel ? new CompileService(memory) : null;
     if (options?.channel) options.channel.onResult = (result) => this.finished(result);
@@ -152,10 +166,22 @@ export class Compiler {
     const offset = u16[(record + Rec.OFFSET) >> 1];
     const kind = u16[(record + Rec.KIND) >> 1];
     if (this.u32[(page.map >> 2) + offset] !== record || kind === Pseudo.CROSSING || kind === Pseudo.REGION) return;
+    const known = this.known[numberOf(record)];
+    if (known === Known.COVERED && !this.eager) {
+      this.known[numberOf(record)] = Known.ENTRY;
+      this.countAgain(record);
+      return;
+    }
     this.queued.add(record);
     const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
-    this.queue.push({ where: { mode, user: page.key >= 16, isX87Masked, cpu: this.cpu }, key: page.key, map: page.map, rip, offset, record });
+    const where = { mode, user: page.key >= 16, isX87Masked, cpu: this.cpu };
+    this.queue.push({ where, key: page.key, map: page.map, rip, offset, record, again: known === Known.ENTRY });
     if (this.eager) this.flush();
+  }
+
+  /** Half the jumps again, and the record is hot again; meanwhile it counts as warm. */
+  private countAgain(record: number): void {
+    this.records.u16[(sideOf(record) + Side.COUNT) >> 1] = this.options!.threshold >> 1;
   }
 
   /** Have compiled what has become hot. */
@@ -167,10 +193,10 @@ export class Compiler {
       if (chosen.length === 0) return;
       const taken = new Set(chosen);
       this.queue = this.queue.filter((it) => !taken.has(it));
-      const entries = chosen.map(({ map, rip, offset, record }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()! }));
+      const entries = chosen.map(({ map, rip, offset, record, again }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()!, again }));
       for (const { slot } of entries) this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
       this.jobs++;
-      const job: CompileJob = { where, entries, warmth: this.options!.threshold >> WARMTH_SHIFT };
+      const job: CompileJob = { where, entries, warmth: this.options!.threshold >> WARMTH_SHIFT, all: this.eager };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
     }
@@ -180,7 +206,10 @@ export class Compiler {
   private finished({ job, module, regions, bytes, milliseconds }: CompileResult): void {
     this.jobs--;
     this.milliseconds += milliseconds;
-    for (const { record } of job.entries) this.queued.delete(record);
+    for (const { record } of job.entries) {
+      this.queued.delete(record);
+      this.countAgain(record);
+    }
     const valid = regions.filter(({ entry, pages }) => {
       const current = pages.every(({ map, generation }) => this.u32[generationOf(map) >> 2] === generation);
       return current && this.u32[(entry.map >> 2) + entry.offset] === entry.record;
@@ -195,7 +224,8 @@ export class Compiler {
     this.modules++;
     this.bytes += bytes;
     const { u16 } = this.records;
-    for (const { entry, pages, instructions } of valid) {
+    for (const { entry, pages, instructions, records } of valid) {
+      for (const record of records) this.known[numberOf(record)] ||= Known.COVERED;
       const { slot, record } = entry;
       this.table.set(slot, exports[String(slot)] as () => bigint);
       this.u32[(Mem.REGION_LIMIT >> 2) + slot] = 0;
@@ -239,6 +269,7 @@ export class Compiler {
 
   /** The records of a page are about to go, and all that was made of them. */
   private pageCleared(page: CodePage): void {
+    for (const chunk of page.chunks) this.known.fill(Known.NOTHING, numberOf(chunk), numberOf(chunk) + CHUNK_RECORDS);
     const regions = this.byMap.get(page.map);
     if (!regions) return;
     for (const region of regions) this.drop(region);

@@ -24,12 +24,13 @@ export interface KnownPage {
 const PAGES_MAX = 4;
 
 export interface PagesState {
-  readonly symbols: readonly Symbol[];
+  readonly symbols: readonly (Symbol | null)[];
   readonly pages: readonly KnownPage[];
 }
 
 export class KnownPages {
-  private symbols: Symbol[] = [];
+  /** By register; null: an unknown value that nobody has asked for yet. */
+  private symbols: (Symbol | null)[] = [];
   private pages: KnownPage[] = [];
   private ids = 0;
   private readonly pool: { host: Variable; place: Variable }[];
@@ -42,7 +43,7 @@ export class KnownPages {
 
   /** Nothing is known: at a join, or after a call. */
   forget(): void {
-    this.symbols = Array.from({ length: 16 }, () => this.fresh());
+    this.symbols = new Array<Symbol | null>(16).fill(null);
     this.pages = [];
   }
 
@@ -60,12 +61,12 @@ export class KnownPages {
   }
 
   symbol(register: number, displacement: number): Symbol {
-    const { id, offset } = this.symbols[register];
+    const { id, offset } = (this.symbols[register] ??= this.fresh());
     return { id, offset: offset + displacement };
   }
 
   /** The register has a new value: another register's, itself moved by a constant, or anything. */
-  written(register: number, symbol: Symbol = this.fresh()): void {
+  written(register: number, symbol: Symbol | null = null): void {
     this.symbols[register] = symbol;
   }
 

@@ -22,6 +22,8 @@ export interface PlannedInstruction {
   readonly length: number;
   readonly kind: Kind;
   readonly record: number;
+  /** The first of its records, which the page's map leads to. */
+  readonly first: number;
   /** Its address record and that one's kind, or 0. */
   readonly addressRecord: number;
   readonly addressKind: number;
@@ -95,6 +97,8 @@ export interface PlanSource {
   facts(kind: Kind, record: number, addressRecord: number, addressKind: number): Facts;
   /** Jumps that must have gone to a place for it to be worth compiling beside the entry. */
   readonly warmth: number;
+  /** Where another region begins, this one ends. */
+  readonly endsAtRegions: boolean;
 }
 
 class Planner {
@@ -134,6 +138,7 @@ class Planner {
     if (!page) return null;
     let record = this.source.u32[(page.map >> 2) + (at & (PAGE - 1))];
     if (record === 0) return null;
+    const first = record;
     let crossing = 0;
     let addressRecord = 0;
     let addressKind = 0;
@@ -158,7 +163,7 @@ class Planner {
     // Near transfers of 16 bits in 32-bit code cut RIP; those that need core are the interpreter's too.
     if (definition.flow && (facts.cold || kind.size === 16)) return null;
     return {
-      at, length: u8[record + Rec.LENGTH], kind, record, addressRecord, addressKind, crossing, facts,
+      at, length: u8[record + Rec.LENGTH], kind, record, first, addressRecord, addressKind, crossing, facts,
       check: this.kindAt(record + Rec.SIZE) === Pseudo.INTERRUPT_CHECK,
     };
   }
@@ -179,13 +184,16 @@ class Planner {
     const lead = (at: number): void => {
       if (this.leaders.has(at)) return;
       this.leaders.add(at);
-      queue.push(at);
+      if (!this.source.endsAtRegions || !this.isOutside(at)) queue.push(at);
     };
     while (queue.length > 0) {
       let at = queue.shift()!;
       for (let first = true; !seen.has(at); first = false) {
         if (count >= REGION_LIMIT) break;
-        if (!first && this.leaders.has(at) && this.isOutside(at)) break;
+        if (!first && (this.leaders.has(at) || this.source.endsAtRegions) && this.isOutside(at)) {
+          this.leaders.add(at);
+          break;
+        }
         const instruction = this.instruction(at);
         if (!instruction) break;
         seen.add(at);
@@ -201,7 +209,8 @@ class Planner {
         if (flow === 'jump') {
           if (this.isRelative(instruction)) {
             const target = this.relative(instruction);
-            if (!this.isOutside(target)) lead(target);
+            if (this.isOutside(target)) this.leaders.add(target);
+            else lead(target);
           } else {
             for (const target of this.indirect(instruction)) lead(target);
           }
@@ -243,11 +252,15 @@ class Planner {
     if (page) this.source.called(page, at & (PAGE - 1));
   }
 
-  /** Another function begins here. */
+  /** Another function begins here, or another region at which this one is to end. */
   private isOutside(at: number): boolean {
     if (at === this.entry) return false;
     const page = this.page(at >> 12);
-    return page !== null && this.source.isFunction(page, at & (PAGE - 1));
+    if (page === null) return false;
+    if (this.source.isFunction(page, at & (PAGE - 1))) return true;
+    if (!this.source.endsAtRegions) return false;
+    const record = this.source.u32[(page.map >> 2) + (at & (PAGE - 1))];
+    return record !== 0 && this.source.records.u16[(record + Rec.KIND) >> 1] === Pseudo.REGION;
   }
 
   private blocks(seen: ReadonlySet<number>, count: number): Plan {
@@ -259,6 +272,7 @@ class Planner {
       let at = start;
       for (;;) {
         if (at !== start && numbers.has(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
+        if (at !== start && !seen.has(at) && this.leaders.has(at) && this.isOutside(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
         const instruction = seen.has(at) ? this.instruction(at) : null;
         if (!instruction) return { at: start, instructions, terminator: { kind: 'exit' } };
         if (instructions.length >= BLOCK_INSTRUCTIONS_MAX) return { at: start, instructions, terminator: { kind: 'exit' } };
@@ -354,7 +368,9 @@ export function retarget(terminator: Terminator, change: (target: Target) => Tar
 /** Blocks that a terminator leads to inside the region. */
 export function successorsOf(terminator: Terminator): number[] {
   if (terminator.kind === 'switch') return [terminator.hub];
-  return targetsOf(terminator).flatMap((target) => (target.block >= 0 ? [target.block] : []));
+  const out: number[] = [];
+  for (const { block } of targetsOf(terminator)) if (block >= 0) out.push(block);
+  return out;
 }
 
 /**

@@ -20,6 +20,8 @@ export interface CompileEntry {
   readonly record: number;
   /** Its place in the table of regions. */
   readonly slot: number;
+  /** Other regions have its code already, and jumps go there all the same: the region ends where others begin. */
+  readonly again: boolean;
 }
 
 export interface CompileJob {
@@ -27,6 +29,8 @@ export interface CompileJob {
   readonly entries: readonly CompileEntry[];
   /** PlanSource.warmth */
   readonly warmth: number;
+  /** Every entry becomes a region, and be it a part of another. */
+  readonly all: boolean;
 }
 
 export interface CompiledRegion {
@@ -34,6 +38,8 @@ export interface CompiledRegion {
   /** All pages it is made of. */
   readonly pages: readonly PlannedPage[];
   readonly instructions: number;
+  /** Addresses of the records that it executes. */
+  readonly records: Uint32Array;
 }
 
 export interface CompileResult {
@@ -66,10 +72,19 @@ export class CompileService {
   compile(job: CompileJob): CompileResult {
     const started = performance.now();
     const { where } = job;
-    const requests: (RegionRequest & { entry: CompileEntry })[] = [];
-    for (const entry of job.entries) {
+    const planned = job.entries.flatMap((entry) => {
       const plan = this.plan(entry, job);
-      if (plan) requests.push({ plan, slot: entry.slot, name: (entry.rip + BigInt(entry.offset)).toString(16), entry });
+      return plan ? [{ plan, entry, slot: entry.slot, name: (entry.rip + BigInt(entry.offset)).toString(16) }] : [];
+    });
+    // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
+    planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
+    const executed = new Set<number>();
+    const requests: (RegionRequest & { entry: CompileEntry; records: Uint32Array })[] = [];
+    for (const it of planned) {
+      if (!job.all && !it.entry.again && executed.has(it.entry.record)) continue;
+      const records = Uint32Array.from(it.plan.blocks.flatMap((block) => block.instructions.map(({ first }) => first)));
+      for (const record of records) executed.add(record);
+      requests.push({ ...it, records });
     }
     let module: WebAssembly.Module | null = null;
     let bytes = 0;
@@ -79,7 +94,7 @@ export class CompileService {
       bytes = code.length;
       module = new WebAssembly.Module(code as BufferSource);
     }
-    const regions = requests.map(({ entry, plan }) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions }));
+    const regions = requests.map(({ entry, plan, records }) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records }));
     return { job, module, regions, bytes, milliseconds: performance.now() - started };
   }
 
@@ -100,6 +115,7 @@ export class CompileService {
         targets: (record) => this.targets(record),
         called: (page, at) => this.called(page, at),
         warmth: job.warmth,
+        endsAtRegions: entry.again,
         facts: (kind, record, addressRecord, addressKind) => facts.of(this.records, kind, record, addressRecord, addressKind),
       },
       entry.offset,
