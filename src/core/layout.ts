@@ -158,6 +158,8 @@ export const enum Cpu {
   HOT_THRESHOLD = 0x7c8,
   /** Results of the compiler's worker that have not been taken yet (u32, atomic). */
   COMPILED = 0x7cc,
+  /** Counts how often translations were forgotten or the mode changed (u32): compiled callers must then return. */
+  TRANSLATIONS = 0x7d0,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 

@@ -5,11 +5,11 @@
 // need work) gives up before it has changed anything, and the same instruction's function does it all.
 // (docs/architecture.md, "The interpreter")
 
-import { Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionExit, Seg, Side, Status, Tlb, Vector } from '../core/layout.ts';
+import { Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side, Status, Tlb, Vector } from '../core/layout.ts';
 import type { Label, Value, Variable } from '../wasm/function.ts';
 import { CORE_FUNCTIONS, type CoreFunction, type PureFunction } from '../x86/core-functions.ts';
 import { Flags } from '../x86/flags.ts';
-import { GONE, HandlerBuilder, PAGE_MASK, RUN_PARAMS, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
+import { EXECUTE_PARAMS, GONE, HandlerBuilder, PAGE_MASK, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
 import { Pseudo, type Kind } from './kinds.ts';
 
 export class DispatchBuilder extends HandlerBuilder {
@@ -21,14 +21,14 @@ export class DispatchBuilder extends HandlerBuilder {
   private readonly flagA: Variable;
   private readonly flagX: Variable;
   private readonly rip: Variable;
-  private labels!: { next: Label; lookup: Label; slow: Label; fault: Label; cold: Label; exit: Label; region: Label; hot: Label };
+  private labels!: { next: Label; lookup: Label; slow: Label; fault: Label; cold: Label; exit: Label; region: Label; hot: Label; unwind: Label };
 
   constructor(
     shared: Shared,
     private readonly links: DispatchLinks,
     private readonly profile = false,
   ) {
-    super(RUN_PARAMS, shared);
+    super(EXECUTE_PARAMS, shared);
     this.rec = this.variable('i32');
     this.budget = this.variable('i32');
     this.flagKind = this.variable('i32');
@@ -120,11 +120,34 @@ export class DispatchBuilder extends HandlerBuilder {
     this.store(this.cpu(), Cpu.FLAG_X, this.flagX.get());
   }
 
-  /** Return to TypeScript; Cpu.RIP is set. */
-  private leaveRun(reason: Value | Exit): void {
+  private spillAll(): void {
     this.spillFlags();
     this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.budget.get()));
-    this.return(typeof reason === 'number' ? this.i32(reason) : reason);
+  }
+
+  /** Return to TypeScript; Cpu.RIP is set. */
+  private leaveRun(reason: Value | Exit): void {
+    this.spillAll();
+    this.return(typeof reason === 'number' ? this.i64(reason) : this.extendU(reason));
+  }
+
+  /** Does a region wait for this to come back? (i32) */
+  private isNested(): Value {
+    return this.ne(this.param(2), GONE);
+  }
+
+  /** With a region waiting: that one and all its callers are to return, and the outermost run() goes on as the exit says. */
+  private unwind(how: RegionExit, cause: RegionCause): void {
+    this.store(this.cpu(), Cpu.EXIT_DESC, this.i64(how | (cause << 2)));
+    this.br(this.labels.unwind);
+  }
+
+  /** The place to which the waiting region wants to be returned is where control goes on. */
+  private cameBack(): void {
+    this.if(this.eq(this.rip.get(), this.param(2)), () => {
+      this.spillAll();
+      this.return(this.rip.get());
+    });
   }
 
   /** Take the record's place in its block, and the given number, from the budget. */
@@ -150,28 +173,44 @@ export class DispatchBuilder extends HandlerBuilder {
     this.br(this.labels.lookup);
   }
 
-  /** The whole function: (cpu, first record) -> Exit. */
+  /**
+   * The whole function: (cpu, first record, GONE, 0) -> Exit. As (cpu, 0, RIP, depth) it goes on for a region that a call left, until
+   * control reaches the RIP behind that call; then its result is that RIP, and GONE where all regions are to return.
+   */
   build(hot: readonly Kind[]): void {
     this.rec.set(this.param(1));
     this.storeCodeBase();
     this.reloadFlags();
     // The last run may have left between a jump and its target.
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
-    this.budget.set(this.add(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)), this.ordinal(this.rec.get())));
+    this.budget.set(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)));
+    this.if(this.rec.get(), () => this.budget.set(this.add(this.budget.get(), this.ordinal(this.rec.get()))));
+    this.block((unwind) => {
+      this.loops(hot, unwind);
+    });
+    this.spillAll();
+    this.return(this.i64(GONE));
+    this.unreachable();
+  }
+
+  private loops(hot: readonly Kind[], unwind: Label): void {
     this.loop((outer) => {
       this.block((slow) => {
         this.block((exit) => {
           this.block((fault) => {
             this.block((cold) => {
               this.block((region) => {
+                // For a region that was left.
+                this.brIf(region, this.eqz(this.rec.get()));
                 this.block((counted) => {
                   this.loop((next) => {
                     this.block((lookup) => {
-                      this.labels = { next, lookup, slow, fault, cold, exit, region, hot: counted };
+                      this.labels = { next, lookup, slow, fault, cold, exit, region, hot: counted, unwind };
                       this.handlers(hot);
                     });
                     // A jump to rip.
                     this.count(1);
+                    this.cameBack();
                     this.brIf(exit, this.leS(this.budget.get(), 0));
                     this.findRecord('inner');
                     this.br(slow);
@@ -188,6 +227,7 @@ export class DispatchBuilder extends HandlerBuilder {
           this.deliverFault();
         });
         this.store(this.cpu(), Cpu.RIP, this.rip.get());
+        this.if(this.isNested(), () => this.unwind(RegionExit.LEAVE, RegionCause.REQUEST));
         this.leaveRun(Exit.BUDGET);
       });
       // Look for rip's record again, now that calls are possible.
@@ -203,14 +243,15 @@ export class DispatchBuilder extends HandlerBuilder {
           this.br(outer);
         });
       });
-      // A fault in fetching: no record stands for it. Who called run() delivers it.
+      // A fault in fetching: no record stands for it. Who called run() delivers it; without regions it happens again.
+      this.if(this.isNested(), () => this.unwind(RegionExit.JUMP, RegionCause.MAPPING));
       this.leaveRun(Exit.FETCH_FAULT);
     });
-    this.unreachable();
   }
 
   /** An exception is pending at the record's instruction. */
   private deliverFault(): void {
+    this.if(this.isNested(), () => this.unwindStatus(this.i32(Status.FAULT)));
     this.store(this.cpu(), Cpu.RIP, this.ownRip());
     this.count(0);
     this.spillFlags();
@@ -285,15 +326,18 @@ export class DispatchBuilder extends HandlerBuilder {
     this.store(at, 0, this.add(this.load('i32', at, 0), 1));
   }
 
-  /** Enter the compiled region that begins at the record. */
+  /** Enter the compiled region that begins at the record, or go on where one was left (no record). */
   private region(): void {
     const { labels } = this;
-    this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), this.ordinal(this.rec.get()))));
-    this.spillFlags();
-    this.increment(this.i32(Cpu.REGION_ENTRIES));
-    const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT);
-    const { type, table } = this.links.regions;
-    this.rip.set(this.callIndirect(type, 'i64', slot, [this.i32(0), this.load('i64', this.cpu(), Cpu.RIP_PAGE)], table));
+    this.rip.set(this.i64(GONE));
+    this.if(this.rec.get(), () => {
+      this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), this.ordinal(this.rec.get()))));
+      this.spillFlags();
+      this.increment(this.i32(Cpu.REGION_ENTRIES));
+      const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT);
+      const { type, table } = this.links.regions;
+      this.rip.set(this.callIndirect(type, 'i64', slot, [this.param(3), this.load('i64', this.cpu(), Cpu.RIP_PAGE)], table));
+    });
     this.reloadFlags();
     this.if(this.and(this.flagKind.get(), FlagKind.RAW), () => {
       const unused = this.let(this.extendU(this.sub(64, this.shrU(this.flagKind.get(), 8))));
@@ -317,18 +361,24 @@ export class DispatchBuilder extends HandlerBuilder {
       this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
       this.budget.set(this.add(this.budget.get(), this.and(this.shrU(desc, 6), 0x3ff)));
       this.brIf(labels.exit, this.eq(how, RegionExit.LEAVE));
+      const cause = this.and(desc, 15 << 2);
+      this.if(this.and(this.isNested(), this.eq(cause, RegionCause.LIMIT << 2)), () => this.unwind(RegionExit.JUMP, RegionCause.LIMIT));
       this.if(this.eqz(how), () => {
         // One instruction by the interpreter, and be it the one at which a region begins.
         this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
         this.findRecord('interpret');
         const found = this.let(this.call(this.links.lookup, [this.cpu()]));
-        this.if(this.eqz(found), () => this.leaveRun(Exit.FETCH_FAULT));
+        this.if(this.eqz(found), () => {
+          this.if(this.isNested(), () => this.unwind(RegionExit.JUMP, RegionCause.MAPPING));
+          this.leaveRun(Exit.FETCH_FAULT);
+        });
         this.rec.set(found);
         this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
         this.brIf(labels.cold, this.eq(this.field(Rec.KIND, 16), Pseudo.REGION));
         this.br(labels.next);
       });
     });
+    this.cameBack();
     this.brIf(labels.exit, this.leS(this.budget.get(), 0));
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
     this.findRecord('outer');
@@ -400,16 +450,25 @@ export class DispatchBuilder extends HandlerBuilder {
       // An address pseudo-record is not an instruction: no leaving behind it.
       const stay = this.or(this.eqz(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST)), this.ltU(kind, Pseudo.COUNT));
       this.if(stay, () => this.next());
-      this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));
+      this.rip.set(this.load('i64', this.cpu(), Cpu.NEXT_RIP));
       this.count(1);
-      this.leaveRun(Exit.BUDGET);
+      this.br(this.labels.exit);
     });
     this.answered(status);
+  }
+
+  /** With a region waiting: the outermost run() is to do as the record's status says. */
+  private unwindStatus(status: Value): void {
+    this.count(0);
+    this.store(this.cpu(), Cpu.EXIT_RECORD, this.rec.get());
+    this.store(this.cpu(), Cpu.EXIT_STATUS, status);
+    this.unwind(RegionExit.STATUS, RegionCause.STATUS);
   }
 
   /** A kind's function gave a status other than NEXT. */
   private answered(status: Value): void {
     const { labels } = this;
+    this.if(this.isNested(), () => this.unwindStatus(status));
     this.brIf(labels.fault, this.eq(status, Status.FAULT));
     this.if(this.eq(status, Status.JUMP), () => {
       this.storeCodeBase();

@@ -635,6 +635,8 @@ export class InstructionContext implements Instruction {
 }
 
 export const RUN_PARAMS: ValType[] = ['i32', 'i32'];
+/** Of the dispatch function: vCPU, record, RIP to come back to, depth of nested calls. */
+export const EXECUTE_PARAMS: ValType[] = ['i32', 'i32', 'i64', 'i32'];
 /** Of a compiled region: depth of nested calls, RIP of offset 0 of its first page. Its result is the RIP it returns to, or GONE. */
 export const REGION_PARAMS: ValType[] = ['i32', 'i64'];
 /** No canonical address: the region's exit is described at Cpu.EXIT_DESC. */

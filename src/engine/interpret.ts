@@ -1,14 +1,14 @@
 // Generates interpreter.wasm at build time: the meanings of src/x86 become one dispatch function (dispatch.ts) with the hot ones
 // inline, and a function for every record kind, hot or not (handlers.ts).
 
-import { Cpu, FlagKind, Status } from '../core/layout.ts';
+import { Cpu, FlagKind, RegionCause, RegionExit, Status } from '../core/layout.ts';
 import { FunctionBuilder } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { importPure } from './pure.ts';
 import { defineFlagFunctions } from '../x86/flags.ts';
 import { DispatchBuilder } from './dispatch.ts';
-import { ColdBuilder, REGION_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
+import { ColdBuilder, EXECUTE_PARAMS, GONE, REGION_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
 /**
@@ -46,20 +46,21 @@ export function generateInterpreter(profile = false): Uint8Array {
   const filler = functions.get(Pseudo.ADDRESS_GENERAL)!;
   const coldTable = module.setTable(Array.from({ length: Pseudo.COUNT + kinds.kinds.length }, (_, n) => functions.get(n) ?? filler));
 
-  const run = module.declare('run', RUN_PARAMS, 'i32');
+  const execute = module.declare('execute', EXECUTE_PARAMS, 'i64');
   const dispatch = new DispatchBuilder(
     shared,
     {
       lookup,
       hot,
-      cold: { type: run.typeIndex, table: coldTable },
+      cold: { type: module.typeIndex(RUN_PARAMS, 'i32'), table: coldTable },
       regions: { type: module.typeIndex(REGION_PARAMS, 'i64'), table: regionTable },
     },
     profile,
   );
   dispatch.build(kinds.kinds.filter((k) => k.hot));
-  module.define(run, dispatch.localTypes, dispatch.w.view());
-  module.export(run);
+  module.define(execute, dispatch.localTypes, dispatch.w.view());
+  module.export(defineRun(module, execute));
+  module.export(defineResume(module, execute));
 
   const fingerprint = module.declare('fingerprint', [], 'i32');
   const b = new FunctionBuilder([]);
@@ -72,6 +73,43 @@ export function generateInterpreter(profile = false): Uint8Array {
   module.export(defineEnterRegion(module, regionTable));
   module.export(defineCallHandler(module, coldTable));
   return module.finish();
+}
+
+/** (cpu, first record) -> Exit: what TypeScript calls. */
+function defineRun(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
+  const ref = module.declare('run', RUN_PARAMS, 'i32');
+  const b = new FunctionBuilder(RUN_PARAMS);
+  b.result(b.wrap(b.call(execute, [b.param(0), b.param(1), b.i64(GONE), b.i32(0)])));
+  module.define(ref, b.localTypes, b.w.view());
+  return ref;
+}
+
+/**
+ * (result, cpu, expected, depth) -> RIP or GONE: what a region calls when one that it called has another result than the address behind
+ * the call. Where that one was left in its midst, the interpreter goes on until control comes back. Without it each exit would take
+ * all callers out of their compiled code.
+ */
+function defineResume(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
+  const params: ValType[] = ['i64', 'i32', 'i64', 'i32'];
+  const ref = module.declare('resume', params, 'i64');
+  const b = new FunctionBuilder(params);
+  const [result, cpu, expected, depth] = [0, 1, 2, 3].map((n) => b.param(n));
+  b.if(b.ne(result, GONE), () => b.return(result));
+  const desc = b.let(b.wrap(b.load('i64', cpu, Cpu.EXIT_DESC)));
+  b.if(b.geU(b.and(desc, 3), RegionExit.LEAVE), () => b.return(b.i64(GONE)));
+  const cause = b.let(b.and(b.shrU(desc, 2), 15));
+  b.if(b.or(b.eq(cause, RegionCause.MODE), b.eq(cause, RegionCause.LIMIT)), () => b.return(b.i64(GONE)));
+  const translations = b.let(b.load('i32', cpu, Cpu.TRANSLATIONS));
+  const rip = b.let(b.call(execute, [cpu, b.i32(0), expected, b.add(depth, 1)]));
+  // The callers were made for what was mapped then.
+  b.if(b.and(b.ne(rip, GONE), b.ne(translations, b.load('i32', cpu, Cpu.TRANSLATIONS))), () => {
+    b.store(cpu, Cpu.RIP, rip);
+    b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.MODE << 2)));
+    b.return(b.i64(GONE));
+  });
+  b.result(rip);
+  module.define(ref, b.localTypes, b.w.view());
+  return ref;
 }
 
 /**

@@ -380,8 +380,14 @@ export function fetch_page(cpu: u32, linear: u64): u32 {
   return <u32>(phys >> 12);
 }
 
+/** Compiled code that waits for a call to come back must not rely on what it knew before. */
+export function translationsChanged(cpu: u32): void {
+  store<u32>(cpu, load<u32>(cpu, Cpu.TRANSLATIONS) + 1, Cpu.TRANSLATIONS);
+}
+
 /** Empty both TLBs; with keepGlobal only what a CR3 write drops. */
 export function tlb_flush(cpu: u32, keepGlobal: i32): void {
+  translationsChanged(cpu);
   const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
   if (keepGlobal && count <= <u32>Cpu.TLB_JOURNAL_MAX) {
     for (let i: u32 = 0; i < count; i++) invalidate(load<u32>(cpu + 4 + (i << 2), Cpu.TLB_JOURNAL));
@@ -403,6 +409,7 @@ function pageOf(entry: u32): u64 {
 
 /** INVLPG: forget one page in both TLBs, and all of a large page that contains it. */
 export function tlb_flush_page(cpu: u32, va: u64): void {
+  translationsChanged(cpu);
   const page = va & PAGE;
   // Entries of a 4 MiB page (the largest usual one) lie in 1,024 neighbouring slots; of a 1 GiB page, anywhere.
   const huge = (load<u32>(cpu, Cpu.FEATURES) & Feature.PAGE1G) != 0;

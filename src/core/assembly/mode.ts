@@ -2,7 +2,7 @@
 // Intel SDM volume 3, sections 2.2 (modes), 5.2.1 (code size); Mode in layout.ts.
 
 import { Cpu, Mode, Rflags, SegAttr } from '../layout';
-import { forgetExecute, forgetUserData } from './memory';
+import { forgetExecute, forgetUserData, translationsChanged } from './memory';
 import { Cr0, attrOf, baseOf, cpl, cr0, limitOf, longMode, rflags } from './state';
 
 // @ts-ignore: decorator
@@ -46,8 +46,10 @@ export function update_mode(cpu: u32): void {
       if (flatCode(cpu, Cpu.CS) && flatData(cpu, Cpu.SS) && flatData(cpu, Cpu.DS) && flatData(cpu, Cpu.ES)) mode |= Mode.FLAT;
     }
   }
+  if (mode != load<u32>(cpu, Cpu.MODE)) translationsChanged(cpu);
   store<u32>(cpu, mode, Cpu.MODE);
   store<u64>(cpu, mask, Cpu.ADDRESS_MASK);
+  if ((privilege == 3) != (load<u32>(cpu, Cpu.TLB) == cpu + Cpu.TLB_USER)) translationsChanged(cpu);
   if (privilege == 3) {
     store<u32>(cpu, cpu + Cpu.TLB_USER, Cpu.TLB);
     if (load<u32>(cpu, Cpu.TLB_MODE_USER) != mode) {

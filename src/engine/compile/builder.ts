@@ -42,6 +42,8 @@ export interface RegionImports {
   storeFlags: FunctionRef;
   /** (kind, cpu, record) -> Status */
   callHandler: FunctionRef;
+  /** (result of a call, cpu, address behind the call, depth) -> RIP or GONE */
+  resume: FunctionRef;
   /** (slot, depth, RIP of the page) -> RIP or GONE */
   enterRegion: FunctionRef;
 }
