@@ -192,7 +192,7 @@ export interface MachineConfig {
 }
 
 /** Jumps to a place before what is there is compiled. */
-export const HOT_THRESHOLD = 40_000;
+export const HOT_THRESHOLD = 3_000;
 export const HOT_THRESHOLD_MAX = 65535;
 export const MIB = 1024 * 1024;
 /** SeaBIOS. */
