@@ -21,6 +21,9 @@ const TEST_PROGRAMS = [
   ['qemu-img', 'qemu-utils', 'makes and checks disk images'],
   ['zstd', 'zstd', 'compresses disk images'],
   ['mke2fs', 'e2fsprogs', 'makes and checks file systems'],
+  ['passt', 'passt', 'a relay\'s room has its network by it'],
+  ['socat', 'socat', 'makes TAP interfaces for the relay'],
+  ['ip', 'iproute2', 'gives them addresses'],
   ['gcc', 'gcc', 'builds the program that asks the real processor'],
 ];
 
