@@ -73,15 +73,21 @@ const environment: HostEnvironment = {
   },
 
   saveFile: (name, bytes) => writeFile(name, bytes),
-  async openNetwork(netdevs) {
+  async openNetwork(netdevs, lost) {
     // This runs as build/node/machine-node.js.
     const worker = new Worker(new URL('./io-node.js', import.meta.url));
     // The machine decides when the process ends.
     worker.unref();
-    const failed = new Promise<never>((_, reject) => {
-      worker.once('error', (error) => reject(new MachineError({ what: 'The network could not be started', why: text(error), advice: 'Please report it.' })));
+    const ended = new Promise<string>((resolve) => {
+      worker.once('error', (error) => resolve(text(error)));
+      worker.once('exit', (code) => resolve(`its exit code is ${code}`));
     });
-    return Promise.race([failed, startNetworkIo(netdevs, wrap<NetworkIoApi>(nodeEndpoint(worker)))]);
+    const failed = ended.then((why): never => {
+      throw new MachineError({ what: 'The network could not be started', why, advice: 'Please report it.' });
+    });
+    const network = await Promise.race([failed, startNetworkIo(netdevs, wrap<NetworkIoApi>(nodeEndpoint(worker)))]);
+    void ended.then(lost);
+    return network;
   },
 
   tftp: (folder) => (name, found) => found(fileIn(folder, name)),

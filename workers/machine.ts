@@ -43,12 +43,14 @@ const environment: HostEnvironment = {
       });
     }
   },
-  async openNetwork(netdevs) {
+  async openNetwork(netdevs, lost) {
     const { api, failed } = startIo();
     const died = failed.then((why): never => {
       throw new MachineError({ what: 'The network could not be started', why, advice: 'Load the page again.' });
     });
-    return Promise.race([died, startNetworkIo(netdevs, api as unknown as NetworkIoApi)]);
+    const network = await Promise.race([died, startNetworkIo(netdevs, api as unknown as NetworkIoApi)]);
+    void failed.then(lost);
+    return network;
   },
   tftp: (folder) => (name, found) => {
     tftpFile(folder, name).then(found, () => found(undefined));

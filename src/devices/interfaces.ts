@@ -200,6 +200,8 @@ export interface NetBackend {
   describe(): string;
   /** Take what the host brought since the last call. Called between slices of the guest's running. */
   poll?(): void;
+  /** What does its input and output has ended: the link is down for good. */
+  lost?(): void;
 }
 
 /** A drive whose medium comes and goes while the machine runs. */

@@ -34,8 +34,11 @@ export interface HostEnvironment {
   monitor(target: MonitorTarget): MonitorCalls;
   /** Write a file of the host. Absent: the owner gets it (MachineEvents.saved). Rejects with an Error. */
   saveFile?(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Start the I/O worker for the far ends of the network that need it. Rejects with a MachineError. */
-  openNetwork(netdevs: readonly NetdevConfig[]): Promise<NetworkIo>;
+  /**
+   * Start the I/O worker for the far ends of the network that need it. Rejects with a MachineError.
+   * @param lost to be called if that worker ends before the machine
+   */
+  openNetwork(netdevs: readonly NetdevConfig[], lost: (why: string) => void): Promise<NetworkIo>;
   /** Files that a TFTP server gives out, by the folder that the line names. */
   tftp?(folder: string): TftpFiles;
   /** A worker that compiles guest code. Absent: the machine worker does it itself. */

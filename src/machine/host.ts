@@ -80,7 +80,7 @@ class Host implements MachineApi {
     const disks: BlockBackend[] = [];
     for (const drive of config.drives) disks.push(await this.openDisk(drive));
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
-    const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs) : null;
+    const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs, (why) => this.networkLost(why)) : null;
     const folders = config.fsdevs.map((fsdev) =>
       this.environment.openFolder(fsdev, spec.folders?.find(({ path }) => path === fsdev.path)?.files, () => this.machine?.date() ?? 0n));
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
@@ -109,6 +109,13 @@ class Host implements MachineApi {
     if (config.startPaused) this.setState(RunState.PAUSED);
     else this.go();
     return { memory: buffer };
+  }
+
+  /** The guest goes on, with its cables out. */
+  private networkLost(why: string): void {
+    this.machine?.network.lost();
+    const failure = { what: 'The network is gone', why: `Its I/O worker has ended: ${why}`, advice: 'The guest finds its cables out; start the machine again to have them back.' };
+    this.tell((events) => events.warned?.(failure));
   }
 
   /** What the page cannot do: options that write files or to a terminal. */

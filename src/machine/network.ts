@@ -7,7 +7,7 @@ import { UserNetwork } from '../backends/net/user/network.ts';
 import type { TftpFiles } from '../backends/net/user/tftp.ts';
 import type { Clock, NetBackend } from '../devices/interfaces.ts';
 import type { Nic } from '../devices/net/port.ts';
-import { machineEnd } from './network-io.ts';
+import { machineEnd, needsIo } from './network-io.ts';
 import type { NetdevConfig } from './options/index.ts';
 
 /** What far ends are built on. */
@@ -87,6 +87,11 @@ export class Network {
   /** Take what the host brought: called between slices of the guest's running. */
   poll(): void {
     for (const { backend } of this.netdevs) backend.poll?.();
+  }
+
+  /** The I/O worker has ended: what needs it is gone for good. */
+  lost(): void {
+    for (const { config, backend } of this.netdevs) if (needsIo(config)) backend.lost?.();
   }
 
   /** Pull a card's plug, or put it back (set_link). @param name of a card or of its netdev @returns false if there is none of this name */

@@ -145,6 +145,7 @@ class Session {
         state: () => {},
         failed: (failure) => void connected.then(() => this.fail(failure, ExitStatus.FAILED)),
         exited: (status) => void connected.then(() => this.finish(status)),
+        warned: (failure) => this.complain(describe(failure)),
       }));
     } catch (error) {
       this.fail(asFailure(error), ExitStatus.NOT_STARTED);

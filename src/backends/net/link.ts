@@ -66,6 +66,10 @@ export class LinkBackend implements NetBackend {
     }
   }
 
+  lost(): void {
+    this.changed(false, 'lost');
+  }
+
   private changed(up: boolean, state: string): void {
     this.state = state;
     if (up === this.linkUp) return;

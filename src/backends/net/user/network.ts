@@ -46,7 +46,7 @@ interface Queued {
 
 export class UserNetwork implements NetBackend, Snapshotable {
   readonly accepts: NetOffloads = ALL_OFFLOADS;
-  readonly linkUp = true;
+  linkUp = true;
   readonly canSend = true;
 
   private receiver: NetReceiver | undefined;
@@ -123,7 +123,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
   }
 
   send(frame: Uint8Array, offload?: FrameOffload): void {
-    if (frame.length < ETHERNET_HEADER || !isForUs(frame)) return;
+    if (frame.length < ETHERNET_HEADER || !isForUs(frame) || !this.linkUp) return;
     const type = ethertypeOf(frame);
     const verified = offload?.csum !== undefined || offload?.verified === true;
     if (type === ETHERTYPE_IPV4 && this.config.ipv4) this.receiveIpv4(frame, verified);
@@ -443,6 +443,12 @@ export class UserNetwork implements NetBackend, Snapshotable {
     this.dhcp.load(leases);
     this.neighbours.load(neighbours);
     this.ipId = ipId;
+  }
+
+  lost(): void {
+    this.linkUp = false;
+    this.close();
+    this.receiver?.linkChanged(false);
   }
 
   /** End everything: the machine is gone, or the last guest of a room. */
