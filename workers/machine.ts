@@ -13,7 +13,6 @@ import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
-import type { MachineFailure } from '../src/machine/protocol.ts';
 import type { IoApi } from './io.ts';
 import { LOCAL_PREFIX, localFile } from '../src/ui/local-files.ts';
 

@@ -577,7 +577,6 @@ export class LocalApic implements MmioDevice, Snapshotable {
   // Registers
 
   readMmio(offset: number, _size: AccessSize): number {
-    const s = this.s;
     // Registers are 32 bits on boundaries of 16 bytes; reading a part of one is undefined, here it gives that part.
     if (offset & 0xc) return 0;
     return this.readRegister(offset & 0xff0) >>> ((offset & 3) * 8);

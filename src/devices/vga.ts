@@ -74,7 +74,6 @@ const CRTC_H_DISPLAY = 0x01;
 const CRTC_V_TOTAL = 0x06;
 const CRTC_OVERFLOW = 0x07;
 const CRTC_MAX_SCAN = 0x09;
-const CRTC_DOUBLED = 0x80;
 const CRTC_V_SYNC_START = 0x10;
 const CRTC_V_SYNC_END = 0x11;
 const CRTC_PROTECT = 0x80;

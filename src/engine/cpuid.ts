@@ -8,7 +8,6 @@ interface FeatureBit {
   readonly bit: number;
 }
 
-const EAX = 0;
 const EBX = 1;
 const ECX = 2;
 const EDX = 3;

@@ -90,7 +90,6 @@ export interface VirtioConsoleOptions {
 
 export class VirtioConsole extends VirtioDevice {
   private readonly ports = new Map<number, Port>();
-  private readonly maxPorts: number;
   /** Control messages for which the driver had no buffer. */
   private messages: Uint8Array[] = [];
 
@@ -105,7 +104,6 @@ export class VirtioConsole extends VirtioDevice {
       features: VIRTIO_CONSOLE_F_SIZE | (maxPorts > 1 ? VIRTIO_CONSOLE_F_MULTIPORT : 0n) | (emergencyWrite ? VIRTIO_CONSOLE_F_EMERG_WRITE : 0n),
       configLength: 12,
     });
-    this.maxPorts = maxPorts;
     new DataView(this.config.buffer).setUint32(CONFIG_MAX_NR_PORTS, maxPorts, true);
     for (const port of ports) this.ports.set(port.nr, { ...port, guestConnected: false, blocked: false, sent: 0, next: -1, size: { cols: 0, rows: 0 } });
   }

@@ -106,8 +106,6 @@ interface State {
 
 export class VirtioPci extends PciFunction {
   private s: State;
-  private readonly legacy: boolean;
-  private readonly modern: boolean;
   /** Offset of the capability VIRTIO_PCI_CAP_PCI_CFG, 0 without. */
   private window = 0;
 
@@ -128,8 +126,6 @@ export class VirtioPci extends PciFunction {
       subsystem: legacy ? type : 0x1100,
       interruptPin: 1,
     });
-    this.legacy = legacy;
-    this.modern = modern;
     this.s = this.resetState();
     const mastering = (): boolean => (this.command & COMMAND_MASTER) !== 0;
     const transport: VirtioTransport = {

@@ -81,7 +81,6 @@ export class Decoder {
   private bytes!: Uint8Array;
   private at = 0;
   private end = 0;
-  private start = 0;
   private mode = 32;
 
   /**
@@ -93,7 +92,6 @@ export class Decoder {
   decode(bytes: Uint8Array, start: number, end: number, mode: number): DecodeResult {
     this.bytes = bytes;
     this.at = start;
-    this.start = start;
     this.end = Math.min(end, start + MAX_LENGTH);
     this.mode = mode;
     const result = this.run();

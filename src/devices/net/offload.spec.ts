@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FrameOffload } from '../interfaces.ts';
-import { ALL_OFFLOADS, checksumRight, finish, finishChecksum, frameLayout, internetSum, IP_TCP, IP_UDP, NO_OFFLOADS, pseudoHeaderSum, segment } from './offload.ts';
+import { ALL_OFFLOADS, checksumRight, finish, finishChecksum, internetSum, IP_TCP, IP_UDP, NO_OFFLOADS, pseudoHeaderSum, segment } from './offload.ts';
 
 const hex = (text: string): Uint8Array => Uint8Array.from(text.replace(/\s/g, '').match(/../g)!.map((byte) => parseInt(byte, 16)));
 

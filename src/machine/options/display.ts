@@ -1,7 +1,7 @@
 // The screen. QEMU: -nographic -display -vga.
 
 import type { Draft, Options } from './draft.ts';
-import { notYet, OptionError } from './error.ts';
+import { notYet } from './error.ts';
 import { onlyNone } from './values.ts';
 
 export const DISPLAY_OPTIONS: Options = {
