@@ -9,7 +9,7 @@ const CODE = 0x40_1000;
 const PARAMS = 2;
 
 /** A static program that consists of these bytes and UD2. */
-function program(bits: 32 | 64, code: readonly number[]): Uint8Array {
+export function program(bits: 32 | 64, code: readonly number[]): Uint8Array {
   const elf = new Uint8Array(0x1000 + code.length + 2);
   const view = new DataView(elf.buffer);
   elf.set([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1]);
