@@ -35,6 +35,7 @@ const FORMS: Record<string, readonly [string, 32 | 64, string][]> = {
   float: [
     ['addsd xmm0, xmm1', 64, 'f20f58c1'], ['mulss xmm0, xmm1', 64, 'f30f59c1'], ['ucomisd xmm0, xmm1', 64, '660f2ec1'], ['cvttsd2si eax, xmm0', 64, 'f20f2cc0'],
     ['cvtsi2sd xmm0, eax', 64, 'f20f2ac0'], ['movaps xmm0, xmm1', 64, '0f28c1'], ['paddd xmm0, xmm1', 64, '660ffec1'], ['fld qword [rcx]', 64, 'dd01'], ['fmulp', 64, 'dec9'],
+    ['mulpd xmm0, [rcx]', 64, '660f5901'], ['fstp tbyte [rcx]', 64, 'db39'],
   ],
 };
 

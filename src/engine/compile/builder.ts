@@ -336,7 +336,8 @@ export class CompileBuilder extends HandlerBuilder {
   override setState(offset: number, value: Value, bits?: number): void {
     if (offset < GPR_END) this.writeGpr(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
     else {
-      this.changed = true;
+      // Scratch fields may be written before the interpreter begins the instruction again.
+      if (offset < Cpu.TMP128 || offset >= Cpu.TMP128B + 16) this.changed = true;
       if (offset === Cpu.FSW || offset === Cpu.FTW) this.stack.state = null;
       super.setState(offset, value, bits);
     }
