@@ -34,6 +34,8 @@ export class Value {
     private readonly b: Value | null,
     private readonly write: ((w: Writer) => void) | null,
     private big: bigint | null,
+    /** Of an integer: no bit above so many is set. */
+    readonly width = 64,
   ) {}
 
   /** Can be emitted more than once: a local. */
@@ -99,9 +101,13 @@ export class Value {
   }
 }
 
-const operator = (type: ValType, code: number, a: Value, b: Value | null): Value => new Value(type, Node.OPERATOR, code, 0, a, b, null, null);
-const other = (type: ValType, write: (w: Writer) => void): Value => new Value(type, Node.OTHER, 0, 0, null, null, write, null);
-const i32Value = (n: number): Value => new Value('i32', Node.I32, 0, n, null, null, null, null);
+/** Value.width of a number from 0 to 2^53. */
+const widthOf = (n: number): number => (n < 0x1_0000_0000 ? 32 - Math.clz32(n) : 64 - Math.clz32(n / 0x1_0000_0000));
+
+const operator = (type: ValType, code: number, a: Value, b: Value | null, width = 64): Value => new Value(type, Node.OPERATOR, code, 0, a, b, null, null, width);
+const other = (type: ValType, write: (w: Writer) => void, width = 64): Value => new Value(type, Node.OTHER, 0, 0, null, null, write, null, width);
+const i32Value = (n: number): Value => new Value('i32', Node.I32, 0, n, null, null, null, null, 32 - Math.clz32(n));
+const localValue = (type: ValType, index: number, width = 64): Value => new Value(type, Node.LOCAL, index, 0, null, null, null, null, width);
 
 /** Small constants, which have no state. */
 const SMALL_FROM = -128;
@@ -120,8 +126,9 @@ export class Variable {
   get index(): number {
     return this.value.local!;
   }
-  get(): Value {
-    return this.value;
+  /** @param width Value.width, where it is known */
+  get(width = 64): Value {
+    return width === 64 ? this.value : localValue(this.value.type, this.value.local!, width);
   }
   set(value: Value): void {
     if (value.type !== this.value.type) throw new Error(`a ${value.type} does not go into a local of type ${this.value.type}`);
@@ -149,28 +156,32 @@ interface Codes {
   readonly fold: ((x: bigint, y: bigint, type: ValType) => bigint) | null;
   /** Type of the result, if it is not that of the operands. */
   readonly result: ValType | null;
+  /** Value.width of the result. */
+  readonly width: (x: Value, y: Value) => number;
 }
 
-const codes = (i32: number, i64: number, f32: number, f64: number, fold: Codes['fold'] = null, result: ValType | null = null): Codes => ({ i32, i64, f32, f64, v128: 0, fold, result });
+const codes = (i32: number, i64: number, f32: number, f64: number, fold: Codes['fold'] = null, width: Codes['width'] = () => 64, result: ValType | null = null): Codes =>
+  ({ i32, i64, f32, f64, v128: 0, fold, result, width });
 const comparison = (i32: number, i64: number, f32: number, f64: number, fold: ((x: bigint, y: bigint, type: ValType) => boolean) | null): Codes =>
-  codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), 'i32');
+  codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), () => 1, 'i32');
 const unsigned = (x: bigint, type: ValType): bigint => BigInt.asUintN(type === 'i32' ? 32 : 64, x);
 const shiftBits = (y: bigint, type: ValType): bigint => (type === 'i32' ? y & 31n : y & 63n);
 
-const ADD = codes(0x6a, 0x7c, 0x92, 0xa0, (x, y) => x + y);
+const larger = (x: Value, y: Value): number => Math.max(x.width, y.width);
+const ADD = codes(0x6a, 0x7c, 0x92, 0xa0, (x, y) => x + y, (x, y) => larger(x, y) + 1);
 const SUB = codes(0x6b, 0x7d, 0x93, 0xa1, (x, y) => x - y);
-const MUL = codes(0x6c, 0x7e, 0x94, 0xa2, (x, y) => x * y);
+const MUL = codes(0x6c, 0x7e, 0x94, 0xa2, (x, y) => x * y, (x, y) => x.width + y.width);
 const DIV = codes(0, 0, 0x95, 0xa3);
 const DIV_S = codes(0x6d, 0x7f, 0, 0);
 const DIV_U = codes(0x6e, 0x80, 0, 0);
 const REM_S = codes(0x6f, 0x81, 0, 0);
 const REM_U = codes(0x70, 0x82, 0, 0);
-const AND = codes(0x71, 0x83, 0, 0, (x, y) => x & y);
-const OR = codes(0x72, 0x84, 0, 0, (x, y) => x | y);
-const XOR = codes(0x73, 0x85, 0, 0, (x, y) => x ^ y);
-const SHL = codes(0x74, 0x86, 0, 0, (x, y, t) => x << shiftBits(y, t));
+const AND = codes(0x71, 0x83, 0, 0, (x, y) => x & y, (x, y) => Math.min(x.width, y.width));
+const OR = codes(0x72, 0x84, 0, 0, (x, y) => x | y, larger);
+const XOR = codes(0x73, 0x85, 0, 0, (x, y) => x ^ y, larger);
+const SHL = codes(0x74, 0x86, 0, 0, (x, y, t) => x << shiftBits(y, t), (x, y) => (y.isConstant ? x.width + (y.exact & 63) : 64));
 const SHR_S = codes(0x75, 0x87, 0, 0, (x, y, t) => x >> shiftBits(y, t));
-const SHR_U = codes(0x76, 0x88, 0, 0, (x, y, t) => unsigned(x, t) >> shiftBits(y, t));
+const SHR_U = codes(0x76, 0x88, 0, 0, (x, y, t) => unsigned(x, t) >> shiftBits(y, t), (x, y) => (y.isConstant ? Math.max(0, x.width - (y.exact & (x.type === 'i32' ? 31 : 63))) : x.width));
 const ROTL = codes(0x77, 0x89, 0, 0);
 const ROTR = codes(0x78, 0x8a, 0, 0);
 const EQ = comparison(0x46, 0x51, 0x5b, 0x61, (x, y) => x === y);
@@ -221,7 +232,7 @@ export class FunctionBuilder {
   }
 
   private localGet(index: number, type: ValType): Value {
-    return (this.gets[index] ??= new Value(type, Node.LOCAL, index, 0, null, null, null, null));
+    return (this.gets[index] ??= localValue(type, index));
   }
 
   private allocate(type: ValType): number {
@@ -262,16 +273,16 @@ export class FunctionBuilder {
   /** Evaluate now, use as often as needed. */
   let(value: Value): Value {
     if (value.isConstant || value.isLocal) return value;
-    const local = this.localGet(this.allocate(value.type), value.type);
+    const index = this.allocate(value.type);
     value.emit(this.w);
     this.w.byte(0x21);
-    this.w.u32(local.local!);
-    return local;
+    this.w.u32(index);
+    return value.width < 64 ? localValue(value.type, index, value.width) : this.localGet(index, value.type);
   }
 
   /** A copy that later changes of a variable do not reach. */
   copy(value: Value): Value {
-    return this.variable(value.type, value).get();
+    return this.variable(value.type, value).get(value.width);
   }
 
   // ---- constants
@@ -288,7 +299,7 @@ export class FunctionBuilder {
       big = BigInt.asIntN(64, BigInt(value));
       number = big >= -0x8000_0000n && big <= 0x7fff_ffffn ? Number(big) : NaN;
     }
-    return new Value('i64', Node.I64, 0, number, null, null, null, big);
+    return new Value('i64', Node.I64, 0, number, null, null, null, big, number >= 0 ? widthOf(number) : 64);
   }
 
   f64(value: number): Value {
@@ -339,11 +350,17 @@ export class FunctionBuilder {
       const folded = codes.fold(x.constant!, y.constant!, type);
       return resultType === 'i32' ? this.i32(Number(BigInt.asIntN(32, folded))) : this.i64(folded);
     }
-    return operator(resultType, code, x, y);
+    return operator(resultType, code, x, y, Math.min(type === 'i32' ? 32 : 64, codes.width(x, y)));
   }
 
   private isZero(v: Operand): boolean {
     return v instanceof Value ? v.is(0) : v === 0 || v === 0n;
+  }
+
+  /** Is b a mask of low bits that leaves a as it is? */
+  private covers(b: Operand, a: Value): boolean {
+    const mask = b instanceof Value ? (b.isConstant && b.width < 53 ? b.exact : -1) : Number(b);
+    return mask > 0 && mask <= 2 ** 53 && Number.isInteger(Math.log2(mask + 1)) && a.width <= widthOf(mask);
   }
 
   private isOnes(v: Operand): boolean {
@@ -378,7 +395,7 @@ export class FunctionBuilder {
     return this.binary(a, b, REM_U);
   }
   and(a: Operand, b: Operand): Value {
-    if (a instanceof Value && this.isOnes(b)) return a;
+    if (a instanceof Value && (this.isOnes(b) || this.covers(b, a))) return a;
     return this.binary(a, b, AND);
   }
   or(a: Operand, b: Operand): Value {
@@ -463,7 +480,7 @@ export class FunctionBuilder {
 
   eqz(a: Value): Value {
     if (a.isConstant) return this.i32(a.is(0) ? 1 : 0);
-    return operator('i32', a.type === 'i32' ? 0x45 : 0x50, a, null);
+    return operator('i32', a.type === 'i32' ? 0x45 : 0x50, a, null, 1);
   }
   clz(a: Value): Value {
     return operator(a.type, a.type === 'i32' ? 0x67 : 0x79, a, null);
@@ -478,13 +495,13 @@ export class FunctionBuilder {
   wrap(a: Value): Value {
     if (a.type === 'i32') return a;
     if (a.isConstant) return this.i32(Number(BigInt.asIntN(32, a.constant!)));
-    return operator('i32', 0xa7, a, null);
+    return operator('i32', 0xa7, a, null, Math.min(32, a.width));
   }
   /** i32 to i64, unsigned. */
   extendU(a: Value): Value {
     if (a.type === 'i64') return a;
     if (a.isConstant) return this.i64(BigInt.asUintN(32, a.constant!));
-    return operator('i64', 0xad, a, null);
+    return operator('i64', 0xad, a, null, Math.min(32, a.width));
   }
   /** i32 to i64, signed. */
   extendS(a: Value): Value {
@@ -504,7 +521,7 @@ export class FunctionBuilder {
   }
   /** Keep the low bits of an i64. */
   zeroExtend(a: Value, bits: number): Value {
-    if (bits === 64) return a;
+    if (a.width <= bits) return a;
     return this.and(a, bits <= 32 ? 2 ** bits - 1 : (1n << BigInt(bits)) - 1n);
   }
   /** Without a branch: both are computed. */
@@ -518,7 +535,7 @@ export class FunctionBuilder {
       b.emit(w);
       condition.emit(w);
       w.bytes(type === 'v128' ? [0x1c, 0x01, typeCode(type)] : [0x1b]);
-    });
+    }, larger(a, b));
   }
 
   /** A SIMD instruction (prefix 0xFD) on any operands, with immediate bytes (lane numbers). */
@@ -547,7 +564,7 @@ export class FunctionBuilder {
     const width = bits ?? WIDTH[type];
     const code = (LOADS[type][width] ?? 0) + (signed && width < WIDTH[type] ? -1 : 0);
     if (code <= 0) throw new Error(`no load of ${width} bits as ${type}`);
-    return new Value(type, Node.LOAD, code, offset, address, null, null, null);
+    return new Value(type, Node.LOAD, code, offset, address, null, null, null, signed ? 64 : width);
   }
 
   store(address: Value, offset: number, value: Value, bits?: number): void {

@@ -88,6 +88,8 @@ export class CompileBuilder extends HandlerBuilder {
   readonly target: Variable;
   private readonly gprs: (Variable | null)[] = Array.from({ length: 16 }, () => null);
   private readonly guestLocals = new Set<number>();
+  /** Value.width of each register along a path. In 32-bit code the locals hold 32 bits. */
+  private widths: readonly number[];
   private readonly desc: Variable;
   private readonly stubs: Stub[] = [];
   private readonly code64: boolean;
@@ -126,6 +128,7 @@ export class CompileBuilder extends HandlerBuilder {
   ) {
     super(REGION_PARAMS, shared);
     this.code64 = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
+    this.widths = this.anyWidths();
     this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
     this.budget = this.permanent('i32');
     this.target = this.permanent('i64');
@@ -230,7 +233,15 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** All of a register, as it is for this instruction. */
   private whole(n: number): Value {
-    return this.pending.get(n) ?? this.gpr(n).get();
+    return this.pending.get(n) ?? this.gpr(n).get(this.widths[n]);
+  }
+
+  private anyWidths(): number[] {
+    return new Array<number>(16).fill(this.code64 ? 64 : 32);
+  }
+
+  private setWidth(n: number, width: number): void {
+    if (this.code64 && this.widths[n] !== width) this.widths = this.widths.map((before, m) => (m === n ? width : before));
   }
 
   private readGpr(offset: number, size: number): Value {
@@ -238,8 +249,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.watcher?.read(n, size);
     const all = this.whole(n);
     const shifted = offset & 7 ? this.shrU(all, (offset & 7) * 8) : all;
-    // In 32-bit code the locals hold 32 bits.
-    const value = size === 64 || (size === 32 && !this.code64) ? shifted : this.zeroExtend(shifted, size);
+    const value = this.zeroExtend(shifted, size);
     return this.copyReads ? this.copy(value) : this.let(value);
   }
 
@@ -258,6 +268,7 @@ export class CompileBuilder extends HandlerBuilder {
     }
     if (this.branches > 0 || this.copyReads) {
       this.gpr(n).set(all);
+      this.setWidth(n, this.branches > 0 ? 64 : all.width);
       this.dirty |= 1 << n;
       this.pages.written(n);
       return;
@@ -276,6 +287,7 @@ export class CompileBuilder extends HandlerBuilder {
     });
     for (const [n, value] of values) {
       this.gpr(n).set(value);
+      this.setWidth(n, value.width);
       this.dirty |= 1 << n;
     }
     for (const [n, symbol] of symbols) this.pages.written(n, symbol);
@@ -435,14 +447,15 @@ export class CompileBuilder extends HandlerBuilder {
     quick(this.stack);
   }
 
-  /** What is known of pages, of the x87's registers and of MXCSR along a path. */
-  get known(): { pages: PagesState; stack: RegisterStack['state']; isMxcsrKnown: boolean } {
-    return { pages: this.pages.state, stack: this.stack.state, isMxcsrKnown: this.isMxcsrKnown };
+  /** What is known of pages, of the x87's registers, of MXCSR and of the general registers' sizes along a path. */
+  get known(): { pages: PagesState; stack: RegisterStack['state']; isMxcsrKnown: boolean; widths: readonly number[] } {
+    return { pages: this.pages.state, stack: this.stack.state, isMxcsrKnown: this.isMxcsrKnown, widths: this.widths };
   }
-  set known({ pages, stack, isMxcsrKnown }) {
+  set known({ pages, stack, isMxcsrKnown, widths }) {
     this.pages.state = pages;
     this.stack.state = stack;
     this.isMxcsrKnown = isMxcsrKnown;
+    this.widths = widths;
   }
 
   /** Nothing is known: at a join, or after a call. */
@@ -450,6 +463,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.pages.forget();
     this.stack.state = null;
     this.isMxcsrKnown = false;
+    this.widths = this.anyWidths();
   }
 
   override branch(condition: Value): void {
@@ -679,6 +693,8 @@ export class CompileBuilder extends HandlerBuilder {
   finish(): Uint8Array {
     const body = this.w.view().slice();
     const head = new Writer();
+    // Around all of them the block behind which stands what they have in common.
+    head.bytes([0x02, 0x40]);
     for (let n = 0; n < this.stubs.length; n++) head.bytes([0x02, typeCode('i64')]);
     const start = this.w.length;
     this.stubs.forEach((stub, n) => {
@@ -688,20 +704,24 @@ export class CompileBuilder extends HandlerBuilder {
       this.w.byte(0x21);
       this.w.u32(this.desc.index);
       this.spillRegisters(stub.dirty);
-      const cpu = this.cpu();
       this.flags.leave(stub.flags, () => this.and(this.shrU(this.wrap(this.desc.get()), 16), 0xffff));
-      const rip = this.add(this.param(1), this.shrS(this.desc.get(), 32));
-      this.store(cpu, Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
-      this.store(cpu, Cpu.EXIT_DESC, this.desc.get());
-      this.spillBudget();
-      this.return(this.i64(GONE));
+      if (n === this.stubs.length - 1) return;
+      this.w.byte(0x0c);
+      this.w.u32(this.stubs.length - 1 - n);
     });
+    if (this.stubs.length === 0) this.unreachable();
+    this.w.byte(0x0b);
+    const cpu = this.cpu();
+    const rip = this.add(this.param(1), this.shrS(this.desc.get(), 32));
+    this.store(cpu, Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
+    this.store(cpu, Cpu.EXIT_DESC, this.desc.get());
+    this.spillBudget();
+    this.result(this.i64(GONE));
     const tail = this.w.view().slice(start);
-    const out = new Uint8Array(head.length + body.length + tail.length + 1);
+    const out = new Uint8Array(head.length + body.length + tail.length);
     out.set(head.view(), 0);
     out.set(body, head.length);
     out.set(tail, head.length + body.length);
-    out[out.length - 1] = 0x00;
     return out;
   }
 
