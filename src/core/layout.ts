@@ -18,6 +18,10 @@ export const enum Mem {
   /** Where indirect jumps went to, for the compiler, see JumpTargets. */
   JUMP_TARGETS = 0x0044_0000,
   JUMP_TARGETS_SIZE = 0x0008_0000,
+  /** With -d jit, for the regions in the first slots: how often they were entered, and left by each RegionCause (u32 each). */
+  REGION_COUNTS = 0x004c_0000,
+  REGION_COUNTS_SIZE = 0x0004_0000,
+  REGION_COUNTS_EACH = 0x40,
   /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
   CHARDEV_RINGS = 0x0050_0000,
   CHARDEV_RINGS_SIZE = 0x0008_0000,

@@ -2,6 +2,7 @@
 // are executed (exec), compiled regions (jit). Named and laid out as QEMU's (QEMU, "-d help").
 
 import { Cpu } from '../core/layout.ts';
+import type { RegionInfo } from '../engine/compile/compiler.ts';
 import { dumpRegisters } from '../engine/dump.ts';
 import type { Vcpu } from '../engine/vcpu.ts';
 import { disassemble } from '../x86/disassemble.ts';
@@ -51,25 +52,31 @@ export class MachineLog {
         );
       };
     }
-    if (items.has('jit')) {
-      vcpu.compiler.listener = {
-        made: (rip, instructions, pages, bytes) => this.write(`jit: ${hex(rip, 16)}: ${instructions} instructions, ${pages} page${pages === 1 ? '' : 's'}, module of ${bytes} bytes\n`),
-        dropped: (rip) => this.write(`jit: ${hex(rip, 16)}: dropped\n`),
-      };
-      this.ends.push(() => {
-        const { compiler } = vcpu;
-        const { entries, exits } = compiler.counts;
-        const causes = Object.entries(exits).filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`).join(', ');
-        this.write(
-          `jit: ${compiler.compiled} regions of ${compiler.instructions} instructions in ${compiler.modules} modules of ${compiler.bytes} bytes, ` +
-            `${compiler.dropped} dropped, ${compiler.stale} too late; compiling took ${compiler.milliseconds.toFixed(0)} ms\n` +
-            `jit: entered ${entries} times; left by ${causes || 'nothing'}\n`,
-        );
-      });
-    }
+    if (items.has('jit')) this.regions(vcpu);
     if (items.has('exec')) {
       vcpu.trace.execute = (cpu) => this.write(`Trace ${cpu.index}: ${hex(cpu.get64(Cpu.RIP), 16)} [${hex(cpu.get32(Cpu.MODE))}]\n`);
     }
+  }
+
+  /** Compiled regions as they come and go, with their counts; and at the end those that are there. */
+  private regions(vcpu: Vcpu): void {
+    const { compiler } = vcpu;
+    const causesOf = (exits: Record<string, number>): string => Object.entries(exits).filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`).join(', ') || 'nothing';
+    const line = ({ rip, instructions, pages, bytes, counts }: RegionInfo, what: string): void =>
+      this.write(
+        `jit: ${hex(rip, 16)}: ${what}${instructions} instructions, ${pages} page${pages === 1 ? '' : 's'}, ${bytes} bytes` +
+          `${counts && counts.entries > 0 ? `; entered ${counts.entries} times, left by ${causesOf(counts.exits)}` : ''}\n`,
+      );
+    compiler.listener = { made: (region) => line(region, ''), dropped: (region) => line(region, 'dropped: ') };
+    this.ends.push(() => {
+      for (const region of compiler.regions.sort((a, b) => (b.counts?.entries ?? 0) - (a.counts?.entries ?? 0))) line(region, 'at the end: ');
+      const { entries, exits } = compiler.counts;
+      this.write(
+        `jit: ${compiler.compiled} regions of ${compiler.instructions} instructions in ${compiler.modules} modules of ${compiler.bytes} bytes, ` +
+          `${compiler.dropped} dropped, ${compiler.stale} too late; compiling took ${compiler.milliseconds.toFixed(0)} ms\n` +
+          `jit: entered ${entries} times by the interpreter; left for it by ${causesOf(exits)}\n`,
+      );
+    });
   }
 
   private code(linear: bigint, bytes: Uint8Array, mode: 16 | 32 | 64): void {

@@ -82,7 +82,7 @@ export class Process {
     this.load(elf, args);
   }
 
-  private set64(at: number, value: bigint): void {
+  protected set64(at: number, value: bigint): void {
     this.view.setBigUint64(Mem.RAM + at, BigInt.asUintN(64, value), true);
   }
 
@@ -171,7 +171,7 @@ export class Process {
     this.toUser(BigInt(entry), 0x202);
   }
 
-  private toUser(rip: bigint, flags: number): void {
+  protected toUser(rip: bigint, flags: number): void {
     const { vcpu } = this;
     this.segment(Cpu.CS, this.bits === 64 ? 0x33 : 0x23, this.bits === 64 ? 0xa0fb : 0xc0fb);
     for (const register of [Cpu.SS, Cpu.DS, Cpu.ES]) this.segment(register, 0x2b, 0xc0f3);
@@ -208,7 +208,8 @@ export class Process {
     const vector = Number(at - BigInt(HANDLERS)) >> 4;
     const frame = Mem.RAM + Number(vcpu.get64(Cpu.RSP) - KERNEL);
     if (vector !== 0x80) {
-      throw new Error(`exception ${vector} at ${view.getBigUint64(frame + (vector === 14 ? 8 : 0), true).toString(16)}, CR2 ${vcpu.get64(Cpu.CR2).toString(16)}`);
+      const hasError = vector === 8 || (vector >= 10 && vector <= 14) || vector === 17;
+      return this.exception(vector, frame + (hasError ? 8 : 0));
     }
     this.systemCall([Cpu.RBX, Cpu.RCX, Cpu.RDX]);
     const rip = view.getBigUint64(frame, true);
@@ -217,7 +218,12 @@ export class Process {
     this.toUser(rip, flags);
   }
 
-  private systemCall(registers: readonly number[]): void {
+  /** @param frame address of what the CPU pushed, behind the error code */
+  protected exception(vector: number, frame: number): void {
+    throw new Error(`exception ${vector} at ${this.view.getBigUint64(frame, true).toString(16)}, CR2 ${this.vcpu.get64(Cpu.CR2).toString(16)}`);
+  }
+
+  protected systemCall(registers: readonly number[]): void {
     const { vcpu, view } = this;
     const [a, b, c] = registers.map((register) => Number(vcpu.get64(register)));
     const number = Number(vcpu.get64(Cpu.RAX));

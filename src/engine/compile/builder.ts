@@ -105,6 +105,8 @@ export class CompileBuilder extends HandlerBuilder {
   /** Instructions of the block that are on the budget already and not executed: this one and those after it. */
   left = 0;
   copyReads = false;
+  /** Address of the region's counters (Mem.REGION_COUNTS), or 0. */
+  counters = 0;
   ending: Ending | null = null;
   watcher: Watcher | null = null;
   private address: Value | null = null;
@@ -384,6 +386,14 @@ export class CompileBuilder extends HandlerBuilder {
 
   private refuse(): void {
     if (this.changed || this.flagsChanged) throw new Error(`${this.kind.label}: leaves after it has changed something`);
+  }
+
+  /** Count an exit, by its RegionCause times 4; or with null an entry. */
+  countExit(cause: Value | null): void {
+    if (this.counters === 0) return;
+    const at = cause ? this.let(cause) : this.i32(0);
+    const offset = this.counters + (cause ? 4 : 0);
+    this.store(at, offset, this.add(this.load('i32', at, offset), 1));
   }
 
   /** What the quick form does not cover. */
@@ -712,6 +722,7 @@ export class CompileBuilder extends HandlerBuilder {
     if (this.stubs.length === 0) this.unreachable();
     this.w.byte(0x0b);
     const cpu = this.cpu();
+    this.countExit(this.and(this.wrap(this.desc.get()), 15 << 2));
     const rip = this.add(this.param(1), this.shrS(this.desc.get(), 32));
     this.store(cpu, Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
     this.store(cpu, Cpu.EXIT_DESC, this.desc.get());

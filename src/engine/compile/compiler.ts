@@ -33,6 +33,10 @@ const enum Known {
   ENTRY,
 }
 
+/** Regions in slots below this are counted, if asked for; their counters as an index of 32-bit words. */
+const COUNTED = Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH;
+const countsAt = (slot: number): number => (Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH) >> 2;
+
 /** Where regions are compiled beside the vCPU. */
 export interface CompileChannel {
   submit(job: CompileJob): void;
@@ -42,9 +46,20 @@ export interface CompileChannel {
 
 /** Told about every region, for -d jit. */
 export interface RegionListener {
-  /** RIP of its entry, guest instructions, pages of code, and the size of the whole module in bytes. */
-  made(rip: bigint, instructions: number, pages: number, moduleBytes: number): void;
-  dropped(rip: bigint): void;
+  made(region: RegionInfo): void;
+  dropped(region: RegionInfo): void;
+}
+
+export interface RegionInfo {
+  /** Of its entry, when it was compiled. */
+  readonly rip: bigint;
+  /** Of the guest. */
+  readonly instructions: number;
+  readonly pages: number;
+  /** Size of its function. */
+  readonly bytes: number;
+  /** How often it was entered, and left by each cause otherwise than by going on to a known place; null if it is not counted. */
+  readonly counts: { entries: number; exits: Record<string, number> } | null;
 }
 
 export interface CompilerOptions {
@@ -72,6 +87,8 @@ interface Region {
   /** Maps of its pages. */
   readonly maps: readonly number[];
   readonly instructions: number;
+  readonly bytes: number;
+  readonly isCounted: boolean;
   /** Of the entry, when it was compiled. */
   readonly rip: bigint;
 }
@@ -196,7 +213,8 @@ export class Compiler {
       const entries = chosen.map(({ map, rip, offset, record, again }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()!, again }));
       for (const { slot } of entries) this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
       this.jobs++;
-      const job: CompileJob = { where, entries, warmth: this.options!.threshold >> WARMTH_SHIFT, all: this.eager };
+      const warmth = this.options!.threshold >> WARMTH_SHIFT;
+      const job: CompileJob = { where, entries, warmth, all: this.eager, isCounted: this.listener !== null };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
     }
@@ -224,7 +242,7 @@ export class Compiler {
     this.modules++;
     this.bytes += bytes;
     const { u16 } = this.records;
-    for (const { entry, pages, instructions, records } of valid) {
+    for (const { entry, pages, instructions, records, bytes: size } of valid) {
       for (const record of records) this.known[numberOf(record)] ||= Known.COVERED;
       const { slot, record } = entry;
       this.table.set(slot, exports[String(slot)] as () => bigint);
@@ -234,9 +252,10 @@ export class Compiler {
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = entry.rip + BigInt(entry.offset);
-      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions, rip };
+      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions, bytes: size, isCounted: job.isCounted, rip };
+      if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);
-      this.listener?.made(rip, instructions, pages.length, bytes);
+      this.listener?.made(this.infoOf(region));
       for (const map of region.maps) {
         let there = this.byMap.get(map);
         if (!there) this.byMap.set(map, (there = new Set()));
@@ -261,10 +280,25 @@ export class Compiler {
     Atomics.store(this.records.i32, (this.cpu + Cpu.EXIT_REQUEST) >> 2, 1);
   }
 
+  private infoOf({ rip, instructions, bytes, maps, slot, isCounted }: Region): RegionInfo {
+    const at = countsAt(slot);
+    const counts = isCounted && slot < COUNTED ? { entries: this.u32[at], exits: this.byCause(at + 1) } : null;
+    return { rip, instructions, bytes, pages: maps.length, counts };
+  }
+
+  /** What is compiled now. */
+  get regions(): RegionInfo[] {
+    return [...this.live].flatMap((module) => [...module.regions].map((region) => this.infoOf(region)));
+  }
+
+  private byCause(at: number): Record<string, number> {
+    return Object.fromEntries(CAUSES.map((name, n) => [name, this.u32[at + n]]));
+  }
+
   /** How often regions were entered by the interpreter, and how often control left them for good, by cause. */
   get counts(): { entries: number; exits: Record<string, number> } {
     const at = (this.cpu + Cpu.REGION_ENTRIES) >> 2;
-    return { entries: this.u32[at], exits: Object.fromEntries(CAUSES.map((name, n) => [name, this.u32[at + 1 + n]])) };
+    return { entries: this.u32[at], exits: this.byCause(at + 1) };
   }
 
   /** The records of a page are about to go, and all that was made of them. */
@@ -280,7 +314,7 @@ export class Compiler {
   private drop(region: Region): void {
     const { slot, record, module, maps } = region;
     this.dropped++;
-    this.listener?.dropped(region.rip);
+    this.listener?.dropped(this.infoOf(region));
     for (const map of maps) {
       const regions = this.byMap.get(map);
       regions?.delete(region);

@@ -51,21 +51,26 @@ export function probeImports(): { shared: Shared; imports: RegionImports } {
   return declareImports(new ModuleBuilder(MEMORY), (Object.keys(CORE_FUNCTIONS) as CoreFunction[]).filter(isContained));
 }
 
-/** The bytes of a module whose exports are the regions' functions, each by the number of its slot. */
-export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes): Uint8Array {
+/**
+ * A module whose exports are the regions' functions, each by the number of its slot.
+ * @param isCounted entries and exits are counted
+ * @returns its bytes, and how many of them are each function's
+ */
+export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes, isCounted = false): { code: Uint8Array; sizes: number[] } {
   const module = new ModuleBuilder(MEMORY);
   const calls = new Set(requests.flatMap(({ plan }) => plan.blocks.flatMap((block) => block.instructions.flatMap(({ facts }) => facts.calls))));
   const { shared, imports } = declareImports(module, calls);
   const refs = requests.map(({ name }) => module.declare(name, REGION_PARAMS, 'i64'));
   const byPlace = new Map<string, FunctionRef>();
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
-  requests.forEach(({ plan, slot }, n) => {
+  const sizes = requests.map(({ plan, slot }, n) => {
     const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
-    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours).emit();
+    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, isCounted).emit();
     module.define(refs[n], localTypes, body);
     module.export(refs[n], String(slot));
+    return body.length;
   });
-  return module.finish();
+  return { code: module.finish(), sizes };
 }
 
 /** A module whose function "none" stands in the table where no region is: it leaves to the interpreter, RIP and all else being in memory. */

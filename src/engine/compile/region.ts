@@ -65,8 +65,11 @@ export class RegionEmitter {
     private readonly plan: Plan,
     private readonly slot: number,
     private readonly neighbours: Neighbours,
+    /** Count entries and exits. */
+    isCounted: boolean,
   ) {
     this.b = new CompileBuilder(shared, imports, where, records);
+    if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = reducible(plan.blocks);
     this.structure = structureOf(this.blocks.map((block) => successorsOf(block.terminator)));
     this.flow = analyse(this.blocks, this.structure);
@@ -74,6 +77,7 @@ export class RegionEmitter {
 
   emit(): RegionCode {
     const { b } = this;
+    b.countExit(null);
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
     b.dirty = 0;
     b.flags.state = 'memory';
@@ -282,6 +286,7 @@ export class RegionEmitter {
   private answer(status: Value, record: number): void {
     const { b } = this;
     b.if(b.ne(status, Status.NEXT), () => {
+      b.countExit(b.i32(RegionCause.STATUS << 2));
       b.store(b.cpu(), Cpu.EXIT_RECORD, b.i32(record));
       b.store(b.cpu(), Cpu.EXIT_STATUS, status);
       b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(RegionExit.STATUS | (RegionCause.STATUS << 2)));
@@ -350,6 +355,7 @@ export class RegionEmitter {
   /** No region is known: everything is in memory, RIP too. */
   private unknown(): void {
     const { b } = this;
+    b.countExit(b.i32(RegionCause.TARGET << 2));
     b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2))));
     b.return(b.i64(GONE));
   }

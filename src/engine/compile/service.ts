@@ -31,6 +31,8 @@ export interface CompileJob {
   readonly warmth: number;
   /** Every entry becomes a region, and be it a part of another. */
   readonly all: boolean;
+  /** Regions count their entries and exits. */
+  readonly isCounted: boolean;
 }
 
 export interface CompiledRegion {
@@ -40,6 +42,8 @@ export interface CompiledRegion {
   readonly instructions: number;
   /** Addresses of the records that it executes. */
   readonly records: Uint32Array;
+  /** Size of its function. */
+  readonly bytes: number;
 }
 
 export interface CompileResult {
@@ -88,13 +92,16 @@ export class CompileService {
     }
     let module: WebAssembly.Module | null = null;
     let bytes = 0;
+    let sizes: number[] = [];
     if (requests.length > 0) {
-      const code = generateRegions(requests, where, this.records);
+      const made = generateRegions(requests, where, this.records, job.isCounted);
+      const { code } = made;
+      sizes = made.sizes;
       this.lastBytes = code;
       bytes = code.length;
       module = new WebAssembly.Module(code as BufferSource);
     }
-    const regions = requests.map(({ entry, plan, records }) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records }));
+    const regions = requests.map(({ entry, plan, records }, n) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records, bytes: sizes[n] }));
     return { job, module, regions, bytes, milliseconds: performance.now() - started };
   }
 

@@ -1,0 +1,282 @@
+// Random programs: instructions of the oracle's forms, with operands that mostly lie where there is memory, in functions with loops,
+// branches, calls, jumps through tables and stores into code. Every program ends: each jump back counts down a word of its own.
+
+import { Cpu, Mem } from '../../src/core/layout.ts';
+import { disassemble } from '../../src/x86/disassemble.ts';
+import { type Form, forms } from '../oracle/forms.ts';
+import { makeCase } from '../oracle/generate.ts';
+import { DATA, DATA_SIZE, READ_ONLY_SIZE, STACK, STACK_SIZE } from '../oracle/space.ts';
+import type { CompilerOptions } from '../../src/engine/compile/compiler.ts';
+import { random } from './lockstep.ts';
+import { Process } from './process.ts';
+
+const CODE = 0x40_1000;
+/** Counters, one for each jump back, and the numbers of jumps through tables. */
+const COUNTERS = 0x50_0000;
+const STACK_TOP = 0x52_0000;
+/** Physical memory of the oracle's data pages and stack. */
+const PHYSICAL = 0x60_0000;
+const PT = 0x6000;
+const PD = 0x3000;
+const TSS = 0x1_0800;
+const PAGE = 4096;
+
+/** Forms that leave the straight line, need segments of their own, or change how everything after them runs. */
+const LEFT_OUT = new Set([
+  'loop', 'nearIndirect', 'farIndirect', 'farDirect', 'ret', 'farRet', 'iret', 'popf', 'popSegment', 'segmentFromOperand', 'farLoad', 'interrupt', 'leave', 'enter', 'ldmxcsr',
+]);
+const LEFT_OUT_NAMES = /^(j|call|ret|loop|sys|int|hlt|fxrstor|fldcw|fldenv|frstor|pop |rd|xsetbv|cpuid|mov sreg|std|ldmxcsr)/;
+
+const usable = (form: Form): boolean => !LEFT_OUT.has(form.setup) && !LEFT_OUT_NAMES.test(form.name) && !form.immediates.some((it) => it.startsWith('rel') || it === 'far');
+const ALL = forms.filter(usable);
+/** What compilers use most: quick forms, one after the other, that hand registers and flags on. */
+const INTEGER = ALL.filter((form) => !form.x87 && !form.mmx && form.size !== 'x' && form.setup !== 'string');
+
+export interface RandomProgram {
+  readonly bits: 32 | 64;
+  readonly code: Uint8Array;
+  readonly entry: number;
+}
+
+interface Fixup {
+  readonly at: number;
+  readonly label: string;
+  readonly isAbsolute: boolean;
+}
+
+class Writer {
+  readonly bytes: number[] = [];
+  readonly labels = new Map<string, number>();
+  readonly fixups: Fixup[] = [];
+  /** Places of immediates that may be changed while the program runs. */
+  readonly patchable: number[] = [];
+
+  constructor(readonly bits: 32 | 64) {}
+  get here(): number {
+    return CODE + this.bytes.length;
+  }
+  put(...bytes: number[]): void {
+    this.bytes.push(...bytes);
+  }
+  word(value: number): void {
+    this.put(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >>> 24) & 255);
+  }
+  label(name: string): void {
+    this.labels.set(name, this.here);
+  }
+  /** A displacement from behind it, or an address. */
+  to(label: string, isAbsolute = false): void {
+    this.fixups.push({ at: this.bytes.length, label, isAbsolute });
+    this.word(0);
+  }
+  /** ModRM for [address] without registers. */
+  absolute(reg: number, address: number): void {
+    if (this.bits === 64) this.put((reg << 3) | 4, 0x25);
+    else this.put((reg << 3) | 5);
+    this.word(address);
+  }
+  move(register: number, value: bigint): void {
+    if (this.bits === 64) this.put(register >= 8 ? 0x49 : 0x48);
+    this.put(0xb8 + (register & 7));
+    this.word(Number(BigInt.asIntN(32, value)));
+    if (this.bits === 64) this.word(Number(BigInt.asIntN(32, value >> 32n)));
+  }
+  finish(): Uint8Array {
+    for (const { at, label, isAbsolute } of this.fixups) {
+      const target = this.labels.get(label)!;
+      const value = isAbsolute ? target : target - (CODE + at + 4);
+      for (let n = 0; n < 4; n++) this.bytes[at + n] = (value >> (8 * n)) & 255;
+    }
+    return Uint8Array.from(this.bytes);
+  }
+}
+
+export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
+  const below = random(seed);
+  const w = new Writer(bits);
+  const pick = <T>(list: readonly T[]): T => list[below(list.length)];
+  let counters = 0;
+  const counter = (): number => COUNTERS + 4 * counters++;
+  const initial: number[] = [];
+
+  /** One instruction, after the moves that give its operands their addresses. */
+  const instruction = (): void => {
+    for (;;) {
+      const form = pick(below(100) < 75 ? INTEGER : ALL);
+      const made = makeCase(form, bits, below(1 << 30));
+      if (!made || made.registers.has(4)) continue;
+      const { length, text } = disassemble(Uint8Array.from([...made.bytes, ...new Array<number>(15).fill(0x90)]), 0, bits, 0n);
+      // Relative to RIP it would reach anywhere; and whatever moves the stack pointer away is no use.
+      if (length !== made.bytes.length || /rip|\bfs:|\bgs:|\bcs:/.test(text)) continue;
+      if (/\b[re]?spl?\b/.test(text.replace(/\[.*\]/, '')) && !/^(cmp|test) /.test(text)) continue;
+      for (const [register, value] of made.registers) if (register !== 16) w.move(register, value);
+      w.put(...made.bytes);
+      return;
+    }
+  };
+  const straight = (): void => {
+    for (let count = 1 + below(8); count > 0; count--) {
+      const kind = below(40);
+      if (kind === 0) {
+        // add eax, number, which others change
+        w.put(0x05);
+        w.patchable.push(w.here);
+        w.word(below(1 << 30));
+      } else if (kind === 1 && w.patchable.length > 0) {
+        // mov byte or dword [number], number
+        const at = pick(w.patchable);
+        const isByte = below(2) === 0;
+        w.put(isByte ? 0xc6 : 0xc7);
+        w.absolute(0, isByte ? at + below(4) : at);
+        if (isByte) w.put(below(256));
+        else w.word(below(1 << 30));
+      } else instruction();
+    }
+  };
+
+  const functions = 2 + below(3);
+  for (let f = functions - 1; f >= 0; f--) {
+    w.label(`f${f}`);
+    const blocks = 3 + below(7);
+    const tables: { label: string; targets: string[] }[] = [];
+    for (let b = 0; b < blocks; b++) {
+      w.label(`f${f}b${b}`);
+      straight();
+      const later = (): string => `f${f}b${b + 1 + below(blocks - b)}`;
+      switch (below(6)) {
+        case 0:
+        case 1: {
+          // dec [counter]; jg back
+          const at = counter();
+          initial.push(1 + below(12));
+          w.put(0xff);
+          w.absolute(1, at);
+          w.put(0x0f, 0x8f);
+          w.to(`f${f}b${below(b + 1)}`);
+          break;
+        }
+        case 2:
+        case 3:
+          w.put(0x0f, 0x80 + below(16));
+          w.to(later());
+          break;
+        case 4:
+          if (f < functions - 1) {
+            const target = `f${f + 1 + below(functions - 1 - f)}`;
+            if (below(3) > 0) {
+              w.put(0xe8);
+              w.to(target);
+            } else {
+              // mov edx, function; call edx
+              w.put(0xba);
+              w.to(target, true);
+              w.put(0xff, 0xd2);
+            }
+          }
+          break;
+        default: {
+          // mov edx, [number]; inc [number]; and edx, 3; jmp [table + edx * size]
+          const at = counter();
+          initial.push(0);
+          const label = `f${f}t${tables.length}`;
+          tables.push({ label, targets: [later(), later(), later(), later()] });
+          w.put(0x8b);
+          w.absolute(2, at);
+          w.put(0xff);
+          w.absolute(0, at);
+          w.put(0x83, 0xe2, 0x03, 0xff, 0x24, bits === 64 ? 0xd5 : 0x95);
+          w.to(label, true);
+        }
+      }
+    }
+    w.label(`f${f}b${blocks}`);
+    w.put(0xc3);
+    for (const { label, targets } of tables) {
+      while (w.bytes.length % 8) w.put(0xcc);
+      w.label(label);
+      for (const target of targets) {
+        w.to(target, true);
+        if (bits === 64) w.word(0);
+      }
+    }
+  }
+  const entry = w.here;
+  w.move(4, BigInt(STACK_TOP));
+  initial.forEach((value, n) => {
+    w.put(0xc7);
+    w.absolute(0, COUNTERS + 4 * n);
+    w.word(value);
+  });
+  w.put(0xe8);
+  w.to('f0');
+  // Again, for code that is compiled when it has been run for a while.
+  w.put(0xeb, 0x100 - (w.here + 2 - entry > 128 ? 2 : w.here + 2 - entry));
+  return { bits, code: w.finish(), entry };
+}
+
+/** A static program. */
+function elf({ bits, code, entry }: RandomProgram): Uint8Array {
+  const out = new Uint8Array(PAGE + code.length);
+  const view = new DataView(out.buffer);
+  const wide = bits === 64;
+  const word = (at: number, value: number): void => (wide ? view.setBigUint64(at, BigInt(value), true) : view.setUint32(at, value, true));
+  out.set([0x7f, 0x45, 0x4c, 0x46, wide ? 2 : 1]);
+  word(24, entry);
+  word(wide ? 32 : 28, 0x80);
+  view.setUint16(wide ? 54 : 42, wide ? 56 : 32, true);
+  view.setUint16(wide ? 56 : 44, 1, true);
+  view.setUint32(0x80, 1, true);
+  const [offset, address, size] = wide ? [8, 16, 32] : [4, 8, 16];
+  word(0x80 + offset, PAGE);
+  word(0x80 + address, CODE);
+  word(0x80 + size, code.length);
+  out.set(code, PAGE);
+  return out;
+}
+
+/** Runs such a program. An instruction that faults is skipped, and its exception counts into the program's memory. */
+export class RandomProcess extends Process {
+  faults = 0;
+
+  constructor(
+    private readonly program: RandomProgram,
+    compile: CompilerOptions | null,
+  ) {
+    super(elf(program), ['random'], compile);
+    const { view } = this;
+    // No ports: the map of those allowed would lie behind the segment's end (SDM volume 1, section 19.5.2).
+    view.setUint16(Mem.RAM + TSS + 0x66, 0xffff, true);
+    // The program has its own pages and the oracle's data; everything else faults.
+    for (let n = 3; n < 128; n++) this.set64(PD + n * 8, 0n);
+    this.set64(PD + (DATA >> 21) * 8, BigInt(PT) | 7n);
+    const map = (linear: number, bytes: number, bitsOf: bigint): void => {
+      for (let at = 0; at < bytes; at += PAGE) this.set64(PT + (((linear + at) >> 12) & 511) * 8, BigInt(PHYSICAL + (linear - DATA) + at) | bitsOf);
+    };
+    map(DATA, DATA_SIZE, 7n);
+    map(DATA + DATA_SIZE, READ_ONLY_SIZE, 5n);
+    map(STACK, STACK_SIZE, 7n);
+    const below = random(program.code.length);
+    for (let n = 0; n < 0x8000; n += 4) view.setUint32(Mem.RAM + PHYSICAL + n, below(2 ** 32), true);
+    for (let n = 0; n < (program.bits === 64 ? 16 : 8); n++) if (n !== 4) this.vcpu.set64(Cpu.GPR + n * 8, BigInt(below(2 ** 32)));
+    this.vcpu.modeChanged();
+  }
+
+  /** It has none, but what it executes by mistake may. */
+  protected override systemCall(): void {}
+
+  protected override exception(vector: number, frame: number): void {
+    const { view, vcpu, u8, program } = this;
+    this.faults++;
+    const rip = view.getBigUint64(frame, true);
+    const at = Mem.RAM + Number(rip);
+    // It may have lost its way, by a return address that it overwrote.
+    if (rip < BigInt(CODE) || rip >= BigInt(CODE + program.code.length)) return this.toUser(BigInt(program.entry), 0x202);
+    const { length } = disassemble(u8.slice(at, at + 15), 0, this.bits, rip);
+    const isTrap = vector === 3 || vector === 4;
+    // What is not masked any more would fault at each instruction that follows.
+    vcpu.set32(Cpu.MXCSR, vcpu.get32(Cpu.MXCSR) | 0x1f80);
+    vcpu.set32(Cpu.FCW, vcpu.get32(Cpu.FCW) | 0x3f);
+    vcpu.set64(Cpu.RSP, view.getBigUint64(frame + 24, true));
+    this.toUser(rip + BigInt(isTrap ? 0 : Math.max(1, length)), Number(view.getBigUint64(frame + 16, true)) & ~0x100);
+  }
+}

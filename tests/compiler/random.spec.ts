@@ -1,0 +1,48 @@
+// Both tiers side by side on random programs: every register after each slice, all memory at the end. RANDOM_PROGRAMS=5000 for a long
+// run, RANDOM_SEED=N for one program.
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { follow, memoryHash, random, registers } from './lockstep.ts';
+import { RandomProcess, randomProgram } from './random-program.ts';
+
+const PROGRAMS = Number(process.env.RANDOM_PROGRAMS ?? 12);
+const FIRST = Number(process.env.RANDOM_SEED ?? 1);
+const INSTRUCTIONS = 4000;
+
+/** @returns what was executed, compiled and faulted */
+function compare(seed: number, bits: 32 | 64): { instructions: number; compiled: number; faults: number; dropped: number } {
+  const program = randomProgram(seed, bits);
+  const below = random(seed + 77);
+  const compiled = new RandomProcess(program, { threshold: seed % 3 === 0 ? 3 : 1 });
+  const interpreted = new RandomProcess(program, null);
+  while (compiled.vcpu.icount < INSTRUCTIONS) {
+    compiled.run(1 + below(below(3) === 0 ? 20 : 600));
+    follow(interpreted, compiled.vcpu.icount);
+    const where = { program: seed, at: compiled.vcpu.icount };
+    expect({ ...where, ...registers(compiled) }).toEqual({ ...where, ...registers(interpreted) });
+    if (below(4) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);
+  }
+  expect({ program: seed, memory: memoryHash(compiled) }).toEqual({ program: seed, memory: memoryHash(interpreted) });
+  const { compiler, icount } = compiled.vcpu;
+  return { instructions: icount, compiled: compiler.compiled, faults: compiled.faults, dropped: compiler.dropped };
+}
+
+describe.each([64, 32] as const)('random programs in both tiers, %i bits', (bits) => {
+  beforeAll(() => buildIfOlder(), 120_000);
+
+  it('do the same', { timeout: 30_000 + PROGRAMS * 10_000 }, () => {
+    const sum = { instructions: 0, compiled: 0, faults: 0, dropped: 0 };
+    const count = process.env.RANDOM_SEED ? 1 : PROGRAMS;
+    for (let n = 0; n < count; n++) {
+      const one = compare(FIRST + n, bits);
+      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += one[key];
+    }
+    // The programs do what they are made for.
+    if (count >= 12) {
+      expect(sum.compiled).toBeGreaterThan(count * 5);
+      expect(sum.faults).toBeGreaterThan(count);
+      expect(sum.dropped).toBeGreaterThan(count);
+    }
+  });
+});
