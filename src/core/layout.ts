@@ -164,6 +164,10 @@ export const enum Cpu {
   COMPILED = 0x7cc,
   /** Counts how often translations were forgotten or the mode changed (u32): compiled callers must then return. */
   TRANSLATIONS = 0x7d0,
+  /** 1 while DR7 enables breakpoints: the vCPU goes one instruction at a time (u32). */
+  DEBUG_ARMED = 0x7d4,
+  /** Bits of DR6 for the breakpoints that the instruction's accesses met (u32). */
+  DEBUG_HITS = 0x7d8,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 

@@ -103,7 +103,7 @@ export class CodeCache {
   }
 
   /** Linear address of RIP. */
-  private linear(cpu: number): bigint {
+  linear(cpu: number): bigint {
     const rip = this.u64[(cpu + Cpu.RIP) >> 3];
     if ((this.u32[(cpu + Cpu.MODE) >> 2] & Mode.CODE_MASK) === Mode.CODE64) return rip;
     return (rip + this.u64[(cpu + Cpu.CS + Seg.BASE) >> 3]) & 0xffff_ffffn;

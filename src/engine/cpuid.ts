@@ -17,6 +17,7 @@ const bit = (leaf: number, register: 0 | 1 | 2 | 3, n: number): FeatureBit => ({
 /** Every feature that is implemented, by QEMU's name for it. */
 export const FEATURES: Readonly<Record<string, FeatureBit>> = {
   fpu: bit(1, EDX, 0),
+  de: bit(1, EDX, 2),
   pse: bit(1, EDX, 3),
   tsc: bit(1, EDX, 4),
   msr: bit(1, EDX, 5),
@@ -154,7 +155,9 @@ export class Cpuid {
     const OSFXSR = 1n << 9n;
     const OSXMMEXCPT = 1n << 10n;
     const TSD = 1n << 2n;
+    const DE = 1n << 3n;
     let mask = TSD | PCE;
+    if (this.has('de')) mask |= DE;
     if (this.has('pse')) mask |= PSE;
     if (this.has('pae')) mask |= PAE;
     if (this.has('pge')) mask |= PGE;

@@ -30,6 +30,7 @@ interface CoreExports extends CacheCore {
   cpu_init(cpu: number): void;
   update_mode(cpu: number): void;
   deliver_fault(cpu: number): number;
+  instruction_breakpoints(cpu: number, linear: bigint): number;
   deliver_interrupt(cpu: number, vector: number): number;
   deliver_nmi(cpu: number): number;
   translate_debug(cpu: number, linear: bigint): bigint;
@@ -275,7 +276,7 @@ export class Vcpu {
         continue;
       }
       if (left <= 0) return Exit.BUDGET;
-      const single = this.get32(Cpu.INTERRUPT_SHADOW) !== 0 || (this.get32(Cpu.RFLAGS) & Rflags.TF) !== 0 || this.trace.execute !== undefined;
+      const single = this.get32(Cpu.INTERRUPT_SHADOW) !== 0 || (this.get32(Cpu.RFLAGS) & Rflags.TF) !== 0 || this.trace.execute !== undefined || this.get32(Cpu.DEBUG_ARMED) !== 0;
       const before = single ? 1 : left;
       let reason = single ? this.step() : this.go(left);
       count(before - Number(this.i64[(this.base + Cpu.BUDGET) >> 3]));
@@ -318,9 +319,21 @@ export class Vcpu {
     return this.enter(record, budget);
   }
 
-  /** One instruction, and its single-step trap if RFLAGS.TF asks for it. */
+  /** One instruction, and the debug exceptions that RFLAGS.TF and the breakpoints of DR7 ask for: SDM volume 3, section 17.3.1. */
   private step(): Exit {
+    const armed = this.get32(Cpu.DEBUG_ARMED) !== 0;
+    if (armed) {
+      // A fault, before the instruction; not behind MOV SS, and not with RF, with which the handler came back.
+      const held = this.get32(Cpu.INTERRUPT_SHADOW) === 2 || (this.get32(Cpu.RFLAGS) & Rflags.RF) !== 0;
+      const bits = held ? 0 : this.core.instruction_breakpoints(this.base, this.cache.linear(this.base));
+      if (bits !== 0) {
+        this.setBudget(1);
+        return this.debugException(bits);
+      }
+      this.set32(Cpu.RFLAGS, this.get32(Cpu.RFLAGS) & ~Rflags.RF);
+    }
     this.trace.execute?.(this);
+    const rip = this.get64(Cpu.RIP);
     const trap = (this.get32(Cpu.RFLAGS) & Rflags.TF) !== 0;
     this.setBudget(1);
     this.set32(Cpu.INTERRUPT_SHADOW, 0);
@@ -330,17 +343,27 @@ export class Vcpu {
     const software = this.cache.steppedInterrupt;
     const reason = this.enter(record, 1);
     if (reason === Exit.SHUTDOWN || reason === Exit.FETCH_FAULT) return reason;
+    const faulted = this.get32(Cpu.STAT_EXCEPTIONS) !== exceptions;
+    if (faulted) this.set32(Cpu.DEBUG_HITS, 0);
+    // Between two iterations of a string instruction, which has met its breakpoint already.
+    else if (armed && reason !== Exit.STEP && this.get64(Cpu.RIP) === rip) this.set32(Cpu.RFLAGS, this.get32(Cpu.RFLAGS) | Rflags.RF);
     // An instruction that faulted or entered an interrupt handler leaves no trap behind; nor does MOV SS.
-    if (trap && !software && this.get32(Cpu.INTERRUPT_SHADOW) !== 2 && this.get32(Cpu.STAT_EXCEPTIONS) === exceptions) {
-      this.set64(Cpu.DR + 6 * 8, this.get64(Cpu.DR + 6 * 8) | BigInt(DR6_BS));
-      this.set32(Cpu.FAULT, Vector.DB + 1);
-      this.set32(Cpu.FAULT_HAS_ERROR, 0);
-      this.set32(Cpu.HALTED, 0);
-      this.traceFault();
-      if (this.core.deliver_fault(this.base) !== 0) return Exit.SHUTDOWN;
-      return Exit.BUDGET;
+    if (!faulted && this.get32(Cpu.INTERRUPT_SHADOW) !== 2) {
+      const bits = this.get32(Cpu.DEBUG_HITS) | (trap && !software ? DR6_BS : 0);
+      if (bits !== 0) return this.debugException(bits);
     }
     return reason === Exit.STEP ? Exit.BUDGET : reason;
+  }
+
+  /** #DB for these bits of DR6. */
+  private debugException(bits: number): Exit {
+    this.set32(Cpu.DEBUG_HITS, 0);
+    this.set64(Cpu.DR + 6 * 8, this.get64(Cpu.DR + 6 * 8) | BigInt(bits));
+    this.set32(Cpu.FAULT, Vector.DB + 1);
+    this.set32(Cpu.FAULT_HAS_ERROR, 0);
+    this.set32(Cpu.HALTED, 0);
+    this.traceFault();
+    return this.core.deliver_fault(this.base) !== 0 ? Exit.SHUTDOWN : Exit.BUDGET;
   }
 
   private traceFault(): void {

@@ -2,6 +2,7 @@
 // Intel SDM volume 3, sections 2.5 (control registers), 17.2 (debug registers), 9.8.5 (entering IA-32e mode).
 
 import { Cpu, Exit, Rflags, SegAttr, Status, Vector } from '../layout';
+import { arm } from './debug';
 import { get_rflags, set_rflags } from './flags';
 import { tlb_flush, tlb_flush_page } from './memory';
 import { update_mode } from './mode';
@@ -157,8 +158,17 @@ function debugAccess(cpu: u32, n: u32): bool {
     raiseGp0(cpu);
     return false;
   }
+  // General detect: whoever debugs the debugger wants to know (SDM volume 3, section 17.2.4).
+  if (load<u32>(cpu, Cpu.DR + 7 * 8) & DR7_GD) {
+    store<u32>(cpu, load<u32>(cpu, Cpu.DR + 6 * 8) | DR6_BD, Cpu.DR + 6 * 8);
+    raise(cpu, Vector.DB);
+    return false;
+  }
   return true;
 }
+
+const DR6_BD: u32 = 1 << 13;
+const DR7_GD: u32 = 1 << 13;
 
 // @ts-ignore: decorator
 @inline function debugField(cpu: u32, n: u32): u32 {
@@ -169,7 +179,6 @@ export function read_dr(cpu: u32, n: u32): u64 {
   return debugAccess(cpu, n) ? load<u64>(debugField(cpu, n)) : 0;
 }
 
-/** Breakpoints in DR7 are kept but do not act. */
 export function write_dr(cpu: u32, n: u32, value: u64): i32 {
   if (!debugAccess(cpu, n)) return Status.FAULT;
   let kept = value;
@@ -178,6 +187,13 @@ export function write_dr(cpu: u32, n: u32, value: u64): i32 {
     kept = n == 4 || n == 6 ? (value & 0xe00f) | 0xffff_0ff0 : (value & 0xffff_2bff) | 0x400;
   }
   store<u64>(debugField(cpu, n), kept);
+  if (n < 4 || (n | 2) == 7) {
+    if (arm(cpu)) {
+      // Other pages are watched now; and the engine goes step by step, or no longer.
+      tlb_flush(cpu, 0);
+      atomic.store<u32>(cpu, 1, Cpu.EXIT_REQUEST);
+    }
+  }
   return Status.NEXT;
 }
 

@@ -218,6 +218,8 @@ function deliver(cpu: u32, vector: u32, source: u32, hasError: bool, error: u32,
   return done;
 }
 
+const DR7_GD: u32 = 1 << 13;
+
 /** Contributory exceptions, SDM volume 3, table 6-4. */
 function contributory(vector: u32): bool {
   return vector == Vector.DE || (vector >= <u32>Vector.TS && vector <= <u32>Vector.GP);
@@ -237,6 +239,8 @@ export function deliver_fault(cpu: u32): i32 {
     store<u32>(cpu, 0, Cpu.FAULT);
     store<u32>(cpu, load<u32>(cpu, Cpu.STAT_EXCEPTIONS) + 1, Cpu.STAT_EXCEPTIONS);
     if (deliver(cpu, vector, Source.EXCEPTION, hasError, error, rip)) {
+      // The handler of #DB can use the debug registers (SDM volume 3, section 17.2.4).
+      if (vector == Vector.DB) store<u32>(cpu, load<u32>(cpu, Cpu.DR + 7 * 8) & ~DR7_GD, Cpu.DR + 7 * 8);
       store<u32>(cpu, 0, Cpu.DELIVERING);
       store<u32>(cpu, 0, Cpu.INTERRUPT_SHADOW);
       return 0;

@@ -57,8 +57,9 @@ export function setArithmetic(cpu: u32, bits: u32): void {
  */
 export function set_rflags(cpu: u32, value: u32): void {
   const old = load<u32>(cpu, Cpu.RFLAGS);
-  // RF would only hold back instruction breakpoints, which do not act: it is never kept.
-  const kept: u32 = Rflags.TF | Rflags.IF | Rflags.DF | Rflags.IOPL | Rflags.NT | Rflags.VM | Rflags.AC | Rflags.ID;
+  // RF only holds back instruction breakpoints: without any it is not kept.
+  const resume: u32 = load<u32>(cpu, Cpu.DEBUG_ARMED) ? Rflags.RF : 0;
+  const kept: u32 = resume | Rflags.TF | Rflags.IF | Rflags.DF | Rflags.IOPL | Rflags.NT | Rflags.VM | Rflags.AC | Rflags.ID;
   store<u32>(cpu, (value & kept) | Rflags.FIXED, Cpu.RFLAGS);
   setArithmetic(cpu, value);
   // Single steps are the engine's business.

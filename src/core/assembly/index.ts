@@ -5,6 +5,7 @@ export { fetch_page, lock_address, probe_read, probe_write, read_slow, read_slow
 export { translate_debug } from './paging';
 export { update_mode } from './mode';
 export { get_rflags, set_rflags } from './flags';
+export { instruction_breakpoints } from './debug';
 export { deliver_fault, deliver_interrupt, deliver_nmi, int1, int_n } from './exceptions';
 export { far_call, far_jmp, far_ret, iret } from './transfer';
 export { syscall, sysenter, sysexit, sysret } from './syscall';

@@ -1,12 +1,19 @@
 // Port access and its permission: Intel SDM volume 1, section 19.5 (IOPL and the TSS's I/O permission bitmap).
 
 import { Cpu, SegAttr, Status } from '../layout';
+import { watchPort } from './debug';
 import { hostIoRead, hostIoWrite } from './host';
 import { sysRead } from './memory';
 import { attrOf, baseOf, cpl, faulted, iopl, limitOf, protectedOrV86, raiseGp0, v86 } from './state';
 
 /** May the current code access these ports? False: #GP(0), or a page fault on the TSS, is pending. */
 export function portAllowed(cpu: u32, port: u32, size: u32): bool {
+  if (!permitted(cpu, port, size)) return false;
+  if (load<u32>(cpu, Cpu.DEBUG_ARMED)) watchPort(cpu, port, size);
+  return true;
+}
+
+function permitted(cpu: u32, port: u32, size: u32): bool {
   if (!protectedOrV86(cpu)) return true;
   if (!v86(cpu) && cpl(cpu) <= iopl(cpu)) return true;
   const attr = attrOf(cpu, Cpu.TR);

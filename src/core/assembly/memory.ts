@@ -5,6 +5,7 @@
 // while the page is clean, read-only or holds decoded code.
 
 import { Cpu, Feature, Mem, Pmap, Rec, Tlb, Vector } from '../layout';
+import { watch, watchedPage } from './debug';
 import { hostInvalidateCode } from './host';
 import { Access, walk, walkError, walkGlobal, walkLarge, walkPhys, walkWritable } from './paging';
 import { hostAddress, loadHost, mmioRead, mmioWrite, pageMap, storeHost } from './physical';
@@ -81,7 +82,7 @@ export function resolve(cpu: u32, va: u64, access: u32, user: bool): u32 {
   if (!(map & Pmap.READ)) return Found.MMIO;
   resolvedHost = hostAddress(map, phys);
   const code = load<u64>(Mem.CODE_CHUNKS + ((<u32>phys >> 12) << 3)) != 0;
-  if (!(user && load<u32>(cpu, Cpu.AC_ACTIVE))) {
+  if (!(user && load<u32>(cpu, Cpu.AC_ACTIVE)) && !watchedPage(cpu, va)) {
     const filled = claim(cpu, va, user, (map & 0xffff_f000) - <u32>page);
     store<u64>(filled, page, Tlb.TAG_READ);
     if (walkWritable && map & Pmap.WRITE && !code) store<u64>(filled, page, Tlb.TAG_WRITE);
@@ -155,6 +156,7 @@ function readData(cpu: u32, va: u64, size: u32, user: bool, mask: u64): u64 {
   if (misaligned(cpu, va, size, user)) return 0;
   const found = resolve(cpu, va, Access.READ, user);
   if (!found) return 0;
+  if (load<u32>(cpu, Cpu.DEBUG_ARMED)) watch(cpu, va, size, false);
   if (!crosses(va, size)) {
     return found == Found.PLAIN ? loadHost(resolvedHost, size) : mmioRead(cpu, resolvedPhys, size);
   }
@@ -193,6 +195,7 @@ function writeData(cpu: u32, va: u64, size: u32, value: u64, user: bool, mask: u
   if (misaligned(cpu, va, size, user)) return false;
   const found = resolve(cpu, va, Access.WRITE, user);
   if (!found) return false;
+  if (load<u32>(cpu, Cpu.DEBUG_ARMED)) watch(cpu, va, size, true);
   if (!crosses(va, size)) {
     if (found == Found.MMIO) {
       mmioWrite(cpu, resolvedPhys, size, value);
@@ -313,7 +316,7 @@ export function probe_write(cpu: u32, va: u64, length: u32): i32 {
 
 /**
  * Where a locked access of 1, 2, 4 or 8 bytes can use WebAssembly's atomics: an address in the shared memory.
- * 0: a fault is pending. 1: not there (device memory, misaligned, page with decoded code): use rmw_slow and write_slow.
+ * 0: a fault is pending. 1: not there (device memory, misaligned, page with decoded code or a breakpoint): use rmw_slow and write_slow.
  */
 export function lock_address(cpu: u32, va: u64, size: u32): u32 {
   if (<u32>va & (size - 1)) {
@@ -326,7 +329,7 @@ export function lock_address(cpu: u32, va: u64, size: u32): u32 {
   }
   const found = resolve(cpu, va, Access.WRITE, userNow(cpu));
   if (!found) return 0;
-  return found == Found.PLAIN ? resolvedHost : 1;
+  return found == Found.PLAIN && !watchedPage(cpu, va) ? resolvedHost : 1;
 }
 
 /** False: #AC is pending for an access at the current privilege. */

@@ -35,6 +35,8 @@ function start(cpu: u32): void {
   memory.fill(cpu + Cpu.DR, 0, 64);
   store<u64>(cpu, 0xffff_0ff0, Cpu.DR + 6 * 8);
   store<u64>(cpu, 0x400, Cpu.DR + 7 * 8);
+  store<u32>(cpu, 0, Cpu.DEBUG_ARMED);
+  store<u32>(cpu, 0, Cpu.DEBUG_HITS);
   store<u32>(cpu, 0, Cpu.CPL);
   store<u32>(cpu, 0, Cpu.AC_ACTIVE);
   store<u32>(cpu, 0, Cpu.FAULT);

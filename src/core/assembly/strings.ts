@@ -82,7 +82,7 @@ function runHost(cpu: u32, seg: u32, offset: u64, bytes: u32, write: bool): u32 
     if (!withinLimit(attr, limitOf(cpu, seg), offset, bytes)) return 0;
     linear = (baseOf(cpu, seg) + offset) & 0xffff_ffff;
   }
-  if (load<u32>(cpu, Cpu.AC_ACTIVE)) return 0;
+  if (load<u32>(cpu, Cpu.AC_ACTIVE) || load<u32>(cpu, Cpu.DEBUG_ARMED)) return 0;
   const found = resolve(cpu, linear, write ? Access.WRITE : Access.READ, cpl(cpu) == 3);
   if (found == Found.PLAIN) return resolvedHost;
   // The general path meets the same fault again, at the right element.
@@ -100,7 +100,7 @@ function runHost(cpu: u32, seg: u32, offset: u64, bytes: u32, write: bool): u32 
 /** Must a repeated instruction stop here for the interpreter's sake? */
 // @ts-ignore: decorator
 @inline function pause(cpu: u32, work: u32): bool {
-  return work >= WORK || atomic.load<u32>(cpu, Cpu.EXIT_REQUEST) != 0 || (load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF) != 0;
+  return work >= WORK || atomic.load<u32>(cpu, Cpu.EXIT_REQUEST) != 0 || (load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF) != 0 || load<u32>(cpu, Cpu.DEBUG_ARMED) != 0;
 }
 
 /** Read one element by its segment and offset. Check faulted(). */
