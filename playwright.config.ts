@@ -6,6 +6,8 @@ import { existsSync } from 'node:fs';
 import { defineConfig } from '@playwright/test';
 
 export const FAKE_PORT = Number(process.env.TABVISOR_FAKE_PORT ?? 41731);
+/** The test server of e2e/network.e2e.ts. */
+export const WEB_PORT = Number(process.env.TABVISOR_WEB_PORT ?? 41732);
 export const PORT = Number(process.env.TABVISOR_PORT ?? 41730);
 
 const built = existsSync(new URL('./dist/index.html', import.meta.url));
@@ -30,6 +32,8 @@ export default defineConfig({
         ...(root ? ['--no-sandbox'] : []),
         '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic',
         '--disable-dev-shm-usage',
+        // Servers that a guest reaches by name (e2e/network.e2e.ts).
+        `--host-resolver-rules=MAP open.test 127.0.0.1:${WEB_PORT}, MAP closed.test 127.0.0.1:${WEB_PORT}`,
       ],
     },
     permissions: ['clipboard-read', 'clipboard-write'],
@@ -40,7 +44,7 @@ export default defineConfig({
   },
   projects: [
     { name: 'page', testMatch: /page\.e2e\.ts/, use: { baseURL: `http://127.0.0.1:${FAKE_PORT}/` } },
-    { name: 'machine', testMatch: /(machine|overlay|durability)\.e2e\.ts/, timeout: 240_000, use: { baseURL: `http://127.0.0.1:${PORT}/` } },
+    { name: 'machine', testMatch: /(machine|overlay|durability|network)\.e2e\.ts/, timeout: 240_000, use: { baseURL: `http://127.0.0.1:${PORT}/` } },
   ],
   webServer: [
     {

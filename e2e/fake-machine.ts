@@ -138,6 +138,9 @@ const api: MachineApi = {
   async screendump() { throw new MachineError({ what: 'There is no screen', why: 'it is a stand-in', advice: '' }); },
   async monitor(line) { return `unknown command: '${line}'\n`; },
   async monitorCompletions() { return []; },
+  async folders() { return []; },
+  async folderChanges() { return new Uint8Array(0); },
+  async connectNetwork() {},
   async stateHash() { return { icount: 0, hash: '' }; },
 };
 

@@ -3,7 +3,7 @@
 //   initrd.cpio      the initramfs, not compressed: unpacking is done once by the host, not by the guest's CPU
 //   initrd.cpio.gz   the same for the way over the network
 //   guest.json       what it is and the machine line that boots it
-// and in guests/out/firmware SeaBIOS and its VGA BIOS, for machines that boot without -kernel.
+// and in guests/out/firmware SeaBIOS, its VGA BIOS and the network cards' iPXE, for machines that boot without -kernel.
 // in guests/out/media images that specs boot from, as their packages have them; and, only when they are named, Debian's installer (installer)
 // and a Debian system on a disk (disk: disk.mjs, needs root).
 // Usage: node guests/make.mjs [--force] [--out FOLDER] [NAME…]     (the firmware's name is firmware, the media's is media)
@@ -29,12 +29,9 @@ const STANDARD = ['firmware', 'media', ...Object.keys(guests)];
 /** Make the named guests; those that are up to date are left alone. */
 export async function makeGuests(names = STANDARD, { force = false, out = join(here, 'out') } = {}) {
   for (const name of names) {
-    if (name === 'firmware') {
-      await fetchFirmware(force, join(out, 'firmware'));
-      continue;
-    }
-    if (name === 'media' || name === 'installer') {
-      await fetchFiles(name, name === 'media' ? media : installer, force, join(out, name));
+    const files = { firmware, media, installer }[name];
+    if (files) {
+      await fetchFiles(name, files, force, join(out, name));
       continue;
     }
     if (name === 'disk') {
@@ -83,43 +80,6 @@ async function fetchFiles(name, recipe, force, out) {
   rmSync(out, { recursive: true, force: true });
   renameSync(fresh, out);
   log(`${name}: ready in ${relative(process.cwd(), out) || out}: ${files.map(({ file }) => file).join(', ')}`);
-}
-
-/** firmware/: images and what they are (firmware.json). */
-async function fetchFirmware(force, out) {
-  const fingerprint = sha256(JSON.stringify([firmware, release]));
-  try {
-    const known = JSON.parse(readFileSync(join(out, 'firmware.json'), 'utf8'));
-    if (!force && known.fingerprint === fingerprint && known.files.every(({ file, bytes }) => readFileSync(join(out, file)).length === bytes)) {
-      return log('firmware: up to date');
-    }
-  } catch {
-    // Not there yet, or not whole.
-  }
-  await needProgram('apt-get', 'apt');
-  await needProgram('dpkg-deb', 'dpkg');
-  const cache = join(here, 'cache', firmware.arch);
-  const source = new PackageSource({ dir: cache, arch: firmware.arch, release, log });
-  await source.update();
-  const deb = await source.download(firmware.package);
-  const tree = join(cache, 'firmware');
-  await unpack(deb.file, tree);
-  const fresh = `${out}.new`;
-  rmSync(fresh, { recursive: true, force: true });
-  mkdirSync(fresh, { recursive: true });
-  const files = firmware.files.map((file) => {
-    const path = join(tree, firmware.folder, file);
-    if (!existsSync(path)) throw new GuestError(`The package ${firmware.package} holds no ${firmware.folder}/${file}.`);
-    const bytes = readFileSync(path);
-    writeFileSync(join(fresh, file), bytes);
-    return { file, bytes: bytes.length, sha256: sha256(bytes) };
-  });
-  const description = { package: firmware.package, version: deb.version, files, fingerprint };
-  writeFileSync(join(fresh, 'firmware.json'), JSON.stringify(description, null, 2) + '\n');
-  rmSync(out, { recursive: true, force: true });
-  renameSync(fresh, out);
-  rmSync(tree, { recursive: true, force: true });
-  log(`firmware: ready in ${relative(process.cwd(), out) || out}: ${firmware.package} ${deb.version}`);
 }
 
 async function makeGuest(name, recipe, fingerprint, out) {

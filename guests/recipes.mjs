@@ -3,12 +3,16 @@
 /** Release whose packages are used, whatever release the host runs. */
 export const release = 'bookworm';
 
-/** The firmware: Debian's SeaBIOS, which knows the PC by QEMU's fw_cfg. */
+/**
+ * The firmware: Debian's SeaBIOS, which knows the PC by QEMU's fw_cfg, and iPXE as the option ROMs of network cards. Packages, and the files
+ * to take from them.
+ */
 export const firmware = {
-  package: 'seabios',
   arch: 'amd64',
-  folder: 'usr/share/seabios',
-  files: ['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin'],
+  packages: {
+    seabios: Object.fromEntries(['bios-256k.bin', 'bios.bin', 'vgabios-stdvga.bin'].map((file) => [file, `usr/share/seabios/${file}`])),
+    'ipxe-qemu': Object.fromEntries(['pxe-virtio.rom', 'pxe-e1000.rom', 'pxe-rtl8139.rom', 'pxe-ne2k_pci.rom'].map((file) => [file, `usr/lib/ipxe/qemu/${file}`])),
+  },
 };
 
 /**

@@ -1,12 +1,13 @@
 // Entry point of the machine worker in the browser: offers a machine to the page that started it.
 
-import { proxy, type Remote, wrap } from 'comlink';
+import { proxy, type Remote, transfer, wrap } from 'comlink';
 import coreUrl from '../build/core.wasm?url';
 import interpreterUrl from '../build/interpreter.wasm?url';
 import type { DiskRequest } from '../src/backends/block/browser-disks.ts';
 import { DiskRing } from '../src/backends/block/disk-ring.ts';
 import { BlobContents } from '../src/backends/fs/blob-contents.ts';
 import { givenFolder } from '../src/backends/fs/given.ts';
+import type { FolderTarget } from '../src/backends/fs/tracked.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
@@ -24,10 +25,17 @@ const urls = { core: coreUrl, interpreter: interpreterUrl };
 const environment: HostEnvironment = {
   monitor: (target) => new Monitor(target),
 
-  openFolder({ path, readOnly }, given, now) {
+  get awaitsMessages() {
+    return stepsUnderWay > 0;
+  },
+  openFolder({ path, readOnly }, given, now, warn) {
     if (!given) throw new MachineError({ what: `The folder ${path} is not here`, why: 'Nobody gave it to the page', advice: 'Start the machine again and choose a folder.' });
     const reader = new FileReaderSync();
-    return givenFolder(given, readOnly, (blob) => new BlobContents(blob, reader), now);
+    const { files, handle } = given;
+    const contents = (blob: Blob) => new BlobContents(blob, reader);
+    return givenFolder(files, readOnly, contents, now, handle && !readOnly ? folderTarget(handle, contents) : undefined, (error) => warn({
+      what: `What the guest wrote into ${path} could not be kept in the folder`, why: error.message, advice: 'It is in memory, and tried again when the guest writes more; Folders has it as a download.',
+    }));
   },
 
   async engine(name, progress) {
@@ -50,6 +58,9 @@ const environment: HostEnvironment = {
     const network = await Promise.race([died, startNetworkIo(netdevs, api as unknown as NetworkIoApi)]);
     void failed.then(lost);
     return network;
+  },
+  connectNetwork(port) {
+    void startIo().api.networkPort(transfer(port, [port]));
   },
   tftp: (folder) => (name, found) => {
     tftpFile(folder, name).then(found, () => found(undefined));
@@ -96,7 +107,7 @@ const environment: HostEnvironment = {
     return ring.disk(number, size, only);
   },
   attachDisks(memory) {
-    if (disks) void startIo().api.attach(memory);
+    if (disks || hasTargets) void startIo().api.attach(memory);
   },
   async closeDisks() {
     if (disks) await startIo().api.close();
@@ -105,6 +116,31 @@ const environment: HostEnvironment = {
     disks?.ring.poll();
   },
 };
+
+/** Folders that take what the guest writes, and calls to them that have not been answered. */
+let hasTargets = false;
+let stepsUnderWay = 0;
+
+/** The user's folder, in the I/O worker, which never sleeps. */
+function folderTarget(handle: FileSystemDirectoryHandle, contents: (blob: Blob) => BlobContents): FolderTarget {
+  hasTargets = true;
+  const folder = startIo().api.folder(handle);
+  const step = async <T>(call: (remote: Awaited<typeof folder>) => Promise<T>): Promise<T> => {
+    stepsUnderWay++;
+    try {
+      return await call(await folder);
+    } finally {
+      stepsUnderWay--;
+    }
+  };
+  return {
+    makeDirectory: (path) => step((remote) => remote.makeDirectory([...path])),
+    remove: (path) => step((remote) => remote.remove([...path])),
+    begin: (path) => step((remote) => remote.begin([...path])),
+    append: (bytes) => step((remote) => remote.append(transfer(bytes, [bytes.buffer]))),
+    end: () => step(async (remote) => contents(await remote.end())),
+  };
+}
 
 let disks: { ring: DiskRing; count: number } | undefined;
 

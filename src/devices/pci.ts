@@ -4,6 +4,7 @@
 
 import type { AccessSize, IrqLine, MmioDevice, PortDevice, Snapshotable } from './interfaces.ts';
 import { Msix, MSIX_CONTROL_ENABLE, MSIX_CONTROL_MASKALL, MSIX_PBA, MSIX_SIZE, PCI_CAP_ID_MSIX } from './msix.ts';
+import { romFor } from './option-rom.ts';
 
 export const CONFIG_ADDRESS = 0xcf8;
 export const CONFIG_DATA = 0xcfc;
@@ -106,6 +107,7 @@ export class PciFunction implements Snapshotable {
   private msixControl = 0;
   protected msix: Msix | undefined;
   /** Expansion ROM, and where it is mapped, -1 if it is not. */
+  private romBytes: Uint8Array | undefined;
   private expansion: { device: MmioDevice; size: number; at: number } | undefined;
   private bus: PciBus | undefined;
   private slot = 0;
@@ -212,8 +214,14 @@ export class PciFunction implements Snapshotable {
     this.msix = msix;
   }
 
+  /** The expansion ROM came with the card's model, and is to name this card. */
+  adaptRom(): void {
+    if (this.romBytes) this.addRom(romFor(this.romBytes, this.get16(PCI_VENDOR_ID), this.get16(PCI_VENDOR_ID + 2)));
+  }
+
   /** Add an expansion ROM (6.2.5.2), up to 16 MiB: firmware copies it out, so that it is read as registers are. */
   protected addRom(bytes: Uint8Array): void {
+    this.romBytes = bytes;
     const size = 2 ** Math.ceil(Math.log2(Math.max(2048, bytes.length)));
     const device: MmioDevice = {
       readMmio: (offset, width) => {

@@ -4,7 +4,7 @@
 //    call counts itself in Control.COMMANDS and rings the doorbell, and the worker lets messages in while the count is not 0;
 //  - a MachineFailure keeps its fields. comlink reduces a thrown Error to its message, a plain object goes through whole.
 
-import { expose, proxy, wrap, type Endpoint, type Remote } from 'comlink';
+import { expose, proxy, transfer, wrap, type Endpoint, type Remote } from 'comlink';
 import { Control, ringDoorbell, type MachineApi, type MachineEvents, type MachineFailure, type MachineSpec } from './protocol.ts';
 
 /** A MachineFailure as something to throw. */
@@ -63,7 +63,7 @@ export function exposeMachine(api: MachineApi, endpoint?: Endpoint): void {
 
 /** Every call of MachineApi; the type makes a missing one an error. */
 const METHODS = Object.keys({
-  create: 0, pause: 0, resume: 0, reset: 0, powerButton: 0, powerOff: 0, registers: 0, monitor: 0, monitorCompletions: 0, drives: 0, insert: 0, eject: 0, typeText: 0, screendump: 0, stateHash: 0,
+  create: 0, pause: 0, resume: 0, reset: 0, powerButton: 0, powerOff: 0, registers: 0, monitor: 0, monitorCompletions: 0, drives: 0, insert: 0, eject: 0, typeText: 0, screendump: 0, folders: 0, folderChanges: 0, connectNetwork: 0, stateHash: 0,
 } satisfies Record<keyof MachineApi, 0>) as (keyof MachineApi)[];
 
 /** The owner's side of one machine worker. Every call rejects with a MachineError. */
@@ -128,6 +128,9 @@ export function wrapMachine(endpoint: Endpoint): MachineClient {
     screendump: (format) => call('screendump', format),
     monitor: (line) => call('monitor', line),
     monitorCompletions: (line) => call('monitorCompletions', line),
+    folders: () => call('folders'),
+    folderChanges: (path) => call('folderChanges', path),
+    connectNetwork: (port) => call('connectNetwork', transfer(port, [port])),
     stateHash: () => call('stateHash'),
   };
 }

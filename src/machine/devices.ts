@@ -16,7 +16,7 @@ import { VirtioNet } from '../virtio/net.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { VirtioRng } from '../virtio/rng.ts';
 import type { Network } from './network.ts';
-import type { EmulatedNic, NicConfig, PciDeviceConfig, VirtioPciConfig } from './options/index.ts';
+import { type EmulatedNic, NIC_ROMS, type NicConfig, type PciDeviceConfig, type VirtioPciConfig } from './options/index.ts';
 
 /** What devices are built on. */
 export interface DeviceParts {
@@ -44,8 +44,8 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, fol
     case 'virtio-blk-pci':
       return new VirtioBlk(disks[config.drive], { serial: config.serial });
     case 'virtio-net-pci': {
-      const { id, netdev, mac, ...options } = config;
-      const nic = new VirtioNet({ ...options, mac: Uint8Array.from(mac), backend: network.backend(netdev) });
+      const { id, netdev, ...options } = config;
+      const nic = new VirtioNet({ ...options, mac: macOf(config, entropy), backend: network.backend(netdev) });
       network.add(nic, id, netdev);
       return nic;
     }
@@ -63,13 +63,28 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, fol
 
 const NICS: Readonly<Record<EmulatedNic, new (options: NicOptions) => PciFunction & Nic>> = { e1000: E1000, rtl8139: Rtl8139, ne2k_pci: Ne2kPci };
 
-function makeNic({ driver, id, netdev, mac, romfile }: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network, file }: DeviceParts): PciFunction {
-  const nic = new NICS[driver]({ memory, clock, mac: Uint8Array.from(mac), backend: network.backend(netdev), rom: romfile === undefined ? undefined : file(romfile) });
+function makeNic(config: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network, entropy, file }: DeviceParts): PciFunction {
+  const { driver, id, netdev, romfile } = config;
+  const nic = new NICS[driver]({ memory, clock, mac: macOf(config, entropy), backend: network.backend(netdev), rom: romfile === undefined ? undefined : file(romfile) });
   network.add(nic, id, netdev);
   return nic;
 }
 
+/** A card's address. */
+function macOf({ mac, randomMac }: NicConfig, entropy: () => EntropySource): Uint8Array {
+  const address = Uint8Array.from(mac);
+  if (randomMac) entropy().fill(address.subarray(3));
+  return address;
+}
+
 export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
+  const made = make(config, parts);
+  // iPXE's ROM of a model serves all cards of it.
+  if ('romfile' in config && config.romfile === NIC_ROMS[config.driver]) made.adaptRom();
+  return made;
+}
+
+function make(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
   if (isEmulatedNic(config)) return makeNic(config, parts);
   const { legacy, modern, vectors } = config;
   const rom = 'romfile' in config && config.romfile !== undefined ? parts.file(config.romfile) : undefined;

@@ -98,7 +98,9 @@ export function bootDevicePaths(config: MachineConfig, slots: ReadonlyMap<PciDev
     if (drive?.bootindex !== undefined) paths.push([drive.bootindex, `/pci@i0cf8/ide@1,1/drive@${n >> 1}/disk@${n & 1}`]);
   });
   for (const [device, slot] of slots) {
-    if (device.driver === 'virtio-blk-pci' && device.bootindex !== undefined) paths.push([device.bootindex, `/pci@i0cf8/scsi@${slot.toString(16)}/disk@0,0`]);
+    if (!('bootindex' in device) || device.bootindex === undefined) continue;
+    const place = device.driver === 'virtio-blk-pci' ? `scsi@${slot.toString(16)}/disk@0,0` : `ethernet@${slot.toString(16)}/ethernet-phy@0`;
+    paths.push([device.bootindex, `/pci@i0cf8/${place}`]);
   }
   return paths.sort(([a], [b]) => a - b).map(([, path]) => path);
 }

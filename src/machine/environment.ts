@@ -8,7 +8,7 @@ import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import type { TftpFiles } from '../backends/net/user/tftp.ts';
 import type { NetworkIo } from './network-io.ts';
 import type { DriveConfig, FsdevConfig, NetdevConfig } from './options/index.ts';
-import type { GivenFile, MachineFailure, MachineFile } from './protocol.ts';
+import type { GivenFolder, MachineFailure, MachineFile } from './protocol.ts';
 
 /** Parts of the engine that come as WebAssembly files. */
 export type EngineModule = 'core' | 'interpreter';
@@ -39,6 +39,8 @@ export interface HostEnvironment {
    * @param lost to be called if that worker ends before the machine
    */
   openNetwork(netdevs: readonly NetdevConfig[], lost: (why: string) => void): Promise<NetworkIo>;
+  /** Give the page its port to the network (NetworkPortApi). Absent: the owner sees nothing of it. */
+  connectNetwork?(port: MessagePort): void;
   /** Files that a TFTP server gives out, by the folder that the line names. */
   tftp?(folder: string): TftpFiles;
   /** A worker that compiles guest code. Absent: the machine worker does it itself. */
@@ -46,8 +48,11 @@ export interface HostEnvironment {
   /**
    * A folder that the guest may mount. Throws a MachineError.
    * @param given what the user gave under its path, in a page  @param now the machine's date, nanoseconds since 1970
+   * @param warn told when what the guest writes cannot be kept
    */
-  openFolder(folder: FsdevConfig, given: readonly GivenFile[] | undefined, now: () => bigint): FileSystem;
+  openFolder(folder: FsdevConfig, given: GivenFolder | undefined, now: () => bigint, warn: (failure: MachineFailure) => void): FileSystem;
+  /** Messages are on their way that promises of this environment wait for: the machine lets them in when the doorbell rings. */
+  readonly awaitsMessages?: boolean;
   /** Where the log of -d goes: the file of -D, or without one the place's own (stderr). Absent: there is no log here. Throws a MachineError. */
   openLog?(file: string | undefined): LogSink;
 }

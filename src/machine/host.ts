@@ -6,6 +6,7 @@ import type { BlockBackend } from '../devices/interfaces.ts';
 import { asFailure, MachineError } from './client.ts';
 import { SnapshotDisk } from '../backends/block/snapshot.ts';
 import { bootSector } from './drives.ts';
+import { TrackedFolder } from '../backends/fs/tracked.ts';
 import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { openCompileChannel } from './compile-channel.ts';
@@ -15,7 +16,7 @@ import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import { needsIo } from './network-io.ts';
 import { firmwareFiles, type MachineConfig, parse, type DriveConfig } from './options/index.ts';
 import { toPng, toPpm } from './png.ts';
-import { type BootProgress, Control, type DriveView, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
+import { type BootProgress, Control, type DriveView, type FolderView, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 
 /** Longest time without letting messages and host timers in, ms. */
 const YIELD_MS = 50;
@@ -59,6 +60,7 @@ class Host implements MachineApi {
   private monitorCalls: MonitorCalls | null = null;
   /** What has been opened, to be flushed at the end. */
   private readonly disks: BlockBackend[] = [];
+  private readonly trackedFolders: { path: string; folder: TrackedFolder }[] = [];
   private files: readonly MachineFile[] = [];
   /** What was put into drives, by file: one that comes back is open still. */
   private readonly media = new Map<string, BlockBackend>();
@@ -82,7 +84,8 @@ class Host implements MachineApi {
     const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
     const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs, (why) => this.networkLost(why)) : null;
     const folders = config.fsdevs.map((fsdev) =>
-      this.environment.openFolder(fsdev, spec.folders?.find(({ path }) => path === fsdev.path)?.files, () => this.machine?.date() ?? 0n));
+      this.environment.openFolder(fsdev, spec.folders?.find(({ path }) => path === fsdev.path), () => this.machine?.date() ?? 0n, (failure) => this.tell((events) => events.warned?.(failure))));
+    for (const [n, folder] of folders.entries()) if (folder instanceof TrackedFolder) this.trackedFolders.push({ path: config.fsdevs[n].path, folder });
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const openCompiler = this.environment.openCompiler?.bind(this.environment);
     const machine = new Machine({
@@ -128,11 +131,11 @@ class Host implements MachineApi {
       });
     }
     if (this.environment.openLog) return;
-    if (config.netdevs.some((netdev) => netdev.type === 'user' && netdev.user.forwards.length > 0)) {
+    if (config.netdevs.some((netdev) => netdev.type === 'user' && netdev.user.forwards.some(({ protocol }) => protocol === 'udp'))) {
       throw new MachineError({
-        what: 'The option -netdev user,hostfwd= cannot be used',
-        why: 'It opens a port of the host, and a page cannot listen',
-        advice: 'Take hostfwd= out of the machine line, or run the line with bin/tabvisor.',
+        what: 'The option -netdev user,hostfwd=udp: cannot be used',
+        why: 'A page shows what a web server behind a TCP port says, and has no use for UDP',
+        advice: 'Take it out of the machine line, or run the line with bin/tabvisor.',
       });
     }
     const option = config.log.items.size > 0 ? '-d'
@@ -320,6 +323,21 @@ class Host implements MachineApi {
     };
   }
 
+  async folders(): Promise<FolderView[]> {
+    return this.trackedFolders.map(({ path, folder }) => ({ path, kept: folder.readOnly ? 'readonly' : folder.isWrittenBack ? 'written' : 'memory', changes: folder.changes.length, waiting: folder.waiting }));
+  }
+
+  async folderChanges(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    const folder = this.trackedFolders.find((one) => one.path === path)?.folder;
+    if (!folder) throw new MachineError({ what: `There is no folder ${path}`, why: 'The machine line names no such', advice: 'Its folders are listed under Folders.' });
+    return folder.changesArchive();
+  }
+
+  async connectNetwork(port: MessagePort): Promise<void> {
+    if (!this.environment.connectNetwork) throw new MachineError({ what: 'The network cannot be shown', why: 'There is no page here', advice: 'The monitor has it: info network.' });
+    this.environment.connectNetwork(port);
+  }
+
   async stateHash(): Promise<{ icount: number; hash: string }> {
     return this.made().stateHash();
   }
@@ -354,7 +372,7 @@ class Host implements MachineApi {
       if (result.kind === 'off') return this.poweredOff();
       if (result.kind === 'failed') return this.fail(result.failure);
       const waiting = Atomics.load(this.words, Control.COMMANDS >> 2) !== 0;
-      if (machine.vcpu.compiler.waiting || performance.now() - turned >= (waiting ? COMMAND_YIELD_MS : YIELD_MS) || (waiting && result.kind === 'idle')) {
+      if (machine.vcpu.compiler.waiting || (result.kind === 'idle' && this.environment.awaitsMessages) || performance.now() - turned >= (waiting ? COMMAND_YIELD_MS : YIELD_MS) || (waiting && result.kind === 'idle')) {
         await nextTurn();
         turned = performance.now();
       }
@@ -389,6 +407,8 @@ class Host implements MachineApi {
 
   /** What the guest wrote stays, also what it did not flush: as when QEMU ends. */
   private async flushDisks(): Promise<void> {
+    // What could not be kept was said when it failed.
+    await Promise.all(this.trackedFolders.map(({ folder }) => folder.bring().catch(() => {})));
     await Promise.all(this.disks.map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
   }
 

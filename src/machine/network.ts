@@ -101,6 +101,15 @@ export class Network {
     return card !== undefined;
   }
 
+  /** What QEMU's `info usernet` says. */
+  describeUser(): string {
+    return this.netdevs.map(({ config, backend }) => {
+      if (!(backend instanceof UserNetwork)) return '';
+      const port = this.netdevs.find((other) => other.config.type === 'hubport' && this.netdevs[other.config.netdev ?? -1]?.config.id === config.id);
+      return `Hub ${port?.config.type === 'hubport' ? port.config.hubid : -1} (${config.id}):\n${backend.connections()}`;
+    }).join('');
+  }
+
   /** What QEMU's `info network` says. */
   describe(): string {
     const line = ({ id, nic }: NetworkCard): string => `${id}: index=0,type=nic,model=${nic.model},macaddr=${macText(nic.mac)}\n`;

@@ -67,12 +67,30 @@ export interface GivenFile {
   modified: number;
 }
 
+/** A folder that the user gave to the page, under its path in the line. */
+export interface GivenFolder {
+  path: string;
+  files: GivenFile[];
+  /** Where what the guest writes goes, if the user allowed it. */
+  handle?: FileSystemDirectoryHandle;
+}
+
+/** A folder that the guest may mount, in a page. */
+export interface FolderView {
+  path: string;
+  /** What the guest writes goes back into it; stays in memory; or it writes nothing. */
+  kept: 'written' | 'memory' | 'readonly';
+  /** Files and directories that the guest has changed, and those of them that are not in the folder yet. */
+  changes: number;
+  waiting: number;
+}
+
 /** What to run: a QEMU command line, split into words, and the files it names. */
 export interface MachineSpec {
   args: string[];
   files: MachineFile[];
   /** In the page, the folders that it names, under their paths there. */
-  folders?: { path: string; files: GivenFile[] }[];
+  folders?: GivenFolder[];
 }
 
 /** Progress of a boot: phase, and bytes of the phase's file. total is 0 where it is not known. */
@@ -149,6 +167,11 @@ export interface MachineApi {
   monitor(line: string): Promise<string>;
   /** What the last word of a monitor's line can become. */
   monitorCompletions(line: string): Promise<string[]>;
+  /** In the page: the folders of the line, and an archive (tar) of what the guest has changed in one. */
+  folders(): Promise<FolderView[]>;
+  folderChanges(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** In the page: the other end of this port gets the machine's network to see and to ask (NetworkPortApi in network-io.ts). */
+  connectNetwork(port: MessagePort): Promise<void>;
   /** Hash (hex) of RAM and CPU state, and the instruction count; the machine should be paused or off. */
   stateHash(): Promise<{ icount: number; hash: string }>;
 }

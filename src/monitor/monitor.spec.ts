@@ -19,7 +19,7 @@ let machine: Machine;
 let monitor: Monitor;
 
 function make(line: string): void {
-  const config = parse(`-m 16 -bios test -vga none ${line}`);
+  const config = parse(`-m 16 -bios test -vga none -nic none ${line}`);
   machine = new Machine({ config, modules, files: new Map([['test', firmware]]), hostNow: () => 0, date: { epochMs: 0, offsetMs: 0 }, log: null });
   const note = (what: string) => async (): Promise<void> => void log.push(what);
   monitor = new Monitor({

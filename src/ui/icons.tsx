@@ -30,6 +30,10 @@ const paths = {
   edit: 'M4 13.5V16h2.5L15 7.5 12.5 5zM11 6.5 13.5 9',
   rename: 'M3 6.5h8M3 13.5h8M13 4h4M13 16h4M15 4v12',
   disk: 'M3 11.5 5.2 5h9.6l2.2 6.5v4H3zM3 11.5h14M13.5 13.5h.1',
+  folder: 'M3 5.5h5l1.5 2H17v8.5H3z',
+  back: 'M11.5 5l-5 5 5 5M6.5 10h8',
+  globe: 'M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM3 10h14M10 3c2.2 2 3.2 4.3 3.2 7s-1 5-3.2 7c-2.2-2-3.2-4.3-3.2-7s1-5 3.2-7z',
+  network: 'M8 3h4v4H8zM3 13h4v4H3zM13 13h4v4h-4zM10 7v3M5 13v-3h10v3',
   grid: 'M4 4h12v12H4zM4 8h12M4 12h12M8 4v12M12 4v12',
 } as const;
 

@@ -27,7 +27,7 @@ describe('a machine line', () => {
     const config = parse(wordsOf('-initrd "m1 with words,m2" -kernel k -serial stdio -serial none -serial null -serial file:x'));
     expect(filesOf(config)).toEqual([{ role: 'kernel', name: 'k' }, { role: 'initrd', name: 'm1' }, { role: 'initrd', name: 'm2' }]);
     expect(consolesOf(config)).toEqual([{ port: 0, title: 'serial0' }, { port: 3, title: 'serial3' }]);
-    expect(filesOf(parse([]))).toEqual([{ role: 'firmware', name: 'bios-256k.bin' }, { role: 'firmware', name: 'vgabios-stdvga.bin' }]);
+    expect(filesOf(parse([]))).toEqual([{ role: 'firmware', name: 'bios-256k.bin' }, { role: 'firmware', name: 'vgabios-stdvga.bin' }, { role: 'firmware', name: 'pxe-e1000.rom' }]);
     expect(consolesOf(parse(['-kernel', 'k']))).toEqual([{ port: 0, title: 'serial0' }]);
     const line = '-kernel k -device virtio-serial-pci -device virtserialport,chardev=b -device virtconsole,chardev=a -chardev vc,id=a -chardev null,id=b';
     expect(consolesOf(parse(line))).toEqual([{ port: 0, title: 'serial0' }, { port: 9, title: 'a' }]);

@@ -1,6 +1,7 @@
 // The machine line as it stands after the # of a link. What its options mean is in src/machine/options.
 
 import { moduleNames } from '../machine/boot/multiboot.ts';
+import type { PreviewPort } from './preview/address.ts';
 import { charRings, DEBUGCON_RING, firmwareFiles, splitLine, type MachineConfig } from '../machine/options/index.ts';
 
 /** What stands after the #: a room of the page. */
@@ -51,6 +52,12 @@ export function filesOf(config: MachineConfig): NamedFile[] {
 /** What a console can show of a machine, serial ports first: the number of its rings, and how the user calls it. */
 export function consolesOf(config: MachineConfig): { port: number; title: string }[] {
   return charRings(config).flatMap(({ ring, to, title }) => to.kind !== 'null' && ring !== DEBUGCON_RING ? [{ port: ring, title }] : []);
+}
+
+/** Ports of the line's user-mode networks that lead to the guest, and that a page can show: TCP. */
+export function forwardsOf(config: MachineConfig): PreviewPort[] {
+  return config.netdevs.flatMap((netdev) => (netdev.type !== 'user' ? [] : netdev.user.forwards.flatMap(({ protocol, hostPort, guestAddress, guestPort }, index) =>
+    (protocol === 'tcp' ? [{ netdev: netdev.id, index, hostPort, guestAddress, guestPort }] : []))));
 }
 
 /** Does a user who boots this machine look at its screen first? A kernel that was told to talk to a serial port says nothing elsewhere. */

@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 /** A machine that boots by firmware, run until its log holds `until`. */
 function boot(line: string, until: string) {
-  const config = parse(`-m 64 -icount shift=2,sleep=off -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
+  const config = parse(`-m 64 -icount shift=2,sleep=off -nic none -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
   const files = new Map(firmwareFiles(config).map((name) => [name, new Uint8Array(readFileSync(join(FOLDER, name)))]));
   const machine = new Machine({ config, modules, files, hostNow: () => performance.now() * 1e6, date: { epochMs: 0, offsetMs: 0 }, log: null });
   const out = { log: '', serial: '' };
@@ -127,7 +127,7 @@ describe('SeaBIOS', () => {
 });
 
 it('what is no firmware is refused', () => {
-  const config = parse('-display none -bios x.bin');
+  const config = parse('-display none -nic none -bios x.bin');
   const machine = () => new Machine({ config, modules, files: new Map([['x.bin', new Uint8Array(100)], ['vgabios-stdvga.bin', new Uint8Array(512)]]), hostNow: () => 0, date: { epochMs: 0, offsetMs: 0 }, log: null });
   expect(machine).toThrow(expect.objectContaining({ what: 'x.bin cannot be used as firmware' }));
 });

@@ -39,7 +39,7 @@ export class MediaMachine {
    * @param files what else it names
    */
   constructor(modules: VcpuModules, line: string, disks: (Uint8Array<ArrayBuffer> | BlockBackend)[], files: Record<string, Uint8Array> = {}, more: Partial<MachineOptions> = {}) {
-    const config = parse(`-m 64 -icount shift=6,sleep=off -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
+    const config = parse(`-m 64 -icount shift=6,sleep=off -nic none -display none -debugcon null -global isa-debugcon.iobase=0x402 ${line}`);
     const firmware = (name: string) => new Uint8Array(readFileSync(join(OUT, 'firmware', name)));
     this.machine = new Machine({
       config,

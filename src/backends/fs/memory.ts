@@ -20,13 +20,15 @@ const BLOCK = 4096;
 const MAX_FILES = 1 << 18;
 
 /** Bytes of a file: what was written, in chunks, over what it began with. Places that nobody wrote are zeros and take no room. */
-class Data {
+export class Data {
   private readonly chunks = new Map<number, Uint8Array>();
   size: number;
   /** Bytes of `base` that still count. */
   private baseSize: number;
+  /** Counts changes. */
+  version = 0;
 
-  constructor(private readonly base?: Contents) {
+  constructor(private base?: Contents) {
     this.size = base?.size ?? 0;
     this.baseSize = this.size;
   }
@@ -68,6 +70,7 @@ class Data {
   }
 
   write(offset: number, bytes: Uint8Array): void {
+    this.version++;
     for (let at = 0; at < bytes.length; ) {
       const n = Math.floor((offset + at) / CHUNK);
       const from = (offset + at) % CHUNK;
@@ -80,7 +83,19 @@ class Data {
     this.size = Math.max(this.size, offset + bytes.length);
   }
 
+  holdAll(): void {
+    for (let n = 0; n * CHUNK < this.size; n++) if (!this.chunks.has(n)) this.chunks.set(n, this.original(n));
+    this.baseSize = 0;
+  }
+
+  beginAnew(contents: Contents): void {
+    this.chunks.clear();
+    this.base = contents;
+    this.size = this.baseSize = contents.size;
+  }
+
   resize(size: number): void {
+    this.version++;
     if (size < this.size) {
       this.baseSize = Math.min(this.baseSize, size);
       const last = Math.ceil(size / CHUNK);
@@ -91,7 +106,7 @@ class Data {
   }
 }
 
-interface Inode {
+export interface Inode {
   id: bigint;
   mode: number;
   uid: number;
@@ -156,7 +171,7 @@ export class MemoryFolder implements FileSystem {
     };
   }
 
-  private find(path: Path): Inode {
+  protected find(path: Path): Inode {
     let inode: Inode | undefined = this.root;
     for (const name of path) {
       if (!inode.entries) throw new FsError(Errno.ENOTDIR);
@@ -201,6 +216,30 @@ export class MemoryFolder implements FileSystem {
 
   private statOf({ id, mode, uid, gid, nlink, data, target, atime, mtime, ctime }: Inode): FileStat {
     return { id, mode, uid, gid, nlink, size: data?.size ?? target?.length ?? BLOCK, atime, mtime, ctime };
+  }
+
+  /** Chunks that would be needed to hold all of a file. */
+  private missing(data: Data): number {
+    return data.missing(0, data.size) * CHUNK;
+  }
+
+  /**
+   * Hold all of a file here: what it began with is about to change. Files of which nothing is held, and that begin with nothing, cost nothing.
+   * @throws FsError ENOSPC
+   */
+  protected holdAll(inode: Inode): void {
+    const data = inode.data!;
+    const added = this.missing(data);
+    if (added === 0) return;
+    if (this.used + added > this.capacity) throw new FsError(Errno.ENOSPC, 'it is too large to be changed here');
+    data.holdAll();
+    if (inode.nlink > 0) this.used += added;
+  }
+
+  /** The file is as `contents` now: what is held of it may go. */
+  protected beginAnew(inode: Inode, contents: Contents): void {
+    if (inode.nlink > 0) this.used -= inode.data!.allocated;
+    inode.data!.beginAnew(contents);
   }
 
   stat(path: Path): FileStat {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { NO_OFFLOADS } from '../../devices/net/offload.ts';
-import { type Broadcaster, HUB_CHANNEL, joinHub } from './broadcast.ts';
+import { type Broadcaster, GONE_MS, HUB_CHANNEL, HubMember, type HubPeer } from './broadcast.ts';
 import { ChannelEnd, hostBell, watchBell } from './channel.ts';
 import { FrameCarrier, LinkBackend } from './link.ts';
 
@@ -10,7 +10,7 @@ afterEach(() => {
 });
 
 /** A machine on a hub: its NIC's end, polled whenever its doorbell rings. */
-function machine(name: string): { link: LinkBackend; got: number[]; channel: BroadcastChannel; room: { frames: number } } {
+function machine(name: string): { link: LinkBackend; got: number[]; channel: BroadcastChannel; room: { frames: number }; member: HubMember; peers: HubPeer[][]; time: { ms: number } } {
   const buffer = ChannelEnd.allocate();
   const link = new LinkBackend(new ChannelEnd(buffer, 'machine', hostBell(buffer)), `hub,name=${name}`);
   const got: number[] = [];
@@ -27,9 +27,11 @@ function machine(name: string): { link: LinkBackend; got: number[]; channel: Bro
   });
   const carrier = new FrameCarrier(new ChannelEnd(buffer, 'host', () => void setImmediate(() => link.poll())));
   const channel = new BroadcastChannel(HUB_CHANNEL + name);
-  joinHub(carrier, channel as unknown as Broadcaster, name);
+  const peers: HubPeer[][] = [];
+  const time = { ms: 0 };
+  const member = new HubMember({ carrier, channel: channel as unknown as Broadcaster, name, id: crypto.randomUUID(), now: () => time.ms, onPeers: (now) => void peers.push(now) });
   cleanups.push(watchBell(buffer, () => carrier.look()), () => channel.close());
-  return { link, got, channel, room };
+  return { link, got, channel, room, member, peers, time };
 }
 
 const frame = (n: number): Uint8Array => new Uint8Array(60).fill(n, 14);
@@ -45,7 +47,9 @@ describe('a hub of several machines', () => {
     b.link.send(frame(2));
     await until(() => a.got.length === 1 && b.got.length === 1 && c.got.length === 2);
     expect([a.got, b.got, [...c.got].sort(), other.got]).toEqual([[2], [1], [1, 2], []]);
-    expect(a.link.describe()).toBe('type=hub,name=lan,state=joined lan');
+    await until(() => [a, b, c].every(({ peers }) => peers.at(-1)?.length === 2));
+    expect(a.link.describe()).toBe('type=hub,name=lan,state=joined lan with 2 other machines');
+    expect(other.link.describe()).toBe('type=hub,name=elsewhere,state=joined elsewhere');
   });
 
   it('keeps frames for a NIC that is full, in order, and drops those beyond its ring', async () => {
@@ -69,6 +73,29 @@ describe('a hub of several machines', () => {
     }
     expect(b.got.length).toBe(50);
   }, 60_000);
+
+  it('knows who else is there, by title and address, and who is gone', async () => {
+    const [a, b] = [machine('meet'), machine('meet')];
+    b.member.introduce('Bob');
+    await until(() => a.peers.at(-1)?.[0]?.title === 'Bob');
+    b.link.send(Uint8Array.of(255, 255, 255, 255, 255, 255, 0x52, 0x54, 0, 0, 0, 0x0b, ...new Uint8Array(48)));
+    await until(() => a.peers.at(-1)?.[0]?.mac === '52:54:00:00:00:0b');
+    expect(b.peers.at(-1)).toEqual([{ title: 'a machine', mac: '' }]);
+    // A tab that was killed says nothing.
+    b.channel.close();
+    a.time.ms = GONE_MS + 1;
+    a.member.tick();
+    expect(a.peers.at(-1)).toEqual([]);
+  });
+
+  it('is not filled up by members that somebody invents', async () => {
+    const [a, b] = [machine('crowd'), machine('crowd')];
+    for (let n = 0; n < 1000; n++) b.channel.postMessage({ presence: `x${n}`, title: 'y'.repeat(5000), mac: 'z', asks: false });
+    await until(() => (a.peers.at(-1)?.length ?? 0) >= 64);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(a.peers.at(-1)!.length).toBe(64);
+    expect(a.peers.at(-1)!.every(({ title, mac }) => title.length <= 80 && mac === '')).toBe(true);
+  });
 
   it('takes nothing that is no frame from another page of its origin', async () => {
     const [a, b] = [machine('odd'), machine('odd')];

@@ -107,9 +107,17 @@ export class FrameCarrier {
 
   private pending: { up: boolean; text: string } | undefined;
 
+  /** Told of each state, for whoever shows it. */
+  onState: (up: boolean, text: string) => void = () => {};
+
   /** Tell the guest of the link, and people in words. */
   state(up: boolean, text: string): void {
+    this.onState(up, text);
+    this.put(up, text);
+  }
+
+  private put(up: boolean, text: string): void {
     this.pending = this.end.send(Type.STATE, 0, up ? 1 : 0, new TextEncoder().encode(text)) ? undefined : { up, text };
-    if (this.pending) setTimeout(() => this.pending && this.state(this.pending.up, this.pending.text), 100);
+    if (this.pending) setTimeout(() => this.pending && this.put(this.pending.up, this.pending.text), 100);
   }
 }

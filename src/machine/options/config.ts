@@ -85,8 +85,12 @@ export interface NicConfig {
   netdev?: number;
   /** Six bytes. */
   mac: readonly number[];
-  /** Option ROM, a file as the line names it. */
+  /** The last three of them are to be random: the line gives none, and others are on the same segment. */
+  randomMac?: true;
+  /** Option ROM, a file as the line names it; without firmware, which would run it, only if the line names one. */
   romfile?: string;
+  /** Its turn among what the firmware tries to boot. */
+  bootindex?: number;
 }
 
 /** The far end of a NIC's cable (-netdev). To add one: a member here, a line in NETDEV_TYPES (net.ts), and where it is made (../network.ts). */
@@ -198,8 +202,12 @@ export const MIB = 1024 * 1024;
 /** SeaBIOS. */
 export const DEFAULT_BIOS = 'bios-256k.bin';
 export const VGA_ROM = 'vgabios-stdvga.bin';
+/** Option ROMs of network cards: iPXE, which boots from the network. QEMU's are the same with a part for EFI. */
+export const NIC_ROMS: Readonly<Record<'virtio-net-pci' | EmulatedNic, string>> = {
+  'virtio-net-pci': 'pxe-virtio.rom', e1000: 'pxe-e1000.rom', rtl8139: 'pxe-rtl8139.rom', ne2k_pci: 'pxe-ne2k_pci.rom',
+};
 /** Firmware that comes with Tabvisor, by QEMU's names. */
-export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VGA_ROM];
+export const BUNDLED_FIRMWARE: readonly string[] = [DEFAULT_BIOS, 'bios.bin', VGA_ROM, ...Object.values(NIC_ROMS)];
 /** Number of the ring that carries isa-debugcon's log: behind those of the serial ports. */
 export const DEBUGCON_RING = 4;
 

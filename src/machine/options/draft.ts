@@ -41,6 +41,8 @@ export class Draft {
   readonly connected = new Set<string>();
   readonly macs: (readonly number[])[] = [];
   hubPorts = 0;
+  /** An option of the network was given: there is no default card. */
+  netGiven = false;
   // log.ts
   readonly logItems = new Set<LogItem>();
   logFile?: string;

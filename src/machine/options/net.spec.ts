@@ -14,6 +14,26 @@ const refusal = (line: string): string => {
 const mac = (last: number) => [0x52, 0x54, 0, 0x12, 0x34, last];
 
 describe('network options', () => {
+  it('without any, a machine that firmware boots has QEMU\'s card on a user-mode network', () => {
+    const { devices, netdevs } = parse('-m 16');
+    expect(devices).toEqual([{ driver: 'e1000', netdev: 0, mac: mac(0x56), romfile: 'pxe-e1000.rom' }]);
+    expect(netdevs).toMatchObject([{ type: 'user' }]);
+    // Beside a card that hangs on nothing, as in QEMU.
+    expect(parse('-device rtl8139').devices).toMatchObject([{ driver: 'e1000', netdev: 0 }, { driver: 'rtl8139' }]);
+    for (const line of ['-nodefaults', '-nic none', '-net none', '-netdev hubport,id=x,hubid=0', '-kernel k']) expect(parse(line).devices).toEqual([]);
+  });
+
+  it('a card has its model\'s iPXE where firmware runs it, or the ROM that the line names; and a turn in the order of boot', () => {
+    expect(parse('-nic hubport,hubid=0,model=virtio').devices).toMatchObject([{ romfile: 'pxe-virtio.rom' }]);
+    expect(parse('-device ne2k_pci,romfile=x.rom,bootindex=3 -nic none').devices).toMatchObject([{ romfile: 'x.rom', bootindex: 3 }]);
+    expect(parse('-device ne2k_pci,romfile= -nic none').devices[0]).not.toHaveProperty('romfile');
+    expect(config('-device ne2k_pci').devices[0]).not.toHaveProperty('romfile');
+  });
+
+  it('cards that meet others\' get an address at random, unless the line gives one', () => {
+    expect(config('-nic hub -nic relay,url=ws://h/ -nic hub,mac=02:00:00:00:00:01 -nic user').devices.map((device) => 'randomMac' in device)).toEqual([true, true, false, false]);
+  });
+
   it('-device takes a card, its far end before or behind it', () => {
     const { devices, netdevs } = config('-device virtio-net-pci,netdev=n0,mac=02:00:00:00:00:0A,id=nic,addr=5,csum=off,mrg_rxbuf=off,host_mtu=9000,rx_queue_size=512,speed=1000,duplex=full,vectors=0 -netdev hubport,id=n0,hubid=3');
     expect(netdevs).toEqual([{ id: 'n0', type: 'hubport', hubid: 3 }]);

@@ -32,6 +32,8 @@ const NETDEV_TYPES: Readonly<Record<string, NetdevType>> = {
 const MODEL_ALIASES: Readonly<Record<string, NicModel>> = { virtio: 'virtio-net-pci' };
 /** As on QEMU's pc. */
 const DEFAULT_MODEL = 'e1000';
+/** Name of the far end that every machine has by default. */
+const DEFAULT_ID = 'user0';
 /** The hub that the old spelling -net joins everything with. */
 const OLD_HUB = 0;
 
@@ -43,6 +45,9 @@ export const NET_OPTIONS: Options = {
 
 /** Settle what depends on the whole line. Cards of the board come before the devices of -device. */
 export function finishNet(draft: Draft): void {
+  // As QEMU: a card of the default model on a user-mode network, unless the line says anything of networks. As with the screen, a machine
+  // that loads a kernel directly has none (docs/decisions/19-default-network-card.md).
+  if (!draft.netGiven && !draft.noDefaults && draft.config.kernel === undefined) applyNicOption(draft, `user,id=${DEFAULT_ID}`, 'the default network card');
   draft.boardNics.forEach(({ model, fields, written }, index) => addNic(draft, model, fields, written, index));
   draft.config.netdevs = draft.netdevs.map((netdev) => netdev.resolve(draft));
 }
@@ -56,6 +61,7 @@ function listModels(draft: Draft): void {
 }
 
 function applyNetdev(draft: Draft, value: string, written: string): void {
+  draft.netGiven = true;
   const pairs = keyValuePairs(value, 'type', written);
   if (isHelp(value)) return listTypes(draft);
   const id = new Map(pairs).get('id');
@@ -103,6 +109,7 @@ function cardFields(netdev: string | undefined, more: Readonly<Record<string, st
 }
 
 function applyNicOption(draft: Draft, value: string, written: string): void {
+  draft.netGiven = true;
   const pairs = keyValuePairs(value, 'type', written);
   const fields = new Map(pairs);
   if (isHelp(fields.get('model'))) return listModels(draft);
@@ -118,6 +125,7 @@ function applyNicOption(draft: Draft, value: string, written: string): void {
 }
 
 function applyNet(draft: Draft, value: string, written: string): void {
+  draft.netGiven = true;
   const pairs = keyValuePairs(value, 'type', written);
   const fields = keyValues(value, 'type', written);
   const type = fields.get('type');

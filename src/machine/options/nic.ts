@@ -1,15 +1,16 @@
 // Network cards: -device virtio-net-pci and its like, and those that -nic and -net nic put on the board. docs/network.md.
 
 import { NET_FEATURES, type NetFeature } from '../../virtio/net.ts';
-import { EMULATED_NICS, type EmulatedNic, type NicConfig, type PciDeviceConfig } from './config.ts';
+import { EMULATED_NICS, NIC_ROMS, type EmulatedNic, type NicConfig, type PciDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
 import { PCI_PROPERTIES, pciProperties } from './pci.ts';
+import { BOOTINDEX, bootindex } from './storage.ts';
 import { number, onOff } from './values.ts';
 import { VIRTIO_PROPERTIES, virtioProperties } from './virtio.ts';
 
 /** What all cards take. */
-export const NIC_PROPERTIES = { netdev: 'id of a -netdev', mac: 'address, six bytes in hexadecimal with colons; default 52:54:00:12:34:56 and up', romfile: 'option ROM to boot from the network by, such as iPXE\'s pxe-e1000.rom (default none)' };
+export const NIC_PROPERTIES = { netdev: 'id of a -netdev', mac: 'address, six bytes in hexadecimal with colons; default 52:54:00:12:34:56 and up, on a hub or a relay at random', romfile: 'option ROM to boot from the network by (default iPXE, where firmware boots the machine; empty: none)', ...BOOTINDEX };
 
 const FEATURE_HELP: Readonly<Record<NetFeature, string>> = {
   csum: 'the guest leaves checksums to the card',
@@ -81,8 +82,8 @@ export function addNic(draft: Draft, model: NicModel, fields: Map<string, string
   if (mac) draft.macs.push(mac);
   /** What is settled later. */
   const nic = (): NicConfig => {
-    const romfile = fields.get('romfile');
-    const settled = { ...(romfile ? { romfile } : {}), mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written) };
+    const romfile = fields.get('romfile') ?? (draft.config.bios === undefined ? '' : NIC_ROMS[model]);
+    const settled = { ...(romfile ? { romfile } : {}), ...bootindex(fields, written), mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written), ...(mac ? {} : randomMac(draft, fields.get('netdev'))) };
     if (!mac) draft.macs.push(settled.mac);
     return settled;
   };
@@ -103,6 +104,12 @@ function netdevOf(draft: Draft, id: string | undefined, written: string): { netd
   if (netdev < 0) throw new OptionError(written, `there is no netdev with id "${id}"`, `Add -netdev TYPE,id=${id}.`);
   connect(draft, id, written);
   return { netdev };
+}
+
+/** Machines that meet on a hub or a relay come from the same line as often as not: QEMU's address would be the address of all of them. */
+function randomMac({ config }: Draft, id: string | undefined): { randomMac?: true } {
+  const type = config.netdevs.find((netdev) => netdev.id === id)?.type;
+  return type === 'hub' || type === 'relay' ? { randomMac: true } : {};
 }
 
 /** A cable has two ends. */

@@ -97,8 +97,8 @@ describe('parse', () => {
 
   it('has a VGA card where firmware sets it up', () => {
     expect(parse([]).vga).toBe('std');
-    expect(firmwareFiles(parse([]))).toEqual(['bios-256k.bin', 'vgabios-stdvga.bin']);
-    for (const line of ['-vga none', '-nodefaults']) expect(firmwareFiles(parse(line))).toEqual(['bios-256k.bin']);
+    expect(firmwareFiles(parse([]))).toEqual(['bios-256k.bin', 'vgabios-stdvga.bin', 'pxe-e1000.rom']);
+    for (const line of ['-vga none -nic none', '-nodefaults']) expect(firmwareFiles(parse(line))).toEqual(['bios-256k.bin']);
     expect(parse('-nodefaults -vga std').vga).toBe('std');
     expect(firmwareFiles(withKernel(''))).toEqual([]);
     expect(withKernel('-vga none').vga).toBe('none');

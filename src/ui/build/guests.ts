@@ -84,7 +84,7 @@ export function guestsPlugin(root: string): Plugin {
       const firmware = join(root, 'firmware');
       if (!existsSync(firmware)) this.warn('guests/out/firmware is missing: the page is built without firmware');
       else {
-        for (const file of readdirSync(firmware).filter((name) => name.endsWith('.bin'))) {
+        for (const file of readdirSync(firmware).filter((name) => /\.(?:bin|rom)$/.test(name))) {
           this.emitFile({ type: 'asset', fileName: `${FOLDER}/firmware/${file}`, source: readFileSync(join(firmware, file)) });
         }
       }

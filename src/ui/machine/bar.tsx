@@ -16,7 +16,7 @@ const STATE_CLASS: Record<RunState, string> = {
   [RunState.PAUSED]: styles.paused, [RunState.OFF]: '', [RunState.FAILED]: styles.failed,
 };
 
-const PANEL_ICONS: Record<PanelId, IconName> = { screen: 'screen', console: 'console', monitor: 'monitor' };
+const PANEL_ICONS: Record<PanelId, IconName> = { screen: 'screen', console: 'console', monitor: 'monitor', preview: 'globe' };
 
 export interface BarProps {
   session: MachineSession;
@@ -32,11 +32,16 @@ export interface BarProps {
   onPanel(id: PanelId): void;
   /** What stands under Drives; undefined: the machine has none whose media can be changed. */
   drives: ReactNode;
+  /** What stands under Folders, if the machine shares any. */
+  folders: ReactNode;
+  /** What stands under Network, and what is wrong with it. */
+  network: ReactNode;
+  trouble: string;
   onAction(action: BarAction): void;
   ref: Ref<HTMLElement>;
 }
 
-export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onPanel, drives, onAction, ref }: BarProps) {
+export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onPanel, drives, folders, network, trouble, onAction, ref }: BarProps) {
   const { state, pending } = view;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const can = running && !pending;
@@ -56,6 +61,8 @@ export function Bar({ session, view, spoken, crisp, keyboard, panels, shown, onP
           <Item icon="close" label="Pull the plug…" note="off at once" onClick={() => onAction('powerOff')} />
         </Menu>
         {drives && <Menu icon="disk" label="Drives" disabled={!running}>{drives}</Menu>}
+        {folders && <Menu icon="folder" label="Folders" disabled={!view.live}>{folders}</Menu>}
+        {network && <Menu icon="network" label={trouble ? `Network: ${trouble}` : 'Network'} alert={trouble !== ''} disabled={!running}>{network}</Menu>}
         {view.screen && shown.includes('screen') && <Control icon="keyboard" label="Keyboard" pressed={keyboard} disabled={!running} onClick={() => onAction('keyboard')} />}
         {view.screen && <Control icon="camera" label="Screenshot" disabled={!view.live} onClick={() => onAction('screenshot')} />}
         <Menu icon="panels" label="View" disabled={!view.live}>
@@ -115,13 +122,13 @@ function Control({ icon, label, disabled, pressed, onClick }: { icon: IconName; 
 }
 
 /** A button with more behind it. The popover's light dismissal and Escape are the browser's. */
-function Menu({ icon, label, disabled, children }: { icon: IconName; label: string; disabled?: boolean; children: ReactNode }) {
+function Menu({ icon, label, alert, disabled, children }: { icon: IconName; label: string; alert?: boolean; disabled?: boolean; children: ReactNode }) {
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   return (
     <>
-      <button ref={button} type="button" className={styles.control} aria-label={label} title={label} aria-haspopup="true" disabled={disabled} popoverTarget={id}>
-        <Icon name={icon} /><span className={styles.word}>{label}</span>
+      <button ref={button} type="button" className={`${styles.control} ${alert ? styles.alert : ''}`} aria-label={label} title={label} aria-haspopup="true" disabled={disabled} popoverTarget={id}>
+        <Icon name={icon} /><span className={styles.word}>{label.replace(/:.*/, '')}</span>
       </button>
       <div id={id} popover="auto" className={styles.menu} role="group" aria-label={label}
         onToggle={(event) => {

@@ -21,10 +21,13 @@ import { useLook, type Looks } from './look.ts';
 import { MachineDialog } from './machine-dialog.tsx';
 import { MonitorPanel, type MonitorHandle } from './monitor-panel.tsx';
 import { Panels, type PanelContent, type PanelId } from './panels.tsx';
+import { NetworkItems, networkTrouble } from './network-items.tsx';
+import { PreviewPanel, type PreviewHandle } from './preview-panel.tsx';
 import { PcKeyboard } from './pc-keyboard.tsx';
 import { Screen, type ScreenHandle } from './screen.tsx';
 import { StickyKeys } from './sticky-keys.ts';
 import { save } from '../save-file.ts';
+import { FolderItems } from './folder-items.tsx';
 import { FolderPanel } from './folder-panel.tsx';
 import { MachineSession, type Command } from './session.ts';
 import { TouchKeys, withModifiers, type Modifiers } from './touch-keys.tsx';
@@ -78,6 +81,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const consoles = useRef(new Map<number, ConsoleHandle>());
   const screen = useRef<ScreenHandle>(null);
   const monitor = useRef<MonitorHandle>(null);
+  const preview = useRef<PreviewHandle>(null);
   const room = useRef<HTMLDivElement>(null);
   const bar = useRef<HTMLElement>(null);
   /** Has the user typed something that leaving would lose? */
@@ -89,14 +93,17 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const port = tab ?? view.ports[0] ?? 0;
   const running = state === RunState.RUNNING || state === RunState.PAUSED;
   const active = () => consoles.current.get(port);
-  const available: readonly PanelId[] = [...(view.screen ? ['screen' as const] : []), ...(view.ports.length || !view.screen ? ['console' as const] : []), ...(view.monitor ? ['monitor' as const] : [])];
+  const available: readonly PanelId[] = [...(view.screen ? ['screen' as const] : []), ...(view.ports.length || !view.screen ? ['console' as const] : []), ...(view.monitor ? ['monitor' as const] : []), ...(view.forwards.length ? ['preview' as const] : [])];
   const first: PanelId = view.screenFirst ? 'screen' : 'console';
-  const shown = panelsToShow(available, first, chosenPanels);
+  // What its author forwards a port for is to be seen; beside the console, where there is room for both.
+  const kind = view.forwards.length ? `${first}-preview` : first;
+  const shown = panelsToShow(available, first, chosenPanels ?? recall(PANELS + kind)?.split(' ') ?? (view.forwards.length && !isNarrow() ? [first, 'preview'] : []));
   /** Where the keyboard goes. */
   const target: PanelId = focused && shown.includes(focused) ? focused : shown.includes(first) ? first : shown[0];
   const focus = () => {
     if (target === 'screen') screen.current?.focus();
     else if (target === 'monitor') monitor.current?.focus();
+    else if (target === 'preview') preview.current?.focus();
     else active()?.focus();
   };
 
@@ -267,7 +274,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     // The last one stays.
     if (!next.length) return;
     setChosenPanels(next);
-    remember(PANELS + first, next.join(' '));
+    remember(PANELS + kind, next.join(' '));
   };
   // The keyboard is where the user looks, without a click.
   useEffect(() => { if (view.live) focus(); }, [view.live, target]);
@@ -279,6 +286,8 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       systemKeyboard={systemKeyboard || !hasTouch()} title={title} crisp={crisp} onLeave={leave} onUsed={() => { typed.current = true; }} onPaste={typeText} />,
   } : id === 'monitor' ? {
     id, label: 'Monitor', node: <MonitorPanel ref={monitor} session={session} live={view.live} shown={shown.includes('monitor')} fontSize={fontSize} onLeave={leave} />,
+  } : id === 'preview' ? {
+    id, label: 'Preview', node: <PreviewPanel ref={preview} session={session} live={view.live} shown={shown.includes('preview')} />,
   } : {
     id, label: 'Console',
     node: (
@@ -304,7 +313,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   return (
     <div ref={room} className={styles.room} style={{ height }}>
       <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} keyboard={keyboard} panels={panels} shown={shown} onPanel={togglePanel}
-        drives={removable && <DriveItems drives={view.drives} onInsert={insert} onEject={eject} />} onAction={act} />
+        drives={removable && <DriveItems drives={view.drives} onInsert={insert} onEject={eject} />}
+        folders={view.folders.length > 0 && <FolderItems session={session} folders={view.folders} />}
+        network={view.network.length > 0 && <NetworkItems network={view.network} forwards={view.forwards} preview={shown.includes('preview')} onPreview={() => togglePanel('preview')} />} trouble={networkTrouble(view.network)} onAction={act} />
       {dropped.length > 0 && (
         <Dropped files={dropped} drives={running ? view.drives : []} onInsert={insert} onClose={() => { setDropped([]); focus(); }} onBoot={(other) => {
           setDropped([]);
@@ -316,7 +327,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
           <Panels panels={panels} shown={shown} />
         </div>
         {!view.live && !view.failure && view.wantedFolder && (
-          <div className={panel.over}><FolderPanel key={view.wantedFolder.path} folder={view.wantedFolder} onGiven={(files) => session.giveFolder(files)} /></div>
+          <div className={panel.over}><FolderPanel key={view.wantedFolder.path} folder={view.wantedFolder} onGiven={(gift) => session.giveFolder(gift)} /></div>
         )}
         {!view.live && !view.failure && !view.wantedFolder && <div className={panel.over}><BootPanel view={view} line={line} /></div>}
         {state === RunState.OFF && !view.failure && (
@@ -329,6 +340,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
                 <a className="button" href="#">Home</a>
                 <button type="button" className="button" onClick={() => act('edit')}>Change the machine</button>
                 <button type="button" className="button" onClick={() => act('download')}>Download console log</button>
+                {view.folders.map(({ path, kept, changes }) => kept === 'memory' && changes > 0 && (
+                  <button key={path} type="button" className="button" onClick={() => session.downloadChanges(path).catch(report)}>Download changes of {path}</button>
+                ))}
               </div>
             </section>
           </div>
@@ -379,11 +393,13 @@ function Tabs({ ports, titles, port, onPort }: { ports: readonly number[]; title
 }
 
 /** The panels that are open: those the user chose, for a machine of this kind, as far as this one has them; else what it shows first. */
-function panelsToShow(available: readonly PanelId[], first: PanelId, chosen: readonly PanelId[] | undefined): PanelId[] {
-  const wanted: readonly string[] = chosen ?? recall(PANELS + first)?.split(' ') ?? [];
+function panelsToShow(available: readonly PanelId[], first: PanelId, wanted: readonly string[]): PanelId[] {
   const shown = available.filter((id) => wanted.includes(id));
   return shown.length ? shown : [available.includes(first) ? first : available[0]];
 }
+
+/** Two panels beside each other would be too small to use. */
+const isNarrow = () => matchMedia('(max-width: 48rem)').matches;
 
 /** The device is used by finger. */
 const hasTouch = () => matchMedia('(pointer: coarse)').matches;

@@ -5,7 +5,7 @@ import { useRef, useState, type KeyboardEvent, type PointerEvent, type ReactNode
 import { recall, remember } from '../remember.ts';
 import styles from './panels.module.css';
 
-export type PanelId = 'screen' | 'console' | 'monitor';
+export type PanelId = 'screen' | 'console' | 'monitor' | 'preview';
 
 export interface PanelContent {
   id: PanelId;

@@ -1,15 +1,19 @@
 // One run of one machine: starts its worker, follows its events, and forwards the user's commands.
 // Holds what the page shows of the machine; the machine itself is in the worker.
 
+import { proxy, wrap, type Remote } from 'comlink';
 import MachineWorker from '../../../workers/machine.ts?worker';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
-import { RunState, type BootProgress, type DriveView, type GivenFile, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
+import { RunState, type BootProgress, type DriveView, type FolderView, type GivenFolder, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
+import { needsIo, type GuestAnswer, type GuestRequest, type NetworkPortApi, type NetworkView } from '../../machine/network-io.ts';
 import { InputSender } from '../../machine/input.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
 import { BUNDLED_FIRMWARE, OptionError, parse, type MachineConfig } from '../../machine/options/index.ts';
 import { QuotingError } from '../../machine/words.ts';
-import { consolesOf, filesOf, looksAtScreen, wordsOf } from '../line.ts';
+import type { PreviewPort } from '../preview/address.ts';
+import { consolesOf, filesOf, forwardsOf, looksAtScreen, wordsOf } from '../line.ts';
+import type { Gift } from '../folders.ts';
 import { LOCAL_PREFIX, localFile } from '../local-files.ts';
 import { notify } from '../notices.tsx';
 import { save } from '../save-file.ts';
@@ -58,6 +62,12 @@ export interface SessionView {
   exitStatus: number | undefined;
   /** True once the worker has shared its memory: there is a console. */
   live: boolean;
+  /** Folders that it shares, as they were when last asked. */
+  folders: readonly FolderView[];
+  /** Far ends of its network, as they are now. */
+  network: readonly NetworkView[];
+  /** Ports that lead to the guest. */
+  forwards: readonly PreviewPort[];
   /** Drives of the board, once the machine lives. */
   drives: readonly DriveView[];
   /** The command that waits for its answer. */
@@ -73,7 +83,7 @@ const COMMAND_WORDS: Record<Command, string> = {
 
 export class MachineSession {
   private view: SessionView = {
-    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, monitor: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, drives: [], pending: undefined,
+    title: 'Machine', ports: [0], portTitles: new Map(), wantedFolder: undefined, screen: false, screenFirst: false, monitor: false, parts: [], step: '', state: RunState.LOADING, failure: undefined, exitStatus: undefined, live: false, folders: [], network: [], forwards: [], drives: [], pending: undefined,
   };
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
@@ -110,6 +120,7 @@ export class MachineSession {
         screen: config.vga !== 'none',
         screenFirst: looksAtScreen(config),
         monitor: config.monitor !== 'none',
+        forwards: forwardsOf(config),
         parts: [
           { phase: 'engine', name: '', loaded: 0, total: 0, note: '', state: 'waiting' },
           ...wanted.map((file): BootPart => ({ phase: file.role, name: file.name, loaded: 0, total: 0, note: '', state: 'waiting' })),
@@ -141,30 +152,52 @@ export class MachineSession {
         exited: (status) => { this.change({ exitStatus: status }); },
         warned: ({ what, why, advice }) => notify(`${what}: ${why}. ${advice}`, 'error'),
       });
-      if (!this.disposed) this.connect(memory);
+      if (this.disposed) return;
+      this.connect(memory);
+      if (config.netdevs.some(needsIo)) this.connectNetwork(client);
     } catch (error) {
       this.fail(asFailure(error));
     }
   }
 
+  private networkPort: Remote<NetworkPortApi> | undefined;
+
+  /** See what the network does, and have the guest's servers asked. */
+  private connectNetwork(client: MachineClient): void {
+    const { port1, port2 } = new MessageChannel();
+    const port = wrap<NetworkPortApi>(port1);
+    this.networkPort = port;
+    client.connectNetwork(port2).catch(() => {});
+    void port.watch(proxy((network: NetworkView[]) => {
+      if (!this.disposed) this.change({ network });
+    }));
+    void port.introduce(this.view.title);
+  }
+
+  /** Ask the guest's web server at a forwarded port. */
+  async askGuest({ netdev, index }: PreviewPort, request: GuestRequest): Promise<GuestAnswer> {
+    if (!this.networkPort || this.disposed) return { failed: 'silent', why: 'the machine is not running' };
+    return this.networkPort.ask(netdev, index, request);
+  }
+
   /** The folders that the line names, one after the other, from the user. */
-  private async askForFolders({ fsdevs, devices }: MachineConfig): Promise<{ path: string; files: GivenFile[] }[]> {
-    const folders: { path: string; files: GivenFile[] }[] = [];
+  private async askForFolders({ fsdevs, devices }: MachineConfig): Promise<GivenFolder[]> {
+    const folders: GivenFolder[] = [];
     for (const { path, readOnly } of fsdevs) {
       if (folders.some((folder) => folder.path === path)) continue;
       const tags = devices.flatMap((device) => (device.driver === 'virtio-9p-pci' && fsdevs[device.fsdev].path === path ? [device.mountTag] : []));
-      const files = await new Promise<GivenFile[]>((resolve) => {
+      const gift = await new Promise<Gift>((resolve) => {
         this.giveFolder = resolve;
         this.change({ wantedFolder: { path, tags, readOnly } });
       });
       this.change({ wantedFolder: undefined });
-      folders.push({ path, files });
+      folders.push({ path, ...gift });
     }
     return folders;
   }
 
   /** The user gave the folder that SessionView.wantedFolder asks for. */
-  giveFolder: (files: GivenFile[]) => void = () => {};
+  giveFolder: (gift: Gift) => void = () => {};
 
   /** End the machine and free its memory. */
   dispose(): void {
@@ -190,6 +223,18 @@ export class MachineSession {
     } finally {
       this.change({ pending: undefined });
     }
+  }
+
+  /** Ask what the guest has changed in its folders. */
+  async refreshFolders(): Promise<void> {
+    const folders = await this.client?.folders();
+    if (folders && !this.disposed) this.change({ folders });
+  }
+
+  /** Save what the guest has changed in a folder. Rejects with an Error to show. */
+  async downloadChanges(path: string): Promise<void> {
+    const archive = await this.client?.folderChanges(path);
+    if (archive) save(new Blob([archive], { type: 'application/x-tar' }), `${path.replace(/[^\w.-]+/g, '-').replace(/^-+|-+$/g, '') || 'folder'}-changes.tar`);
   }
 
   /** Ask what is in the drives. */
@@ -376,6 +421,7 @@ export class MachineSession {
       this.tell();
     }, SAMPLE_MS);
     this.refreshDrives().catch(() => {});
+    this.refreshFolders().catch(() => {});
     this.change({ live: true, step: '', parts: this.view.parts.map((part) => ({ ...part, state: 'done' })) });
   }
 
@@ -388,7 +434,10 @@ export class MachineSession {
     if (this.disposed) return;
     this.change({ state });
     // The pump goes on: the worker may still hold output that the ring had no room for.
-    if (state === RunState.OFF) this.stopSampling();
+    if (state !== RunState.OFF) return;
+    this.stopSampling();
+    // What is still to be saved.
+    if (this.view.folders.length) this.refreshFolders().catch(() => {});
   }
 
   private fail(failure: MachineFailure): void {

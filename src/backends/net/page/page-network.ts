@@ -2,9 +2,10 @@
 // fetch(). Everything else is refused at once, so that guests do not wait for it.
 
 import { parseAddress } from '../user/address.ts';
-import { type Accepted, HOST_ADDRESS, type HostNetwork, type HostStream, type HostStreamEvents, type HostUdp, NAME_SERVER, type UdpReceiver } from '../user/host.ts';
+import { type Accepted, type Forward, HOST_ADDRESS, type HostNetwork, type HostStream, type HostStreamEvents, type HostUdp, NAME_SERVER, type UdpReceiver } from '../user/host.ts';
 import { PageNames } from './dns.ts';
 import { type GatewayHost, GatewayStream } from './gateway.ts';
+import { askGuest, type GuestAnswer, type GuestRequest } from './guest-http.ts';
 
 const HTTP_PORT = 80;
 const DNS_PORT = 53;
@@ -15,7 +16,19 @@ export class PageNetwork implements HostNetwork {
   onAccept: (accepted: Accepted) => HostStreamEvents | undefined = () => undefined;
   private readonly names = new PageNames();
 
-  constructor(private readonly host: GatewayHost) {}
+  /** @param forwards ports that lead to the guest: a page cannot listen, but asks there itself */
+  constructor(
+    private readonly host: GatewayHost,
+    private readonly forwards: readonly Forward[] = [],
+  ) {}
+
+  /** Ask the guest's web server behind a forwarded port, by its place among those of the line. */
+  ask(index: number, request: GuestRequest): Promise<GuestAnswer> {
+    const forward = this.forwards[index];
+    if (!forward) return Promise.resolve({ failed: 'broken', why: `there is no forwarded port ${index}` });
+    const { guestAddress, guestPort, hostPort } = forward;
+    return askGuest(request, (stream) => this.onAccept({ guestAddress, guestPort, address: HOST_ADDRESS, port: hostPort, stream }));
+  }
 
   connect(address: string, port: number, events: HostStreamEvents): HostStream {
     if (address === HOST_ADDRESS) return PROXY_PORTS.includes(port) ? new GatewayStream(events, undefined, this.host) : refuse(events);

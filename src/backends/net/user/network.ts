@@ -11,6 +11,7 @@ import { ARP_REPLY, ARP_REQUEST, buildArp, Neighbours, parseArp } from './arp.ts
 import { equalBytes, set16, sum16 } from './bytes.ts';
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from './dhcp.ts';
 import { BROADCAST, ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ethertypeOf, isGroup, sourceOf, writeEthernet } from './ethernet.ts';
+import { connectionsText } from './connections.ts';
 import { type Accepted, HOST_ADDRESS, type HostNetwork, type HostStreamEvents, NAME_SERVER } from './host.ts';
 import * as icmp from './icmp.ts';
 import * as icmp6 from './icmp6.ts';
@@ -105,6 +106,11 @@ export class UserNetwork implements NetBackend, Snapshotable {
   describe(): string {
     const { net, restrict } = this.config;
     return `type=user,net=${formatAddress(net)},restrict=${restrict ? 'on' : 'off'}`;
+  }
+
+  /** What `info usernet` prints of it. */
+  connections(): string {
+    return connectionsText(this.config.forwards, this.tcp.list(), this.udp.list());
   }
 
   poll(): void {

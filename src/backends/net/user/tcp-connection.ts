@@ -73,6 +73,11 @@ export class TcpConnection {
   mss: number;
 
   private readonly sendBuffer = new SendBuffer();
+  /** Bytes that the far end sent and the guest has not acknowledged. */
+  get unacknowledged(): number {
+    return this.sendBuffer.length;
+  }
+
   private sndUna: number;
   private sndNxt: number;
   /** Highest sequence number sent; sndNxt goes back to sndUna when all is sent again. */

@@ -4,8 +4,9 @@ import type { Clock } from '../../../devices/interfaces.ts';
 
 import { formatAddress, type IpAddress } from './address.ts';
 import { equalBytes, sum16 } from './bytes.ts';
-import type { HostStream, HostStreamEvents } from './host.ts';
+import { type HostStream, type HostStreamEvents, STREAM_CREDIT } from './host.ts';
 import { type IpPacket, PROTOCOL_TCP, pseudoHeaderSum } from './ipv4.ts';
+import type { TcpRow } from './connections.ts';
 import type { SendBuffer } from './tcp-buffers.ts';
 import { type SegmentHeader, TcpConnection, type TcpLink } from './tcp-connection.ts';
 import { ACK, FIN, parseSegment, RST, type Segment, seqAdd, SYN } from './tcp-segment.ts';
@@ -168,6 +169,13 @@ export class TcpTable {
     const { held } = this;
     this.held = undefined;
     for (const connection of held ?? []) connection.output();
+  }
+
+  list(): TcpRow[] {
+    return [...this.entries.values()].map(({ connection, guest, guestPort, far, farPort }) => ({
+      state: connection.state, guest: formatAddress(guest), guestPort, far: formatAddress(far), farPort,
+      received: Math.max(0, STREAM_CREDIT - (connection.stream?.room ?? STREAM_CREDIT)), unsent: connection.unacknowledged,
+    }));
   }
 
   /** The queue has room again. */

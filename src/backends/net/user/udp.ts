@@ -1,5 +1,6 @@
 // UDP (RFC 768): datagrams, and the flows between guests' ports and the host's sockets.
 
+import type { UdpRow } from './connections.ts';
 import { formatAddress, type IpAddress } from './address.ts';
 import { get16, set16, sum16 } from './bytes.ts';
 import type { HostNetwork, HostUdp } from './host.ts';
@@ -102,6 +103,13 @@ export class UdpTable {
       this.flows.delete(key);
       flow.socket.close();
     }
+  }
+
+  list(): UdpRow[] {
+    return [...this.flows].flatMap(([key, { usedAt, isBound }]) => {
+      const [guest, guestPort] = key.split(' ');
+      return isBound ? [] : [{ guest, guestPort: Number(guestPort), left: Math.max(0, Math.round((IDLE_NS - this.link.now() + usedAt) / 1e9)) }];
+    });
   }
 
   /** End all flows but those of forwarded ports. */
