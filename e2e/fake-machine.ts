@@ -1,11 +1,14 @@
 // A stand-in for the machine worker, for tests of the page alone (vite --mode fake-machine): it loads the files it is told to,
 // keeps the counters, and plays a shell that knows a few words. Never part of the built page.
 
+import { expose } from 'comlink';
 import { Mem } from '../src/core/layout.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import { Control, RunState, serialRings, type MachineApi, type MachineEvents, type MachineSpec } from '../src/machine/protocol.ts';
+import type { NetworkPortApi } from '../src/machine/network-io.ts';
 import { recognise } from '../src/ui/recognise.ts';
+import { siteAnswer } from './site.ts';
 
 // As far as a real machine's, but for the guest's RAM; what nobody touches takes no room.
 const memory = new SharedArrayBuffer(Mem.RAM);
@@ -140,7 +143,15 @@ const api: MachineApi = {
   async monitorCompletions() { return []; },
   async folders() { return []; },
   async folderChanges() { return new Uint8Array(0); },
-  async connectNetwork() {},
+  async connectNetwork(port: MessagePort) {
+    let asked = 0;
+    expose({
+      watch: (changed) => changed([{ id: 'net', type: 'user', to: '10.0.2.0/24', up: true, state: 'ready', peers: [] }]),
+      introduce() {},
+      // The guest's server is not up at once.
+      ask: async (_netdev, index, request) => (index !== 0 || asked++ === 0 ? { failed: 'silent', why: 'it refused the connection' } : siteAnswer(request)),
+    } satisfies NetworkPortApi, port);
+  },
   async stateHash() { return { icount: 0, hash: '' }; },
 };
 

@@ -1,5 +1,6 @@
 // The built page with the real engine and the bundled guests: what a visitor with a link does.
 
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,6 +46,9 @@ test('amd64: from Home to the shell; pause, resume, reset, power-off, start agai
   await waitForText(page, /~ #$/, BOOT_MS);
   test.info().annotations.push({ type: 'boot', description: `amd64 to the shell in ${((Date.now() - from) / 1000).toFixed(1)} s` });
   expect(await run(page, 'uname -m')).toBe('x86_64');
+  await test.step('it is on the network by itself', async () => {
+    expect(await run(page, 'until ping -c 1 10.0.2.2 >/dev/null; do sleep 0.5; done; ip addr show eth0', 30_000)).toContain('10.0.2.15/24');
+  });
 
   await test.step('pause and resume', async () => {
     await page.keyboard.type('while true; do echo tick; done\n');
@@ -89,8 +93,25 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
   test.setTimeout(2 * BOOT_MS);
   const from = Date.now();
   const { line } = await guest(page, 'i386');
-  await open(page, `${line} -virtfs local,path=docs,mount_tag=docs,security_model=none -device virtio-serial-pci -device virtconsole,chardev=second -chardev vc,id=second`);
+  // In place of the user's folder: one of the browser's own, which the page gets by the same kind of handle.
+  await page.addInitScript(() => {
+    Object.assign(window, { showDirectoryPicker: async () => (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true }) });
+  });
+  await page.goto('./');
+  await page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true });
+    const sub = await folder.getDirectoryHandle('sub', { create: true });
+    for (const [place, name, text] of [[folder, 'note.txt', 'from the user\n'], [folder, 'old.txt', 'old'], [sub, 'deep.txt', 'deep']] as const) {
+      const stream = await (await place.getFileHandle(name, { create: true })).createWritable();
+      await stream.write(text);
+      await stream.close();
+    }
+  });
+  await open(page, `${line} -virtfs local,path=docs,mount_tag=docs,security_model=none -virtfs local,path=work,mount_tag=work,security_model=none -device virtio-serial-pci -device virtconsole,chardev=second -chardev vc,id=second`);
   await page.getByLabel('Folder docs').setInputFiles('docs/decisions');
+  await expect(page.getByText('what it writes goes into the folder')).toBeVisible();
+  await page.screenshot({ path: 'test-results/folder-panel.png' });
+  await page.getByRole('button', { name: 'Choose a folder' }).click();
   await waitForText(page, /~ #$/, BOOT_MS);
   test.info().annotations.push({ type: 'boot', description: `i386 to the shell in ${((Date.now() - from) / 1000).toFixed(1)} s` });
   expect(await run(page, 'uname -m')).toBe('i686');
@@ -105,6 +126,37 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
     await run(page, `echo more >> /mnt/${name}`);
     expect(await run(page, `tail -n 1 /mnt/${name}; umount /mnt`)).toBe('more');
     expect(readFileSync(join('docs/decisions', name))).toEqual(text);
+    await page.getByRole('button', { name: 'Folders' }).click();
+    await expect(page.locator('[data-folder=docs]')).toContainText('1 change, in this tab’s memory only');
+    await page.screenshot({ path: 'test-results/folders-menu.png' });
+    const coming = page.waitForEvent('download');
+    await page.getByRole('button', { name: /Download changes of docs/ }).click();
+    const archive = await (await coming).path();
+    expect(execFileSync('tar', ['xOf', archive, name]).equals(Buffer.concat([text, Buffer.from('more\n')]))).toBe(true);
+  });
+  await test.step('a folder that the user picked has what the guest wrote, when it has asked for it to be safe', async () => {
+    await page.getByRole('textbox', { name: /console|terminal/i }).first().focus();
+    await run(page, 'mkdir -p /w; mount -t 9p -o trans=virtio,version=9p2000.L work /w', 30_000);
+    expect(await run(page, 'cat /w/note.txt /w/sub/deep.txt')).toBe('from the user\ndeep');
+    await run(page, 'echo of the guest >> /w/note.txt; mkdir /w/made; seq 1 20000 | dd of=/w/made/numbers bs=16k 2>/dev/null; mv /w/sub /w/moved; rm /w/old.txt; sync; fsync /w/made/numbers /w/note.txt', 60_000);
+    expect(await run(page, 'md5sum < /w/made/numbers')).toBe(`${createHash('md5').update(Array.from({ length: 20_000 }, (_, n) => `${n + 1}\n`).join('')).digest('hex')}  -`);
+    const there = () => page.evaluate(async () => {
+      const found: Record<string, string> = {};
+      const look = async (folder: FileSystemDirectoryHandle, path: string) => {
+        for await (const [name, entry] of folder as unknown as AsyncIterable<[string, FileSystemHandle]>) {
+          if (entry.kind === 'directory') await look(entry as FileSystemDirectoryHandle, `${path}${name}/`);
+          else found[path + name] = (await (await (entry as FileSystemFileHandle).getFile()).text()).slice(-30);
+        }
+      };
+      await look(await (await navigator.storage.getDirectory()).getDirectoryHandle('picked'), '');
+      return found;
+    });
+    await expect.poll(there).toEqual({ 'note.txt': 'from the user\nof the guest\n', 'made/numbers': expect.stringMatching(/19999\n20000\n$/), 'moved/deep.txt': 'deep' });
+    await page.getByRole('button', { name: 'Folders' }).click();
+    await expect(page.locator('[data-folder=work]')).toContainText('written into your folder');
+    await page.keyboard.press('Escape');
+    await page.getByRole('textbox', { name: /console|terminal/i }).first().focus();
+    await run(page, 'umount /w');
   });
   await test.step('a virtio console has a tab of its own, and the guest its size', async () => {
     await run(page, 'modprobe virtio_console; sleep 1; echo hello from hvc0 > /dev/hvc0', 30_000);
@@ -234,8 +286,8 @@ test('bad input: a missing file, a file that is no kernel, too little memory, an
   await expect(page.getByRole('alert')).toContainText('icon.svg is not a kernel', { timeout: 30_000 });
   await open(page, line.replace(/-m \d+/, '-m 8'));
   await expect(page.getByRole('alert')).toContainText(/memory/i, { timeout: 60_000 });
-  await open(page, `${line} -netdev user,id=n,hostfwd=tcp::8080-:80 -device virtio-net-pci,netdev=n`);
-  await expect(page.getByRole('alert')).toContainText('hostfwd=');
+  await open(page, `${line} -netdev user,id=n,hostfwd=udp::8080-:80 -device virtio-net-pci,netdev=n`);
+  await expect(page.getByRole('alert')).toContainText('hostfwd=udp:');
   await open(page, `${line} -frobnicate`);
   await expect(page.getByRole('alert')).toContainText('-frobnicate');
 });

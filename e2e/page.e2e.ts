@@ -1,21 +1,11 @@
 // The page alone, with a stand-in for the machine worker: what the user sees of loading, running, ending and failing.
 
 import { expect, test, type Page } from '@playwright/test';
-import { consoleText, expectShortTasks, figure, guests, longestTask, open, run, waitForState, waitForText } from './room.ts';
+import { consoleText, expectShortTasks, figure, guests, kernelImage, longestTask, open, run, waitForState, waitForText } from './room.ts';
 import { serveStatically } from './static-server.ts';
 
 /** A line whose files the page has beside it, whether or not guests were built. */
 const LINE = '-m 256 -kernel kernel.bin -append "console=ttyS0"';
-
-/** The smallest file that is a bzImage by its header. */
-function kernelImage(size = 4096): Buffer {
-  const image = Buffer.alloc(size);
-  image.writeUInt16LE(0xaa55, 0x1fe);
-  image.write('HdrS', 0x202, 'latin1');
-  image.writeUInt16LE(0x20f, 0x206);
-  image.writeUInt16LE(1, 0x236);
-  return image;
-}
 
 const serveKernel = (page: Page) => page.route('**/kernel.bin', (route) => route.fulfill({ body: kernelImage(), contentType: 'application/octet-stream' }));
 

@@ -22,6 +22,16 @@ export function consoleText(page: Page, port = 0): Promise<string> {
   return page.evaluate((n) => window.tabvisor?.consoleText(n) ?? '', port);
 }
 
+/** The smallest file that is a bzImage by its header. */
+export function kernelImage(size = 4096): Buffer {
+  const image = Buffer.alloc(size);
+  image.writeUInt16LE(0xaa55, 0x1fe);
+  image.write('HdrS', 0x202, 'latin1');
+  image.writeUInt16LE(0x20f, 0x206);
+  image.writeUInt16LE(1, 0x236);
+  return image;
+}
+
 /** Wait until the console's text matches. */
 export async function waitForText(page: Page, pattern: RegExp, timeout = 10_000, port = 0): Promise<void> {
   await expect(async () => {

@@ -22,6 +22,9 @@ interface Description {
 }
 
 const FOLDER = 'guests';
+/** A visitor's guest is on the network: the card that all bundled kernels have a driver for, and what has their start-up script ask for an address. */
+const NETWORK = ['-nic', 'user,model=virtio-net-pci'];
+const NETWORK_APPEND = 'ip=dhcp';
 
 /** The guests found in `root` (guests/out), in the order 64-bit first. */
 export function readGuests(root: string): Guest[] {
@@ -35,7 +38,8 @@ export function readGuests(root: string): Guest[] {
       { name: path(it.kernel.file), url: path(it.kernel.file), bytes: it.kernel.bytes, transfer: it.kernel.bytes },
       { name: path(it.initrd.file), url: path(initrd.file), bytes: it.initrd.bytes, transfer: initrd.bytes },
     ];
-    const words = it.args.map((word, i) => ['-kernel', '-initrd'].includes(it.args[i - 1]) ? path(word) : word);
+    const words = it.args.map((word, i) => (['-kernel', '-initrd'].includes(it.args[i - 1]) ? path(word) : it.args[i - 1] === '-append' ? `${word} ${NETWORK_APPEND}` : word));
+    words.push(...NETWORK);
     return {
       name, title: it.title, files, line: joinLine(words),
       description: it.description ?? `Linux ${it.release} with a BusyBox shell, ${it.memory} MiB of memory`,

@@ -2,7 +2,6 @@
 // guest's own scripts: nothing relies on it but the guest's page itself. A document here has no origin and no network; so it asks the
 // page that shows it for what fetch(), XMLHttpRequest and elements made by scripts want, and makes all links stay within the guest.
 (({ prefix, port }) => {
-  'use strict';
   const asked = new Map();
   let count = 0;
   const page = window.parent;
