@@ -147,6 +147,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
   private guestAccepts: NetOffloads = { csum: false, tso4: false, tso6: false, ecn: false, ufo: false };
   /** Bytes of the header on the queues now. */
   private header = LEGACY_HEADER;
+  private readonly sending = new Uint8Array(NET_HEADER + MAX_FRAME);
   private readonly headerBytes = new DataView(new ArrayBuffer(NET_HEADER));
 
   constructor(options: VirtioNetOptions) {
@@ -270,7 +271,9 @@ export class VirtioNet extends VirtioDevice implements Nic {
       this.port.counters.dropped++;
       return 0;
     }
-    const bytes = chain.read(0, header + length);
+    // Whoever gets the frame is done with it when send() returns.
+    const bytes = this.sending.subarray(0, header + length);
+    chain.readInto(0, bytes);
     const frame = bytes.subarray(header);
     const flags = bytes[0];
     const type = bytes[1];

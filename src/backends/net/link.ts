@@ -60,7 +60,7 @@ export class LinkBackend implements NetBackend {
       if (!message) return;
       if (message.type === Type.STATE) this.changed(message.argument === 1, new TextDecoder().decode(message.payload));
       else if (this.receiver && !this.receiver.receive(message.payload)) {
-        this.held = message.payload;
+        this.held = message.payload.slice();
         return;
       }
     }
@@ -96,7 +96,7 @@ export class FrameCarrier {
     while (this.hasRoom()) {
       const message = this.end.receive();
       if (!message) return;
-      if (message.type === Type.FRAME) this.onFrame(message.payload);
+      if (message.type === Type.FRAME) this.onFrame(message.payload.slice());
     }
   }
 

@@ -46,7 +46,7 @@ class Client implements HostStreamEvents {
 
   opened(): void { this.note('opened'); }
   data(bytes: Uint8Array): void {
-    this.chunks.push(bytes);
+    this.chunks.push(bytes.slice());
     if (this.takes) this.stream.taken(bytes.length);
     this.note('data');
   }

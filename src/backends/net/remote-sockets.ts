@@ -234,7 +234,7 @@ export class SocketServer {
     switch (type) {
       case Type.WRITE:
         served.credit -= payload.length;
-        return served.stream.write(payload, true);
+        return served.stream.write(payload);
       case Type.END:
         this.endOne(id, served);
         return served.stream.end();

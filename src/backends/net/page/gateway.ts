@@ -64,7 +64,7 @@ export class GatewayStream implements HostStream {
   write(data: Uint8Array): void {
     if (this.isOver || this.isRefused) return;
     try {
-      this.reader.push(data);
+      this.reader.push(data.slice());
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       this.refuse(error.status, 'The request could not be understood', error.message, 'Check the program that sent it.');

@@ -7,8 +7,8 @@ export type StreamError = 'refused' | 'unreachable' | 'timeout' | 'reset' | 'for
 export interface HostStream {
   /** Bytes that write() takes now. Shrinks only by writing. */
   readonly room: number;
-  /** At most `room` bytes; copied before it returns, unless they are the stream's from now on. */
-  write(data: Uint8Array, owned?: boolean): void;
+  /** At most `room` bytes; copied before it returns. */
+  write(data: Uint8Array): void;
   /** The guest sends no more. */
   end(): void;
   /** Drop it at once; no event follows. */
@@ -22,7 +22,7 @@ export const STREAM_CREDIT = 512 * 1024;
 
 export interface HostStreamEvents {
   opened(): void;
-  /** Bytes from the far end, the receiver's from now on. */
+  /** Bytes from the far end; copied before it returns. */
   data(bytes: Uint8Array): void;
   /** The far end sends no more. */
   ended(): void;

@@ -29,6 +29,10 @@ const QUEUE_TCP = 256 * 1024;
 const QUEUE_ALL = 512 * 1024;
 /** Most bytes of TCP data that a NIC is given to cut: an IP packet has 65535. */
 const MAX_BURST = 65535 - IPV6_HEADER - TCP_HEADER;
+/** Frames longer than this lie in buffers that are used again: making one of 64 KiB takes ten times as long as filling it. */
+const LONG_FRAME = 4096;
+const LONGEST_FRAME = 65536 + ETHERNET_HEADER;
+const MAX_SPARE = 8;
 const DNS_PORT = 53;
 /** Packets that wait for the address of a neighbour, in all, and how long they may. */
 const MAX_UNRESOLVED = 32;
@@ -53,6 +57,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
   private receiver: NetReceiver | undefined;
   private readonly queue: Queued[] = [];
   private queuedBytes = 0;
+  private readonly spare: ArrayBuffer[] = [];
   private readonly flushTimer: Timer;
   private readonly neighbours = new Neighbours();
   private readonly unresolved: { to: IpAddress; since: number; queued: Queued }[] = [];
@@ -150,7 +155,11 @@ export class UserNetwork implements NetBackend, Snapshotable {
     if (!receiver) return;
     const wasFull = this.queuedBytes >= QUEUE_TCP;
     let sent = 0;
-    while (sent < queue.length && receiver.receive(queue[sent].frame, queue[sent].offload)) this.queuedBytes -= queue[sent++].frame.length;
+    while (sent < queue.length && receiver.receive(queue[sent].frame, queue[sent].offload)) {
+      const { frame } = queue[sent++];
+      this.queuedBytes -= frame.length;
+      if (frame.length > LONG_FRAME && this.spare.length < MAX_SPARE) this.spare.push(frame.buffer as ArrayBuffer);
+    }
     queue.splice(0, sent);
     if (wasFull && this.queuedBytes < QUEUE_TCP) this.tcp.ready();
   }
@@ -383,7 +392,8 @@ export class UserNetwork implements NetBackend, Snapshotable {
     const start = ETHERNET_HEADER + (isIpv4 ? IPV4_HEADER : IPV6_HEADER);
     const headerLength = segmentHeaderLength(header);
     const total = headerLength + length;
-    const frame = new Uint8Array(start + total);
+    const bytes = start + total;
+    const frame = bytes > LONG_FRAME ? new Uint8Array(this.spare.pop() ?? new ArrayBuffer(LONGEST_FRAME), 0, bytes) : new Uint8Array(bytes);
     if (isIpv4) writeIpv4(frame, ETHERNET_HEADER, from, to, PROTOCOL_TCP, total, this.nextId());
     else writeIpv6(frame, ETHERNET_HEADER, from, to, PROTOCOL_TCP, total);
     writeSegmentHeader(frame, start, header);

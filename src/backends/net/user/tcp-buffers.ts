@@ -2,9 +2,12 @@
 
 import { seqAdd, seqDiff } from './tcp-segment.ts';
 
-/** Pieces shorter than this are collected in blocks: a far end may send single bytes. */
-const SMALL = 2048;
-const BLOCK = 16384;
+/** Bytes are collected in blocks: a far end may send single bytes, and a block that is used again saves making one, which takes ten times as long as filling it. */
+const BLOCK = 65536;
+const SMALL_BLOCK = 4096;
+/** Blocks kept for all connections. */
+const MAX_SPARE = 32;
+const spare: Uint8Array[] = [];
 
 /** Bytes in order, read at any place, dropped at the front. */
 export class SendBuffer {
@@ -13,28 +16,25 @@ export class SendBuffer {
   private skip = 0;
   length = 0;
 
-  /** Where small pieces are collected, and how much of it is in use: the last chunk is a view of it. */
-  private block = new Uint8Array(0);
-  private blockUsed = 0;
+  /** Bytes in use of the last chunk; all others are full. */
+  private lastUsed = 0;
 
-  /** The bytes are the buffer's from now on. */
+  /** Copies. */
   push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
     this.length += bytes.length;
-    if (bytes.length >= SMALL) {
-      this.chunks.push(bytes);
-      return;
+    for (let at = 0; at < bytes.length; ) {
+      let last = this.chunks.at(-1);
+      if (!last || this.lastUsed === last.length) {
+        // A connection that carries little needs little.
+        last = this.length > SMALL_BLOCK ? (spare.pop() ?? new Uint8Array(BLOCK)) : new Uint8Array(SMALL_BLOCK);
+        this.chunks.push(last);
+        this.lastUsed = 0;
+      }
+      const part = Math.min(bytes.length - at, last.length - this.lastUsed);
+      last.set(bytes.subarray(at, at + part), this.lastUsed);
+      this.lastUsed += part;
+      at += part;
     }
-    const last = this.chunks.at(-1);
-    const goesOn = last?.buffer === this.block.buffer && this.blockUsed + bytes.length <= this.block.length;
-    if (!goesOn) {
-      this.block = new Uint8Array(BLOCK);
-      this.blockUsed = 0;
-    }
-    this.block.set(bytes, this.blockUsed);
-    this.blockUsed += bytes.length;
-    if (goesOn) this.chunks[this.chunks.length - 1] = this.block.subarray(last!.byteOffset, this.blockUsed);
-    else this.chunks.push(this.block.subarray(0, this.blockUsed));
   }
 
   /** Copy `length` bytes, `from` bytes behind the front, to a place. */
@@ -58,9 +58,25 @@ export class SendBuffer {
     this.length -= bytes;
     this.skip += bytes;
     let gone = 0;
-    while (gone < this.chunks.length && this.skip >= this.chunks[gone].length) this.skip -= this.chunks[gone++].length;
+    while (gone < this.chunks.length && this.skip >= this.chunks[gone].length) {
+      this.skip -= this.chunks[gone].length;
+      giveBack(this.chunks[gone++]);
+    }
     if (gone > 0) this.chunks.splice(0, gone);
+    // All is sent: the last block begins anew.
+    if (this.length === 0) this.clear();
   }
+
+  /** Nothing is to be sent any more. */
+  clear(): void {
+    for (const chunk of this.chunks) giveBack(chunk);
+    this.chunks = [];
+    this.length = this.skip = this.lastUsed = 0;
+  }
+}
+
+function giveBack(block: Uint8Array): void {
+  if (block.length === BLOCK && spare.length < MAX_SPARE) spare.push(block);
 }
 
 /** Pieces at most: a guest may send single bytes. */

@@ -651,6 +651,7 @@ export class TcpConnection {
   /** For the table: it is forgotten. */
   dispose(): void {
     this.state = 'CLOSED';
+    this.sendBuffer.clear();
     for (const timer of [this.retransmitTimer, this.ackTimer, this.gatherTimer, this.lifeTimer]) timer.disarm();
   }
 
