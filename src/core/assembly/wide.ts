@@ -31,8 +31,9 @@ export function div64(high: u64, low: u64, d: u64): u64 {
   const dh = d >> 32;
   const dl = d & LOW;
 
+  // A remainder as such would be a second division.
   let q1 = high / dh;
-  let r = high % dh;
+  let r = high - q1 * dh;
   const next = low >> 32;
   while (q1 > LOW || q1 * dl > ((r << 32) | next)) {
     q1--;
@@ -42,7 +43,7 @@ export function div64(high: u64, low: u64, d: u64): u64 {
   const middle = ((high << 32) | next) - q1 * d;
 
   let q0 = middle / dh;
-  r = middle % dh;
+  r = middle - q0 * dh;
   const last = low & LOW;
   while (q0 > LOW || q0 * dl > ((r << 32) | last)) {
     q0--;
@@ -128,13 +129,15 @@ export function mul128(ah: u64, al: u64, bh: u64, bl: u64): u64 {
 
 /** Square root of (high:low), rounded down, for a high of at least 2^62; Wide.rem: 0 exact, 1 fraction below a half, 2 above. */
 export function sqrt128(high: u64, low: u64): u64 {
-  // 52 correct bits from the host's square root, then one step of Newton's method makes all but the last right.
-  const estimate = Math.sqrt(f64(high)) * 4294967296.0;
-  let root = estimate >= 18446744073709549568.0 ? u64.MAX_VALUE : u64(estimate);
+  // 52 correct bits from the host's square root, then one step of Newton's method makes all but the last right. Conversions are of signed
+  // numbers, which processors have an instruction for: half of the number goes in, half of the root (below 2^63) comes out.
+  const estimate = Math.sqrt(f64(i64(high >> 1)) * 2.0) * 4294967296.0;
+  const half = estimate * 0.5;
+  let root = half >= 9223372036854774784.0 ? u64.MAX_VALUE : u64(i64(half)) << 1;
   let square = mul64(root, root);
   let errorLow = low - Wide.lo;
   let errorHigh = i64(high - square - u64(low < Wide.lo));
-  const step = (f64(errorHigh) * 18446744073709551616.0 + f64(errorLow)) / (2.0 * f64(root));
+  const step = (f64(errorHigh) * 18446744073709551616.0 + f64(i64(errorLow >> 1)) * 2.0) / (2.0 * estimate);
   const moved = i64(Math.floor(step));
   if (moved > 0 && root + u64(moved) < root) root = u64.MAX_VALUE;
   else root += u64(moved);
