@@ -45,7 +45,7 @@ it('an I/O worker that ends is told of, and takes the link down', async () => {
     const bios = join(folder, 'bios');
     const warned = new Promise<MachineFailure>((resolve, reject) => {
       worker.on('error', reject);
-      const line = `-m 16 -S -vga none -bios ${bios} -netdev user,id=u -device e1000,netdev=u -netdev hub,id=h -device virtio-net-pci,netdev=h`;
+      const line = `-m 16 -S -vga none -bios ${bios} -netdev user,id=u -device e1000,netdev=u,romfile= -netdev hub,id=h -device virtio-net-pci,netdev=h,romfile=`;
       machine.create({ args: line.split(' '), files: [{ name: bios, source: { url: pathToFileURL(bios).href } }] }, { progress() {}, state() {}, failed: reject, exited() {}, warned: resolve }).catch(reject);
     });
     expect(await warned).toMatchObject({ what: 'The network is gone', why: 'Its I/O worker has ended: out of breath' });
