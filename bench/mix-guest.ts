@@ -18,6 +18,7 @@ const PROGRAMS = {
   disk: ['disk.c'],
   net: ['net.c'],
   records: ['records.c'],
+  events: ['events.c'],
   mix: ['mix.c', 'integer.c', 'float.c', 'memory.c', 'branches.c', 'kernel.c'],
   code: ['code.c'],
   processes: ['processes.c'],

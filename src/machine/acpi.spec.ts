@@ -77,6 +77,7 @@ describe('tables', () => {
     const text = String.fromCharCode(...dsdt);
     for (const name of ['PCI0', '_PRT', 'LNKA', 'LNKD', 'LNKS', 'COM1', 'COM2', 'KBD_', 'RTC_', 'C002', '\\_S5_']) expect(text).toContain(name);
     for (const name of ['COM3', 'C003', 'MOU_']) expect(text).not.toContain(name);
+    expect(String.fromCharCode(...buildDsdt({ ramSize: RAM, cpus: 1, serialPorts: [], mouse: true }))).toContain('MOU_');
     // \_SB's scope ends where \_S5 begins.
     expect(dsdt[36]).toBe(0x10);
     const extra = dsdt[37] >> 6;

@@ -75,17 +75,23 @@ class Host implements MachineApi {
     this.refuseInPage(config);
     const [core, interpreter] = await this.loadEngine();
     const files = await this.loadFiles(config, spec.files);
-    this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
     const { log: sink } = this;
     this.files = spec.files;
     const disks: BlockBackend[] = [];
-    for (const drive of config.drives) disks.push(await this.openDisk(drive));
-    const bootSectors = await Promise.all(disks.map((disk) => bootSector(disk)));
+    const bootSectors: Uint8Array[] = [];
+    for (const drive of config.drives) {
+      this.report({ phase: 'loading', name: `disk ${drive.file}`, loaded: 0, total: 0 });
+      const disk = await this.openDisk(drive);
+      disks.push(disk);
+      bootSectors.push(await bootSector(disk));
+    }
+    if (config.netdevs.some(needsIo)) this.report({ phase: 'loading', name: 'network', loaded: 0, total: 0 });
     const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs, (why) => this.networkLost(why)) : null;
     const folders = config.fsdevs.map((fsdev) =>
       this.environment.openFolder(fsdev, spec.folders?.find(({ path }) => path === fsdev.path), () => this.machine?.date() ?? 0n, (failure) => this.tell((events) => events.warned?.(failure))));
     for (const [n, folder] of folders.entries()) if (folder instanceof TrackedFolder) this.trackedFolders.push({ path: config.fsdevs[n].path, folder });
+    this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
     const openCompiler = this.environment.openCompiler?.bind(this.environment);
     const machine = new Machine({

@@ -418,7 +418,8 @@ export class Pc {
 
   /** What the ACPI tables are to say. */
   private acpiOptions(): AcpiOptions {
-    return { ramSize: this.options.ramSize, cpus: this.cpuPorts.length, serialPorts: this.serial.map((port) => port !== undefined), vga: this.vga !== undefined };
+    const serialPorts = this.serial.map((port) => port !== undefined);
+    return { ramSize: this.options.ramSize, cpus: this.cpuPorts.length, serialPorts, mouse: true, vga: this.vga !== undefined };
   }
 
   /** The first boot is over: from now on -boot once= does not count. */

@@ -1,6 +1,7 @@
-// Short notices at the foot of the page, read out by screen readers; they go by themselves.
+// Short notices at the foot of the page, read out by screen readers; they go by themselves. They are a popover, so that they are seen over a machine in
+// full screen and over a dialog: what comes last into the top layer is on top.
 
-import { useSyncExternalStore } from 'react';
+import { useEffect, useRef, useSyncExternalStore } from 'react';
 import { Icon } from './icons.tsx';
 import styles from './notices.module.css';
 
@@ -30,8 +31,19 @@ function dismiss(id: number): void {
 
 export function Notices() {
   const shown = useSyncExternalStore((listener) => { listeners.add(listener); return () => { listeners.delete(listener); }; }, () => notices);
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const raise = () => {
+      const it = place.current!;
+      if (it.matches(':popover-open')) it.hidePopover();
+      if (shown.length) it.showPopover();
+    };
+    raise();
+    document.addEventListener('fullscreenchange', raise);
+    return () => document.removeEventListener('fullscreenchange', raise);
+  }, [shown]);
   return (
-    <div className={styles.notices} role="status" aria-live="polite">
+    <div ref={place} popover="manual" className={styles.notices} role="status" aria-live="polite">
       {shown.map((notice) => (
         <div key={notice.id} className={`${styles.notice} ${notice.kind === 'error' ? styles.error : ''}`}>
           <span>{notice.text}</span>

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it, expect } from 'vitest';
 import { recognise, recogniseFile } from './recognise.ts';
 
@@ -52,6 +56,39 @@ describe('recognise', () => {
     expect(recognise(disk, 3 * 2 ** 30)).toEqual({ role: 'disk', words: 'raw disk, 3 GiB, one partition, boots by BIOS', raw: true });
     expect(recognise(bytes(0x9000, [0x1c2, [0xee]], [0x1fe, [0x55, 0xaa]]), 2 ** 21).words).toBe('raw disk, 2 MiB, GPT');
     expect(recognise(bytes(0x9000, [9, [1]]), 2 ** 21).role).toBe('other');
+  });
+
+  it('looks into images, made by qemu-img, for what the guest will find', { timeout: 60_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'recognise-'));
+    const path = (name: string) => join(folder, name);
+    const img = (...args: string[]) => execFileSync('qemu-img', args, { cwd: folder });
+    const look = async (name: string) => (await recogniseFile(new Blob([readFileSync(path(name))]))).words;
+    try {
+      const disk = bytes(3 << 20, [0, [0x33]], [0x1be, [0x80]], [0x1c2, [0x83]], [0x1fe, [0x55, 0xaa]]);
+      writeFileSync(path('boots.raw'), disk);
+      const variants: [string, string, ...string[]][] = [
+        ['qcow2', 'qcow2'], ['qcow2', 'qcow2', '-c'], ['qcow2', 'qcow2', '-o', 'compat=0.10,cluster_size=4096'], ['vmdk', 'VMDK'],
+        ['vmdk', 'VMDK', '-o', 'subformat=streamOptimized'], ['vdi', 'VDI'], ['vpc', 'VHD', '-o', 'force_size=on'], ['vpc', 'VHD', '-o', 'subformat=fixed,force_size=on'], ['vhdx', 'VHDX'],
+      ];
+      for (const [format, title, ...options] of variants) {
+        img('convert', '-O', format, ...options, 'boots.raw', 'boots.img');
+        expect(await look('boots.img'), [format, ...options].join(' ')).toBe(`${title} disk${title === 'VHDX' ? '' : ', 3 MiB'}, one partition, boots by BIOS`);
+      }
+      // The same without a program in its boot record; one that nobody has written to.
+      writeFileSync(path('data.raw'), disk.fill(0, 0, 0x1b8));
+      img('convert', '-O', 'qcow2', 'data.raw', 'data.qcow2');
+      expect(await look('data.qcow2')).toBe('qcow2 disk, 3 MiB, one partition, not bootable by BIOS');
+      img('create', '-f', 'qcow2', 'new.qcow2', '8G');
+      expect(await look('new.qcow2')).toBe('qcow2 disk, 8 GiB, empty');
+      img('create', '-f', 'qcow2', '-b', 'data.qcow2', '-F', 'qcow2', 'child.qcow2');
+      expect(await look('child.qcow2')).toBe('qcow2 disk, 3 MiB, which cannot be used: it needs the file data.qcow2, which is not there');
+      // Cut off behind the header: said, not thrown.
+      img('convert', '-O', 'vdi', 'boots.raw', 'cut.vdi');
+      writeFileSync(path('cut.vdi'), readFileSync(path('cut.vdi')).subarray(0, 1024));
+      expect(await look('cut.vdi')).toMatch(/^VDI disk, 3 MiB, which cannot be used: /);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('looks into gzip', async () => {

@@ -3,6 +3,11 @@
 // (CDs), the partition table of IBM's PC, QEMU's docs/interop/qcow2.txt, VMware's "Virtual Disk Format 5.0", Microsoft's "Virtual Hard
 // Disk Image Format" and [MS-VHDX].
 
+import { openBlob } from '../backends/block/blob-storage.ts';
+import { ImageDisk } from '../backends/block/image.ts';
+import { ImageError, runLater } from '../backends/block/io.ts';
+import { openImage } from '../backends/block/open.ts';
+
 export type Role = 'kernel' | 'initrd' | 'disk' | 'cdrom' | 'floppy' | 'other';
 
 export interface Recognised {
@@ -23,16 +28,40 @@ export const RECOGNISE_BYTES = 0x9000;
 const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 2880];
 const SECTOR = 512;
 
-/** Look at a file: its start, its end, and what is in it if it is packed. */
+/** Look at a file: its start, its end, what is in it if it is packed, and the first sector of the disk that it is an image of. */
 export async function recogniseFile(file: Blob): Promise<Recognised> {
   const read = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
   const head = await read(file.slice(0, RECOGNISE_BYTES));
   const it = recognise(head, file.size, await read(file.slice(Math.max(0, file.size - RECOGNISE_TAIL))));
+  // What the guest will find in an image that has a format of its own.
+  if (it.role === 'disk' && !it.raw) return { ...it, words: `${it.words}, ${await insideImage(file)}` };
   if (it.words !== 'initramfs (gzip)') return it;
   // A disk may be packed, too.
   const inner = recognise(await unpackedHead(file), Infinity);
   return inner.role === 'disk' || inner.role === 'cdrom' ? { role: inner.role, words: `${inner.words}, packed by gzip` } : it;
 }
+
+/** What the disk in an image holds, or why nobody can tell. */
+async function insideImage(file: Blob): Promise<string> {
+  try {
+    const { image } = await runLater(openImage(openBlob(file, 'image'), { readOnly: true }));
+    const disk = new ImageDisk(image);
+    const head = new Uint8Array(Math.min(SECTOR, disk.size));
+    await new Promise<void>((resolve, reject) => disk.read(0, head, (error) => (error ? reject(error) : resolve())));
+    return [partitions(head), bootsByBios(head) ? 'boots by BIOS' : isEmpty(head) ? 'empty' : 'not bootable by BIOS'].filter(Boolean).join(', ');
+  } catch (error) {
+    // A format's own words say what is wrong: "it needs the file base.img, which is not there".
+    if (error instanceof ImageError) return `which cannot be used: ${error.message}`;
+    throw error;
+  }
+}
+
+/** A boot sector: its mark, and something to run. */
+function bootsByBios(head: Uint8Array): boolean {
+  return head[0x1fe] === 0x55 && head[0x1ff] === 0xaa && head.subarray(0, 0x1b8).some((byte) => byte !== 0);
+}
+
+const isEmpty = (head: Uint8Array): boolean => head.every((byte) => byte === 0);
 
 async function unpackedHead(file: Blob): Promise<Uint8Array> {
   const reader = file.stream().pipeThrough(new DecompressionStream('gzip')).getReader();
@@ -77,7 +106,7 @@ export function recognise(head: Uint8Array, size = head.length, tail: Uint8Array
   if (image) return image;
   // Before partition tables: many CD images have one, too.
   if (ascii(0x8001, 'CD001')) return { role: 'cdrom', words: `CD${label(head.subarray(0x8028, 0x8048))}, ${ascii(0x8801, 'CD001') && ascii(0x8807, 'EL TORITO') ? 'boots by BIOS' : 'not bootable'}` };
-  const boots = at(0x1fe, 0x55, 0xaa) && head.subarray(0, 0x1b8).some((byte) => byte !== 0);
+  const boots = bootsByBios(head);
   const kib = FLOPPY_KIB.find((candidate) => candidate * 1024 === size);
   if (kib !== undefined) return { role: 'floppy', words: `floppy of ${kib < 1000 ? `${kib} KB` : kib === 1200 ? '1.2 MB' : `${kib / 1000} MB`}${boots ? ', boots by BIOS' : ''}`, raw: true };
   if (at(0x1fe, 0x55, 0xaa) && size >= 0x10000) {
@@ -121,6 +150,7 @@ function label(bytes: Uint8Array): string {
 
 /** The partition table of a boot sector, in words; undefined if there is none. */
 function partitions(head: Uint8Array): string | undefined {
+  if (head[0x1fe] !== 0x55 || head[0x1ff] !== 0xaa) return undefined;
   const entries = [0, 1, 2, 3].map((n) => head.subarray(0x1be + 16 * n, 0x1ce + 16 * n));
   if (!entries.every((entry) => entry[0] === 0 || entry[0] === 0x80)) return undefined;
   const used = entries.filter((entry) => entry[4] !== 0);

@@ -17,14 +17,14 @@ typedef unsigned long word;
 #ifdef __x86_64__
 enum {
   SYS_read = 0, SYS_write = 1, SYS_open = 2, SYS_close = 3, SYS_mmap = 9, SYS_mprotect = 10, SYS_munmap = 11, SYS_pipe = 22, SYS_mremap = 25, SYS_getpid = 39,
-  SYS_fork = 57, SYS_execve = 59, SYS_exit = 60, SYS_wait4 = 61, SYS_getppid = 110, SYS_reboot = 169, SYS_unlink = 87, SYS_clock_gettime = 228, SYS_memfd_create = 319, SYS_rt_sigaction = 13, SYS_setitimer = 38, SYS_ftruncate = 77,
+  SYS_fork = 57, SYS_execve = 59, SYS_exit = 60, SYS_wait4 = 61, SYS_getppid = 110, SYS_reboot = 169, SYS_unlink = 87, SYS_ioctl = 16, SYS_clock_gettime = 228, SYS_memfd_create = 319, SYS_rt_sigaction = 13, SYS_setitimer = 38, SYS_ftruncate = 77,
   SYS_kill = 62, SYS_sigaltstack = 131, SYS_pread64 = 17, SYS_pwrite64 = 18, SYS_nanosleep = 35, SYS_fsync = 74, SYS_io_setup = 206, SYS_io_getevents = 208,
   SYS_io_submit = 209, SYS_socket = 41, SYS_connect = 42, SYS_sendto = 44, SYS_recvfrom = 45, SYS_shutdown = 48, SYS_bind = 49, SYS_setsockopt = 54,
 };
 #else
 enum {
   SYS_exit = 1, SYS_fork = 2, SYS_read = 3, SYS_write = 4, SYS_open = 5, SYS_close = 6, SYS_execve = 11, SYS_getpid = 20, SYS_pipe = 42, SYS_getppid = 64,
-  SYS_reboot = 88, SYS_unlink = 10, SYS_munmap = 91, SYS_wait4 = 114, SYS_mprotect = 125, SYS_mremap = 163, SYS_mmap = 192, SYS_clock_gettime = 265, SYS_memfd_create = 356, SYS_rt_sigaction = 174, SYS_setitimer = 104, SYS_ftruncate = 93,
+  SYS_reboot = 88, SYS_unlink = 10, SYS_ioctl = 54, SYS_munmap = 91, SYS_wait4 = 114, SYS_mprotect = 125, SYS_mremap = 163, SYS_mmap = 192, SYS_clock_gettime = 265, SYS_memfd_create = 356, SYS_rt_sigaction = 174, SYS_setitimer = 104, SYS_ftruncate = 93,
   SYS_kill = 37, SYS_sigaltstack = 186, SYS_pread64 = 180, SYS_pwrite64 = 181, SYS_nanosleep = 162, SYS_fsync = 118, SYS_io_setup = 245, SYS_io_getevents = 247,
   SYS_io_submit = 248, SYS_socket = 359, SYS_connect = 362, SYS_sendto = 369, SYS_recvfrom = 371, SYS_shutdown = 373, SYS_bind = 361, SYS_setsockopt = 366,
 };

@@ -107,6 +107,17 @@ describe('a disk behind a URL', { timeout: 30_000 }, () => {
     expect(await failure('http://127.0.0.1:9/nothing')).toContain('could not be reached');
   });
 
+  it('does not wait for ever for a server that never answers, and goes on when one does after all', async () => {
+    let asked = 0;
+    await expect(openHttp(await serve(() => void asked++), 'disk.img', undefined, 250)).rejects.toThrow('does not answer');
+    expect(asked).toBeGreaterThan(0);
+    const good = ranges([]);
+    let n = 0;
+    const { storage } = await openHttp(await serve((request, response) => { if (n++ !== 1) good(request, response); }), 'disk.img', undefined, 1000);
+    await readPart(storage, 3 * CHUNK, 100);
+    expect(n).toBeGreaterThanOrEqual(3);
+  });
+
   it('survives a server that fails now and then', async () => {
     let n = 0;
     const good = ranges([]);

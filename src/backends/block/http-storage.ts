@@ -9,6 +9,8 @@ const WHOLE = 16 << 20;
 /** Tries of one request, and the pause before the second, which doubles. */
 const TRIES = 4;
 const PAUSE_MS = 250;
+/** How long a server may take to begin an answer. How long the answer takes is the network's matter. */
+const ANSWER_MS = 30_000;
 
 /** What is remembered of a file, to know it again. */
 export interface Fingerprint {
@@ -27,22 +29,26 @@ const versionOf = (response: Response): string => response.headers.get('etag') ?
 /**
  * Look at what a URL names. Rejects with a DiskFailure.
  * @param name as the machine line calls it
+ * @param answerMs how long an answer may take to begin
  */
-export async function openHttp(url: string, name: string, get: typeof fetch = (...args) => fetch(...args)): Promise<HttpFile> {
+export async function openHttp(url: string, name: string, get: typeof fetch = (...args) => fetch(...args), answerMs = ANSWER_MS): Promise<HttpFile> {
   const fail = (why: string, advice: string): never => {
     throw new DiskFailure({ what: `The disk ${name} cannot be read`, why, advice });
   };
   const foreign = typeof location !== 'undefined' && new URL(url).origin !== location.origin;
   const request = async (offset: number, length: number, method = 'GET'): Promise<Response> => {
     for (let attempt = 1; ; attempt++) {
+      const abort = new AbortController();
+      const timer = setTimeout(() => abort.abort(), answerMs);
       try {
         const headers: Record<string, string> = method === 'GET' ? { range: `bytes=${offset}-${offset + length - 1}` } : {};
         // Chunks are kept here; the browser's own store would only hold them twice, or serve parts of an older file.
-        const response = await get(url, { method, headers, cache: 'no-store' });
+        const response = await get(url, { method, headers, cache: 'no-store', signal: abort.signal });
         if (response.status < 500 && response.status !== 429) return response;
         if (attempt === TRIES) return fail(`The server answered with status ${response.status}`, 'Try again later.');
       } catch (error) {
         if (error instanceof DiskFailure) throw error;
+        if (attempt === TRIES && abort.signal.aborted) return fail('The server takes the request and does not answer', 'Try again later, or download the file and drop it on the page.');
         if (attempt === TRIES) {
           return fail(
             foreign ? 'The server could not be reached, or does not allow pages of other origins to read from it (CORS)' : 'The server could not be reached',
@@ -51,6 +57,8 @@ export async function openHttp(url: string, name: string, get: typeof fetch = (.
               : 'Check the address and the network, then try again.',
           );
         }
+      } finally {
+        clearTimeout(timer);
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** (attempt - 1)));
     }

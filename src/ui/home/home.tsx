@@ -146,9 +146,11 @@ function OwnFiles({ given, onFiles, onEdit }: { given: readonly Given[]; onFiles
             return (
               <li key={file.name} className={styles.file}>
                 <span><code>{shortName(file)}</code> <small>{file.words}, {bytes(file.blob.size)}</small></span>
-                {line && <Tool icon="edit" label={`Edit a machine with ${shortName(file)}`} onClick={() => onEdit(line)} />}
-                {line && <a className="button" href={hashOf(line)} aria-label={`Boot ${shortName(file)}`}>Boot</a>}
-                <Tool icon="close" label={`Forget ${shortName(file)}`} onClick={() => void forget(file)} />
+                <span className={styles.actions}>
+                  {line && <Tool icon="edit" label={`Edit a machine with ${shortName(file)}`} onClick={() => onEdit(line)} />}
+                  {line && <a className="button" href={hashOf(line)} aria-label={`Boot ${shortName(file)}`}>Boot</a>}
+                  <Tool icon="close" label={`Forget ${shortName(file)}`} onClick={() => void forget(file)} />
+                </span>
               </li>
             );
           })}

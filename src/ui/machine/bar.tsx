@@ -30,7 +30,7 @@ export interface BarProps {
   panels: readonly PanelContent[];
   shown: readonly PanelId[];
   onPanel(id: PanelId): void;
-  /** What stands under Drives; undefined: the machine has none whose media can be changed. */
+  /** What stands under Drives; without it the machine has none. */
   drives: ReactNode;
   /** What stands under Folders, if the machine shares any. */
   folders: ReactNode;

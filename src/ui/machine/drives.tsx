@@ -11,13 +11,16 @@ export interface DriveItemsProps {
   drives: readonly DriveView[];
   onInsert(drive: string, file: Given): void;
   onEject(drive: string): void;
+  /** Show the disks and what was changed. */
+  onDisks(): void;
 }
 
-export function DriveItems({ drives, onInsert, onEject }: DriveItemsProps) {
+export function DriveItems({ drives, onInsert, onEject, onDisks }: DriveItemsProps) {
   const picker = useRef<HTMLInputElement>(null);
   const into = useRef<DriveView>(undefined);
   return (
     <>
+      <Item icon="disk" label="Disks…" note="sizes, downloads" onClick={onDisks} />
       {drives.filter((drive) => drive.kind !== 'disk').map((drive) => {
         const name = driveTitle(drive);
         const medium = drive.file?.replace(LOCAL_PREFIX, '').split('/').pop();
@@ -44,8 +47,9 @@ export function DriveItems({ drives, onInsert, onEject }: DriveItemsProps) {
   );
 }
 
-/** "CD-ROM drive", "floppy drive A". */
+/** "CD-ROM drive", "floppy drive A", "disk ide0-hd0". */
 export function driveTitle({ name, kind }: DriveView): string {
+  if (kind === 'disk') return `disk ${name}`;
   const number = Number(/\d+$/.exec(name)?.[0] ?? 0);
   return kind === 'floppy' ? `floppy drive ${number === 0 ? 'A' : 'B'}` : name === 'ide1-cd0' ? 'CD-ROM drive' : `CD-ROM drive ${name}`;
 }

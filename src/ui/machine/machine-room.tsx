@@ -14,6 +14,7 @@ import { recall, remember } from '../remember.ts';
 import { Bar, type BarAction } from './bar.tsx';
 import { BootPanel } from './boot-panel.tsx';
 import { Console, type ConsoleHandle } from './console.tsx';
+import { DisksDialog } from './disks-dialog.tsx';
 import { DriveItems } from './drives.tsx';
 import { Dropped } from './dropped.tsx';
 import { FailurePanel } from './failure.tsx';
@@ -82,7 +83,6 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   const screen = useRef<ScreenHandle>(null);
   const monitor = useRef<MonitorHandle>(null);
   const preview = useRef<PreviewHandle>(null);
-  const room = useRef<HTMLDivElement>(null);
   const bar = useRef<HTMLElement>(null);
   /** Has the user typed something that leaving would lose? */
   const typed = useRef(false);
@@ -109,7 +109,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
 
   useEffect(() => {
     void session.start();
-    return () => session.dispose();
+    return () => {
+      session.dispose();
+      if (document.fullscreenElement) void document.exitFullscreen();
+    };
   }, [session]);
 
   useEffect(() => { document.title = `${title} – ${stateWords(state).toLowerCase()} – Tabvisor`; }, [title, state]);
@@ -155,6 +158,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
   }, []);
 
   const [editing, setEditing] = useState(false);
+  const [showsDisks, setShowsDisks] = useState(false);
   const [dropped, setDropped] = useState<Given[]>([]);
   const dropping = useDrop(useCallback((files: File[]) => {
     void take(files).then((given) => {
@@ -203,7 +207,6 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
     }));
     focus();
   };
-  const removable = view.drives.some((drive) => drive.kind !== 'disk');
 
   /** To another address, after asking if this machine runs. */
   const goTo = (hash: string) => {
@@ -242,7 +245,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
       case 'download': downloadLog(session, port); break;
       case 'link': void copyLink(line); break;
       case 'screenshot': void saveScreenshot(screen.current, title); break;
-      case 'fullscreen': void toggleFullscreen(room.current!); break;
+      case 'fullscreen': void toggleFullscreen(); break;
       case 'keyboard': setKeyboard(!keyboard); break;
       case 'type': void navigator.clipboard.readText().then(typeText, refused('reading the clipboard: use Ctrl+Shift+V')); break;
       case 'crisp':
@@ -311,9 +314,9 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
 
   const over = state === RunState.OFF || state === RunState.FAILED;
   return (
-    <div ref={room} className={styles.room} style={{ height }}>
+    <div className={styles.room} style={{ height }}>
       <Bar ref={bar} session={session} view={view} spoken={spoken} crisp={crisp} keyboard={keyboard} panels={panels} shown={shown} onPanel={togglePanel}
-        drives={removable && <DriveItems drives={view.drives} onInsert={insert} onEject={eject} />}
+        drives={view.drives.length > 0 && <DriveItems drives={view.drives} onInsert={insert} onEject={eject} onDisks={() => setShowsDisks(true)} />}
         folders={view.folders.length > 0 && <FolderItems session={session} folders={view.folders} />}
         network={view.network.length > 0 && <NetworkItems network={view.network} forwards={view.forwards} preview={shown.includes('preview')} onPreview={() => togglePanel('preview')} />} trouble={networkTrouble(view.network)} onAction={act} />
       {dropped.length > 0 && (
@@ -339,6 +342,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
                 <button type="button" className="button primary" autoFocus onClick={onAgain}>Start again</button>
                 <a className="button" href="#">Home</a>
                 <button type="button" className="button" onClick={() => act('edit')}>Change the machine</button>
+                {view.drives.some((drive) => drive.kept) && <button type="button" className="button" onClick={() => setShowsDisks(true)}>Disks…</button>}
                 <button type="button" className="button" onClick={() => act('download')}>Download console log</button>
                 {view.folders.map(({ path, kept, changes }) => kept === 'memory' && changes > 0 && (
                   <button key={path} type="button" className="button" onClick={() => session.downloadChanges(path).catch(report)}>Download changes of {path}</button>
@@ -368,6 +372,7 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
         if (hashOf(changed) === hashOf(line)) onAgain();
         else location.hash = hashOf(changed);
       }} />}
+      {showsDisks && <DisksDialog drives={view.drives} running={running} onClose={() => { setShowsDisks(false); focus(); }} />}
       {dropping && <div className={styles.dropping} aria-hidden="true">Drop it here</div>}
       {question && <Question question={question} title={title} onAnswer={answer} />}
     </div>
@@ -414,14 +419,14 @@ async function saveScreenshot(screen: ScreenHandle | null, title: string): Promi
   save(png, `${title.replace(/[^\w.-]+/g, '-')}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}.png`);
 }
 
-/** All of the room; the browser's own keys are the guest's then, where it allows that. */
-async function toggleFullscreen(element: HTMLElement): Promise<void> {
+/** All of the page, because what is not within the element in full screen cannot be clicked, notices among it. The browser's own keys are the guest's then, where it allows that. */
+async function toggleFullscreen(): Promise<void> {
   try {
     if (document.fullscreenElement) {
       await document.exitFullscreen();
       return;
     }
-    await element.requestFullscreen();
+    await document.documentElement.requestFullscreen();
     await (navigator as { keyboard?: { lock?(): Promise<void> } }).keyboard?.lock?.();
     notify('Hold Esc to leave the full screen');
   } catch {

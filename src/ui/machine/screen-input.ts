@@ -168,7 +168,8 @@ export class ScreenInput {
   private pointerDown(event: PointerEvent): void {
     event.preventDefault();
     this.field.focus({ preventScroll: true });
-    this.canvas.setPointerCapture(event.pointerId);
+    // A locked pointer cannot be captured (Pointer Events 3, setPointerCapture); its events come here anyway.
+    if (!this.isCaptured) this.canvas.setPointerCapture(event.pointerId);
     if (event.pointerType === 'touch') {
       this.touch.down(event.pointerId, event.clientX, event.clientY, event.timeStamp);
       return;

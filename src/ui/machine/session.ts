@@ -6,6 +6,7 @@ import MachineWorker from '../../../workers/machine.ts?worker';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
 import { RunState, type BootProgress, type DriveView, type FolderView, type GivenFolder, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { needsIo, type GuestAnswer, type GuestRequest, type NetworkPortApi, type NetworkView } from '../../machine/network-io.ts';
+import { keepStorage } from '../../backends/block/overlay-store.ts';
 import { InputSender } from '../../machine/input.ts';
 import { missingAbilities } from '../browser-status.ts';
 import { bundledGuests, type Guest } from '../guests.ts';
@@ -155,6 +156,8 @@ export class MachineSession {
       if (this.disposed) return;
       this.connect(memory);
       if (config.netdevs.some(needsIo)) this.connectNetwork(client);
+      // Some browsers ask their user; only the page can ask.
+      if (config.drives.some((drive) => !drive.readOnly && !drive.snapshot)) void keepStorage();
     } catch (error) {
       this.fail(asFailure(error));
     }

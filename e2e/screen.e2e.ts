@@ -1,0 +1,61 @@
+// A guest that draws on the largest screen, 2560x1600 dots of 32 bits: the page shows it, and draws what has changed.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from '@playwright/test';
+import { type PageServer, servePage } from './page-server.ts';
+import { waitForText } from './room.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tabvisor-screen-'));
+let server: PageServer;
+test.beforeAll(async () => {
+  if (!existsSync('dist/index.html')) throw new Error('There is no dist/: run "npm run build" first.');
+  const image = join(folder, 'picture.img');
+  execFileSync('nasm', ['-f', 'bin', '-o', image, join(import.meta.dirname, 'picture.asm')]);
+  truncateSync(image, 1_474_560);
+  server = await servePage({ 'picture.img': image }, folder);
+});
+test.afterAll(() => {
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Drawn { top: number; height: number }
+declare global {
+  interface Window { drawn: Drawn[] }
+}
+
+test('of a large framebuffer only rows that changed are drawn', async ({ page }) => {
+  test.setTimeout(240_000);
+  await page.addInitScript(() => {
+    window.drawn = [];
+    const { putImageData } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.putImageData = function put(this: CanvasRenderingContext2D, ...given: unknown[]) {
+      window.drawn.push({ top: given[4] as number, height: given[6] as number });
+      (putImageData as (...all: unknown[]) => void).apply(this, given);
+    } as typeof putImageData;
+  });
+  await page.goto(`${server.url}#${encodeURI('-m 32 -drive file=picture.img,if=floppy,format=raw,snapshot=on -boot a')}`);
+  await expect(page.locator('[data-screen="720x400"]')).toBeVisible({ timeout: 60_000 });
+  await waitForText(page, /full/, 120_000);
+  await waitForText(page, /square/, 120_000);
+  await expect(page.locator('[data-screen="2560x1600"]')).toBeVisible();
+  // Both the ground and the square have come, sooner or later, and then nothing but the square's rows is drawn.
+  await expect.poll(() => page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>('[data-screen] canvas')!;
+    const context = canvas.getContext('2d')!;
+    const at = (x: number, y: number) => context.getImageData(x, y, 1, 1).data.join();
+    const row = context.getImageData(0, 830, canvas.width, 1).data;
+    let orange = 0;
+    for (let x = 0; x < canvas.width; x++) if (row[4 * x] === 0xff && row[4 * x + 1] === 0x80 && row[4 * x + 2] === 0) orange++;
+    return [at(0, 0), at(2559, 1599), orange];
+  }), { timeout: 60_000 }).toEqual(['1,1,1,255', '1,1,1,255', 64]);
+  await expect.poll(async () => {
+    await page.evaluate(() => { window.drawn = []; });
+    await page.waitForTimeout(1000);
+    const drawn = await page.evaluate(() => window.drawn);
+    return drawn.length > 1 && drawn.filter(({ top, height }) => top < 800 || top + height > 864).length;
+  }, { timeout: 60_000 }).toBe(0);
+});
