@@ -29,8 +29,11 @@ const LEFT_OUT_NAMES = /^(j|call|ret|loop|sys|int|hlt|fxrstor|fldcw|fldenv|frsto
 
 const usable = (form: Form): boolean => !LEFT_OUT.has(form.setup) && !LEFT_OUT_NAMES.test(form.name) && !form.immediates.some((it) => it.startsWith('rel') || it === 'far');
 const ALL = forms.filter(usable);
-/** What compilers use most: quick forms, one after the other, that hand registers and flags on. */
 const INTEGER = ALL.filter((form) => !form.x87 && !form.mmx && form.size !== 'x' && form.setup !== 'string');
+/** What compilers use most: quick forms, one after the other, that hand registers and flags on. */
+const COMMON = INTEGER.filter(({ name }) => /^(inc|dec|add|sub|cmp|test|adc|sbb|and|or|xor|mov|lea|sh[lr]|sar|ro[lr]|neg|not|set|cmov|push|pop|imul|xchg)/.test(name));
+/** They keep a flag of what was before. */
+const STEPS = INTEGER.filter(({ name }) => /^(inc|dec|rol|ror)/.test(name));
 
 export interface RandomProgram {
   readonly bits: 32 | 64;
@@ -102,7 +105,8 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   /** One instruction, after the moves that give its operands their addresses. */
   const instruction = (): void => {
     for (;;) {
-      const form = pick(below(100) < 75 ? INTEGER : ALL);
+      const kind = below(100);
+      const form = pick(kind < 50 ? COMMON : kind < 65 ? STEPS : kind < 80 ? INTEGER : ALL);
       const made = makeCase(form, bits, below(1 << 30));
       if (!made || made.registers.has(4)) continue;
       const { length, text } = disassemble(Uint8Array.from([...made.bytes, ...new Array<number>(15).fill(0x90)]), 0, bits, 0n);

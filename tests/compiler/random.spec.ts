@@ -17,11 +17,11 @@ function compare(seed: number, bits: 32 | 64): { instructions: number; compiled:
   const compiled = new RandomProcess(program, { threshold: seed % 3 === 0 ? 3 : 1 });
   const interpreted = new RandomProcess(program, null);
   while (compiled.vcpu.icount < INSTRUCTIONS) {
-    compiled.run(1 + below(below(3) === 0 ? 20 : 600));
+    compiled.run(1 + below(below(3) === 0 ? 300 : 20));
     follow(interpreted, compiled.vcpu.icount);
     const where = { program: seed, at: compiled.vcpu.icount };
     expect({ ...where, ...registers(compiled) }).toEqual({ ...where, ...registers(interpreted) });
-    if (below(4) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);
+    if (below(2) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);
   }
   expect({ program: seed, memory: memoryHash(compiled) }).toEqual({ program: seed, memory: memoryHash(interpreted) });
   const { compiler, icount } = compiled.vcpu;
