@@ -271,6 +271,11 @@ export const enum Cpu {
   TLB_USER = 0x4_0000,
   /** One byte for each TLB entry, supervisor's first: 0 filled from a 4 KiB page, 1 of 2 MiB, 2 of 4 MiB, 3 of 1 GiB. For INVLPG. */
   TLB_LARGE = 0x6_0000,
+  /**
+   * u8: since the last flush an entry of a large page was filled whose address has this hash, (va >> 22 ^ va >> 34) & 0xfff. So that
+   * INVLPG of a small page need not look for one.
+   */
+  TLB_LARGE_SEEN = 0x6_2000,
 }
 
 /** Bits of Cpu.FEATURES. */

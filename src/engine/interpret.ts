@@ -1,14 +1,14 @@
 // Generates interpreter.wasm at build time: the meanings of src/x86 become one dispatch function (dispatch.ts) with the hot ones
 // inline, and a function for every record kind, hot or not (handlers.ts).
 
-import { Cpu, FlagKind, RegionCause, RegionExit, Status } from '../core/layout.ts';
-import { FunctionBuilder } from '../wasm/function.ts';
+import { Cpu, FlagKind, Mem, RegionCause, RegionExit, Side, Status, Tlb } from '../core/layout.ts';
+import { FunctionBuilder, type Value } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { importPure } from './pure.ts';
 import { defineFlagFunctions } from '../x86/flags.ts';
 import { DispatchBuilder } from './dispatch.ts';
-import { ColdBuilder, EXECUTE_PARAMS, GONE, REGION_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
+import { ColdBuilder, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
 /**
@@ -70,7 +70,8 @@ export function generateInterpreter(profile = false): Uint8Array {
   module.export(flags.arithmetic);
   for (const condition of flags.conditions) module.export(condition);
   module.export(defineStoreFlags(module));
-  module.export(defineEnterRegion(module, regionTable));
+  module.export(defineEnterCode(module, regionTable));
+  module.export(defineEnterAddress(module, regionTable));
   module.export(defineCallHandler(module, coldTable));
   return module.finish();
 }
@@ -112,15 +113,46 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef): FunctionRef 
   return ref;
 }
 
+/** Go on in the region at a record (0: none is known), or tell the interpreter to go on at RIP. */
+function enterAt(module: ModuleBuilder, table: number, b: FunctionBuilder, record: Value, depth: Value, page: Value, rip: () => Value): void {
+  const slot = b.variable('i32', b.i32(0));
+  b.if(record, () => slot.set(b.load('i32', b.add(b.shrU(b.sub(record, Mem.RECORDS), 2), Mem.SIDE), Side.SLOT)));
+  b.if(slot.get(), () => b.returnCallIndirect(module.typeIndex(REGION_PARAMS, 'i64'), slot.get(), [depth, page], table));
+  b.store(b.param(0), Cpu.RIP, rip());
+  b.store(b.param(0), Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.TARGET << 2)));
+  b.result(b.i64(GONE));
+}
+
 /**
- * (slot, depth, RIP of the page) -> what the region returns. Regions of other modules call one another by this: V8 copies a table
- * into each instance that imports it, so only this module has the table (docs/decisions/16-one-table.md).
+ * (cpu, word of a page's map, depth, RIP of the page) -> what the region returns that begins at the map's record. Regions of other modules
+ * call one another by this: V8 copies a table into each instance that imports it, so only this module has the table
+ * (docs/decisions/16-one-table.md).
  */
-function defineEnterRegion(module: ModuleBuilder, table: number): FunctionRef {
-  const ref = module.declare('enter_region', ['i32', ...REGION_PARAMS], 'i64');
-  const b = new FunctionBuilder(['i32', ...REGION_PARAMS]);
-  b.returnCallIndirect(module.typeIndex(REGION_PARAMS, 'i64'), b.param(0), [b.param(1), b.param(2)], table);
-  b.unreachable();
+function defineEnterCode(module: ModuleBuilder, table: number): FunctionRef {
+  const params: ValType[] = ['i32', 'i32', ...REGION_PARAMS];
+  const ref = module.declare('enter_code', params, 'i64');
+  const b = new FunctionBuilder(params);
+  const at = b.param(1);
+  // A map is aligned to its size, and has a word for each byte of the page.
+  const offset = (): Value => b.extendU(b.shrU(b.and(at, 4 * 4096 - 1), 2));
+  enterAt(module, table, b, b.let(b.load('i32', at, 0)), b.param(2), b.param(3), () => b.add(b.param(3), offset()));
+  module.define(ref, b.localTypes, b.w.view());
+  return ref;
+}
+
+/** (cpu, RIP, depth) -> the same for a RIP that is known only now, by the TLB and the map of its page. */
+function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
+  const params: ValType[] = ['i32', 'i64', 'i32'];
+  const ref = module.declare('enter_address', params, 'i64');
+  const b = new FunctionBuilder(params);
+  const [cpu, rip, depth] = [0, 1, 2].map((n) => b.param(n));
+  const entry = b.let(b.add(b.load('i32', cpu, Cpu.TLB), b.and(b.shrU(b.wrap(rip), 12 - 5), (Tlb.ENTRIES - 1) * Tlb.ENTRY_SIZE)));
+  const page = b.let(b.and(rip, PAGE_MASK));
+  const record = b.variable('i32', b.i32(0));
+  b.if(b.eq(page, b.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
+    record.set(b.load('i32', b.add(b.load('i32', entry, Tlb.CODE_MAP), b.shl(b.and(b.wrap(rip), 0xfff), 2)), 0));
+  });
+  enterAt(module, table, b, record.get(), depth, page, () => rip);
   module.define(ref, b.localTypes, b.w.view());
   return ref;
 }

@@ -18,8 +18,8 @@ export interface VcpuHost {
   writeMsr(index: number, value: bigint): boolean;
   /** FERR#, with CR0.NE clear. */
   fpuError(): void;
-  /** Time-stamp counter since power-on. */
-  tsc(): bigint;
+  /** Time-stamp counter since power-on; exact for 104 days. */
+  tsc(): number;
   /** Vector of the interrupt to take now, or -1. */
   acknowledgeInterrupt(): number;
 }
@@ -115,7 +115,9 @@ export class Vcpu {
           for (let n = 0; n < 4; n++) this.u32[(scratch >> 2) + n] = words[n];
         },
         tsc: () => {
-          this.u64[scratch >> 3] = host.tsc();
+          const tsc = host.tsc();
+          this.u32[scratch >> 2] = tsc;
+          this.u32[(scratch >> 2) + 1] = tsc / 0x1_0000_0000;
         },
         trace_software_interrupt: (_cpu: number, vector: number) => this.trace.interrupt?.(this, vector, 'software', null),
         invalidate_code: (_cpu: number, page: number) => this.cache.invalidate(page >>> 0),

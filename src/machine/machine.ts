@@ -211,7 +211,7 @@ export class Machine {
         mmioWrite: (low, high, size, value) => pc.mmioWrite(low, high, size as 1 | 2 | 4, value),
         readMsr: (index) => pc.readMsr(0, index),
         writeMsr: (index, value) => pc.writeMsr(0, index, value),
-        tsc: () => this.tsc(),
+        tsc: () => Math.floor(this.clock.now()),
         acknowledgeInterrupt: () => pc.acknowledgeInterrupt(0),
         fpuError: () => pc.raiseFpuError(),
       },

@@ -64,6 +64,12 @@ export class Value {
     return this.node <= Node.I64 && this.number === number;
   }
 
+  /** The opposite of a comparison of integers that was not emitted yet; null for other nodes. */
+  opposite(): Value | null {
+    const code = this.node === Node.OPERATOR ? OPPOSITE.get(this.code) : undefined;
+    return code === undefined ? null : operator('i32', code, this.a!, this.b, 1);
+  }
+
   emit(w: Writer): void {
     switch (this.node) {
       case Node.LOCAL:
@@ -99,6 +105,13 @@ export class Value {
         this.write!(w);
     }
   }
+}
+
+/** Opcodes of integer comparisons and of their opposites: eq ne, lt ge, gt le, of 32 and of 64 bits. */
+const OPPOSITE = new Map<number, number>();
+for (const [one, other] of [[0x46, 0x47], [0x48, 0x4e], [0x49, 0x4f], [0x4a, 0x4c], [0x4b, 0x4d], [0x51, 0x52], [0x53, 0x59], [0x54, 0x5a], [0x55, 0x57], [0x56, 0x58]]) {
+  OPPOSITE.set(one, other);
+  OPPOSITE.set(other, one);
 }
 
 /** Value.width of a number from 0 to 2^53. */
@@ -480,7 +493,7 @@ export class FunctionBuilder {
 
   eqz(a: Value): Value {
     if (a.isConstant) return this.i32(a.is(0) ? 1 : 0);
-    return operator('i32', a.type === 'i32' ? 0x45 : 0x50, a, null, 1);
+    return a.opposite() ?? operator('i32', a.type === 'i32' ? 0x45 : 0x50, a, null, 1);
   }
   clz(a: Value): Value {
     return operator(a.type, a.type === 'i32' ? 0x67 : 0x79, a, null);

@@ -27,6 +27,11 @@ export class Writer {
     this.buffer[this.length++] = value;
   }
 
+  /** Change a byte that was written. */
+  patch(at: number, value: number): void {
+    this.buffer[at] = value;
+  }
+
   bytes(values: ArrayLike<number>): void {
     if (this.length + values.length > this.buffer.length) this.grow(values.length);
     this.buffer.set(values, this.length);

@@ -70,7 +70,7 @@ export class Process {
       {
         ioRead: () => fail('port'), ioWrite: () => fail('port'), mmioRead: (low) => fail(`address ${low.toString(16)}`),
         mmioWrite: (low) => fail(`address ${low.toString(16)}`), readMsr: () => undefined, writeMsr: () => false, fpuError: () => fail('FERR#'),
-        tsc: () => 0n, acknowledgeInterrupt: () => -1,
+        tsc: () => 0, acknowledgeInterrupt: () => -1,
       },
       0,
       { without: [], kvmFeatures: null, apicId: 0, cpus: 1 },

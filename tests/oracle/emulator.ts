@@ -83,7 +83,7 @@ export class EmulatedProcessor {
         readMsr: () => undefined,
         writeMsr: () => false,
         fpuError: () => fail('FERR#'),
-        tsc: () => 0n,
+        tsc: () => 0,
         acknowledgeInterrupt: () => -1,
       },
       0,

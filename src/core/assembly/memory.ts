@@ -44,6 +44,12 @@ export let resolvedPhys: u64 = 0;
   store<u64>(entry, Tlb.INVALID, Tlb.TAG_EXECUTE);
 }
 
+/** Where TLB_LARGE_SEEN tells of large pages that contain an address. */
+// @ts-ignore: decorator
+@inline function largeSeen(cpu: u32, va: u64): u32 {
+  return cpu + Cpu.TLB_LARGE_SEEN + (<u32>((va >> 22) ^ (va >> 34)) & 0xfff);
+}
+
 /** Get an entry ready for a page found by walk(): tags of another page or another translation go. */
 function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
   const entry = entryOf(tlbOf(cpu, user), va);
@@ -54,6 +60,7 @@ function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
     store<u32>(entry, addend, Tlb.ADDEND);
   }
   store<u8>(cpu + (<u32>(va >> 12) & (Tlb.ENTRIES - 1)) + (user ? Tlb.ENTRIES : 0), walkLarge, Cpu.TLB_LARGE);
+  if (walkLarge) store<u8>(largeSeen(cpu, va), 1);
   if (!walkGlobal) {
     const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
     if (count < <u32>Cpu.TLB_JOURNAL_MAX) store<u32>(cpu + 4 + (count << 2), entry, Cpu.TLB_JOURNAL);
@@ -398,6 +405,7 @@ export function tlb_flush(cpu: u32, keepGlobal: i32): void {
     const end = cpu + Cpu.TLB_SUPERVISOR + 2 * Tlb.ENTRIES * Tlb.ENTRY_SIZE;
     for (let entry: u32 = cpu + Cpu.TLB_SUPERVISOR; entry < end; entry += Tlb.ENTRY_SIZE) invalidate(entry);
     memory.fill(cpu + Cpu.TLB_LARGE, 0, 2 * Tlb.ENTRIES);
+    memory.fill(cpu + Cpu.TLB_LARGE_SEEN, 0, 4096);
   }
   store<u32>(cpu, 0, Cpu.TLB_JOURNAL);
 }
@@ -422,6 +430,7 @@ export function tlb_flush_page(cpu: u32, va: u64): void {
     const tlb = cpu + Cpu.TLB_SUPERVISOR + which * (Tlb.ENTRIES * Tlb.ENTRY_SIZE);
     const entry = entryOf(tlb, va);
     if (pageOf(entry) == page) invalidate(entry);
+    if (!huge && !load<u8>(largeSeen(cpu, va))) continue;
     const classes = cpu + Cpu.TLB_LARGE + which * Tlb.ENTRIES;
     for (let i = first; i < end; i += 8) {
       if (!load<u64>(classes + i)) continue;

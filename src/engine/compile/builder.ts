@@ -5,8 +5,8 @@
 // Registers are written when the instruction is over, so that a value read before is still what it was. Only a meaning that writes
 // registers in a branch of its own needs copies (Facts.writesInBranch).
 
-import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
-import { typeCode, Writer, type FunctionRef } from '../../wasm/module.ts';
+import { Cpu, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
+import { typeCode, type FunctionRef } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { FloatStack } from '../../x86/builder.ts';
@@ -44,8 +44,10 @@ export interface RegionImports {
   callHandler: FunctionRef;
   /** (result of a call, cpu, address behind the call, depth) -> RIP or GONE */
   resume: FunctionRef;
-  /** (slot, depth, RIP of the page) -> RIP or GONE */
-  enterRegion: FunctionRef;
+  /** (cpu, word of a page's map, depth, RIP of the page) -> RIP or GONE: to the code that the word stands for */
+  enterCode: FunctionRef;
+  /** (cpu, RIP, depth) -> RIP or GONE */
+  enterAddress: FunctionRef;
 }
 
 /** How an instruction that ends a block goes on. */
@@ -79,6 +81,12 @@ interface Stub {
   readonly flags: FlagsForm;
 }
 
+const bitCount = (mask: number): number => {
+  let count = 0;
+  for (let rest = mask; rest !== 0; rest &= rest - 1) count++;
+  return count;
+};
+
 export class CompileBuilder extends HandlerBuilder {
   readonly flags: CompiledFlags;
   protected readonly exits: Exits;
@@ -92,6 +100,8 @@ export class CompileBuilder extends HandlerBuilder {
   private widths: readonly number[];
   private readonly desc: Variable;
   private readonly stubs: Stub[] = [];
+  /** Branches to stubs: where the two bytes of their distance are, and how many blocks of the body they stand in. */
+  private readonly leaves: { readonly at: number; readonly depth: number; readonly stub: number }[] = [];
   private readonly code64: boolean;
 
   // ---- the instruction being emitted
@@ -376,11 +386,13 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** Leave the region for good if a condition (i32) holds; with null always. */
   exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
-    const desc = this.i64(this.describe(how, cause, left, ripOffset));
-    desc.emit(this.w);
+    this.i64(this.describe(how, cause, left, ripOffset)).emit(this.w);
     condition?.emit(this.w);
     this.w.byte(condition ? 0x0d : 0x0c);
-    this.w.u32(this.depth + this.stub());
+    // How far outside its stub's block is, finish() tells: two bytes.
+    this.leaves.push({ at: this.w.length, depth: this.depth, stub: this.stub() });
+    this.w.byte(0x80);
+    this.w.byte(0x00);
     if (condition) this.w.byte(0x1a);
   }
 
@@ -697,42 +709,58 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   /**
-   * The function's code: the exits stand around the body, each a block that the body leaves with its description.
+   * The function's code: the exits stand around the body, each a block that the body leaves with its description. A stub writes back
+   * what the next stub outside does not and goes on there; the flags follow, and what all have in common.
    * Call once, when the body is complete.
    */
   finish(): Uint8Array {
-    const body = this.w.view().slice();
-    const head = new Writer();
-    // Around all of them the block behind which stands what they have in common.
-    head.bytes([0x02, 0x40]);
-    for (let n = 0; n < this.stubs.length; n++) head.bytes([0x02, typeCode('i64')]);
-    const start = this.w.length;
-    this.stubs.forEach((stub, n) => {
-      // What comes before never falls through.
-      if (n === 0) this.unreachable();
+    const { desc } = this;
+    // What comes before never falls through.
+    this.unreachable();
+    const stubs = this.stubs.map((stub, n) => ({ ...stub, n })).sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
+    const forms = [...new Set(stubs.map((stub) => stub.flags))];
+    const placeOf = new Map(stubs.map((stub, place) => [stub.n, place]));
+    for (const { at, depth, stub } of this.leaves) {
+      const out = depth + placeOf.get(stub)!;
+      this.w.patch(at, (out & 0x7f) | 0x80);
+      this.w.patch(at + 1, out >> 7);
+    }
+    let place = 0;
+    /** The block at a place, counted from the innermost, ends; its code, and the place of the block that it goes on to. */
+    const ending = (code: (() => void) | null, next: number): void => {
       this.w.byte(0x0b);
-      this.w.byte(0x21);
-      this.w.u32(this.desc.index);
-      this.spillRegisters(stub.dirty);
-      this.flags.leave(stub.flags, () => this.and(this.shrU(this.wrap(this.desc.get()), 16), 0xffff));
-      if (n === this.stubs.length - 1) return;
+      if (code) {
+        this.w.byte(0x21);
+        this.w.u32(desc.index);
+        code();
+        desc.get().emit(this.w);
+      }
+      place++;
+      if (next === place) return;
       this.w.byte(0x0c);
-      this.w.u32(this.stubs.length - 1 - n);
+      this.w.u32(next - place);
+    };
+    const last = stubs.length + forms.length;
+    stubs.forEach(({ dirty, flags }, n) => {
+      const next = stubs.findIndex((other, m) => m > n && other.flags === flags && (other.dirty & ~dirty) === 0);
+      const own = next < 0 ? dirty : dirty & ~stubs[next].dirty;
+      ending(own === 0 ? null : () => this.spillRegisters(own), next < 0 ? stubs.length + forms.indexOf(flags) : next);
     });
-    if (this.stubs.length === 0) this.unreachable();
+    const kind = (): Value => this.and(this.shrU(this.wrap(desc.get()), 16), 0xffff);
+    for (const form of forms) ending(form === 'memory' ? null : () => this.flags.leave(form, kind), last);
     this.w.byte(0x0b);
-    const cpu = this.cpu();
-    this.countExit(this.and(this.wrap(this.desc.get()), 15 << 2));
-    const rip = this.add(this.param(1), this.shrS(this.desc.get(), 32));
-    this.store(cpu, Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
-    this.store(cpu, Cpu.EXIT_DESC, this.desc.get());
+    this.w.byte(0x21);
+    this.w.u32(desc.index);
+    this.countExit(this.and(this.wrap(desc.get()), 15 << 2));
+    const rip = this.add(this.param(1), this.shrS(desc.get(), 32));
+    this.store(this.cpu(), Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
+    this.store(this.cpu(), Cpu.EXIT_DESC, desc.get());
     this.spillBudget();
     this.result(this.i64(GONE));
-    const tail = this.w.view().slice(start);
-    const out = new Uint8Array(head.length + body.length + tail.length);
-    out.set(head.view(), 0);
-    out.set(body, head.length);
-    out.set(tail, head.length + body.length);
+    const code = this.w.view();
+    const out = new Uint8Array(2 * (last + 1) + code.length);
+    for (let n = 0; n <= last; n++) out.set([0x02, typeCode('i64')], 2 * n);
+    out.set(code, 2 * (last + 1));
     return out;
   }
 
@@ -741,17 +769,6 @@ export class CompileBuilder extends HandlerBuilder {
   /** Call a kind's function with everything in memory; the i32 that it answers. */
   coldCall(kind: number, record: number): Value {
     return this.let(this.call(this.imports.callHandler, [this.i32(kind), this.cpu(), this.i32(record)]));
-  }
-
-  /** The TLB entry of a RIP, for executeTag() and codeMap(). */
-  codeEntry(rip: Value): Value {
-    return this.tlbEntry(rip);
-  }
-  executeTag(entry: Value): Value {
-    return this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE);
-  }
-  codeMap(entry: Value): Value {
-    return this.load('i32', entry, this.tlbOffset + Tlb.CODE_MAP);
   }
 
   /** Is the page at an offset from the region's first one mapped to this map of decoded code? (i32) */
@@ -772,10 +789,5 @@ export class CompileBuilder extends HandlerBuilder {
       this.eq(linear, this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE)),
       this.eq(this.add(this.wrap(linear), this.load('i32', entry, this.tlbOffset + Tlb.ADDEND)), host),
     );
-  }
-
-  /** Address of a record's Side, for a record's address in a local. */
-  sideAddress(record: Value): Value {
-    return this.add(this.shrU(this.sub(record, Mem.RECORDS), 2), Mem.SIDE);
   }
 }

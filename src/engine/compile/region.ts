@@ -2,7 +2,7 @@
 // Guest calls are wasm calls whose result is compared with the return address; if it is another, the caller returns it as well, and
 // so the stack unwinds by itself. Layout and conventions: docs/compiler.md.
 
-import { Cpu, Mem, RegionCause, RegionExit, Side, Status } from '../../core/layout.ts';
+import { Cpu, Mem, RegionCause, RegionExit, Status } from '../../core/layout.ts';
 import type { Label, Value } from '../../wasm/function.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 import { holds, type Assumption } from '../../x86/assumptions.ts';
@@ -84,8 +84,8 @@ export class RegionEmitter {
     b.left = 0;
     b.ripOffset = this.plan.entry;
     // A region that was dropped has a limit that no budget exceeds.
-    b.exitRegion(b.leS(b.budget.get(), b.load('i32', b.i32(0), Mem.REGION_LIMIT + this.slot * 4)), RegionExit.JUMP, RegionCause.LIMIT);
-    b.exitRegion(b.geU(b.param(0), DEPTH_MAX), RegionExit.JUMP, RegionCause.LIMIT);
+    const isUsedUp = b.leS(b.budget.get(), b.load('i32', b.i32(0), Mem.REGION_LIMIT + this.slot * 4));
+    b.exitRegion(b.or(isUsedUp, b.geU(b.param(0), DEPTH_MAX)), RegionExit.JUMP, RegionCause.LIMIT);
     for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
     b.loadRegisters(this.flow[0].needed & 0xffff);
     if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
@@ -327,50 +327,32 @@ export class RegionEmitter {
       const known = this.neighbours.regionAt(page.map, offset);
       if (known) {
         this.spillAll();
-        return this.transfer(isCall, target.at & ~(PAGE - 1), (args) => (isCall ? b.call(known, args) : (b.returnCall(known, args), null)));
+        return this.enter(isCall, known, this.entryArguments(isCall, target.at & ~(PAGE - 1)));
       }
     }
     this.spillAll();
-    b.store(b.cpu(), Cpu.RIP, b.ripAt(target.at));
-    if (!page) return this.lookedUp(isCall, b.let(b.ripAt(target.at)));
-    const record = b.let(b.load('i32', b.i32(0), page.map + offset * 4));
-    b.if(b.eqz(record), () => this.unknown());
-    const slot = b.load('i32', b.sideAddress(record), Side.SLOT);
-    return this.transfer(isCall, target.at & ~(PAGE - 1), (args) => this.callSlot(isCall, slot, args));
+    if (!page) return this.enterAddress(isCall, b.ripAt(target.at));
+    const at = b.i32(page.map + offset * 4);
+    return this.enter(isCall, this.imports.enterCode, [b.cpu(), at, ...this.entryArguments(isCall, target.at & ~(PAGE - 1))]);
   }
 
-  private transfer(isCall: boolean, pageOffset: number, make: (args: Value[]) => Value | null): Value | null {
+  /** What a region is called with: depth, and RIP of its first page. */
+  private entryArguments(isCall: boolean, pageOffset: number): Value[] {
     const { b } = this;
-    return make([isCall ? b.add(b.param(0), 1) : b.param(0), b.ripAt(pageOffset)]);
+    return [isCall ? b.add(b.param(0), 1) : b.param(0), b.ripAt(pageOffset)];
   }
 
-  private callSlot(isCall: boolean, slot: Value, args: Value[]): Value | null {
+  private enter(isCall: boolean, target: FunctionRef, args: Value[]): Value | null {
     const { b } = this;
-    const { enterRegion } = this.imports;
-    if (isCall) return b.call(enterRegion, [slot, ...args]);
-    b.returnCall(enterRegion, [slot, ...args]);
+    if (isCall) return b.call(target, args);
+    b.returnCall(target, args);
     return null;
   }
 
-  /** No region is known: everything is in memory, RIP too. */
-  private unknown(): void {
+  /** To whatever is at a RIP that is known only now. */
+  private enterAddress(isCall: boolean, rip: Value): Value | null {
     const { b } = this;
-    b.countExit(b.i32(RegionCause.TARGET << 2));
-    b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2))));
-    b.return(b.i64(GONE));
-  }
-
-  /** To a RIP in a local, by the TLB and the page's map; Cpu.RIP holds it already. */
-  private lookedUp(isCall: boolean, rip: Value): Value | null {
-    const { b } = this;
-    const entry = b.let(b.codeEntry(rip));
-    const page = b.let(b.and(rip, -4096n));
-    b.if(b.ne(page, b.executeTag(entry)), () => this.unknown());
-    const offset = b.and(b.wrap(rip), PAGE - 1);
-    const record = b.let(b.load('i32', b.add(b.codeMap(entry), b.shl(offset, 2)), 0));
-    b.if(b.eqz(record), () => this.unknown());
-    const slot = b.load('i32', b.sideAddress(record), Side.SLOT);
-    return this.callSlot(isCall, slot, [isCall ? b.add(b.param(0), 1) : b.param(0), page]);
+    return this.enter(isCall, this.imports.enterAddress, [b.cpu(), rip, isCall ? b.add(b.param(0), 1) : b.param(0)]);
   }
 
   /** Return to the interpreter with the RIP in `target` if a condition holds. */
@@ -415,10 +397,7 @@ export class RegionEmitter {
       for (const target of targets) b.if(isAt(target), () => this.edge(target, from));
     }
     this.spillAll();
-    b.scoped(() => {
-      b.store(b.cpu(), Cpu.RIP, b.target.get());
-      this.lookedUp(false, b.target.get());
-    });
+    this.enterAddress(false, b.target.get());
   }
 
   private call(block: Block, terminator: { target: Target | null; next: Target }): void {
@@ -430,8 +409,7 @@ export class RegionEmitter {
       if (terminator.target) result = this.linkTo({ ...terminator.target, block: -1, cold: false }, last.at, true)!;
       else {
         this.spillAll();
-        b.store(b.cpu(), Cpu.RIP, b.target.get());
-        result = this.lookedUp(true, b.target.get())!;
+        result = this.enterAddress(true, b.target.get())!;
       }
       b.target.set(result);
     });
