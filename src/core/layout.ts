@@ -276,6 +276,8 @@ export const enum Cpu {
    * INVLPG of a small page need not look for one.
    */
   TLB_LARGE_SEEN = 0x6_2000,
+  /** u8: the same for pages that code was fetched from, (va >> 12 ^ va >> 24) & 0xfff. For TRANSLATIONS. */
+  TLB_CODE_SEEN = 0x6_3000,
 }
 
 /** Bits of Cpu.FEATURES. */

@@ -1,7 +1,7 @@
 // Generates interpreter.wasm at build time: the meanings of src/x86 become one dispatch function (dispatch.ts) with the hot ones
 // inline, and a function for every record kind, hot or not (handlers.ts).
 
-import { Cpu, FlagKind, Mem, RegionCause, RegionExit, Side, Status, Tlb } from '../core/layout.ts';
+import { Cpu, FlagKind, Mem, Rec, RegionCause, RegionExit, Side, Status, Tlb } from '../core/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
@@ -157,11 +157,16 @@ function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
   return ref;
 }
 
-/** (kind, cpu, record) -> Status: the kind's function. */
+/** (kind, cpu, record, RIP) -> Status: the kind's function, for an instruction in flat segments. */
 function defineCallHandler(module: ModuleBuilder, table: number): FunctionRef {
-  const ref = module.declare('call_handler', ['i32', ...RUN_PARAMS], 'i32');
-  const b = new FunctionBuilder(['i32', ...RUN_PARAMS]);
-  b.returnCallIndirect(module.typeIndex(RUN_PARAMS, 'i32'), b.param(0), [b.param(1), b.param(2)], table);
+  const params: ValType[] = ['i32', ...RUN_PARAMS, 'i64'];
+  const ref = module.declare('call_handler', params, 'i32');
+  const b = new FunctionBuilder(params);
+  const [kind, cpu, record, rip] = [0, 1, 2, 3].map((n) => b.param(n));
+  b.store(cpu, Cpu.RIP, rip);
+  b.store(cpu, Cpu.RIP_PAGE, b.and(rip, PAGE_MASK));
+  b.store(cpu, Cpu.NEXT_RIP, b.and(b.add(rip, b.load('i64', record, Rec.LENGTH, 8)), b.load('i64', cpu, Cpu.ADDRESS_MASK)));
+  b.returnCallIndirect(module.typeIndex(RUN_PARAMS, 'i32'), kind, [cpu, record], table);
   b.unreachable();
   module.define(ref, b.localTypes, b.w.view());
   return ref;

@@ -174,12 +174,12 @@ export function defineMove(t: InstructionTable): void {
   t.op(0x0fc7, 'cmpxchg8b', 'Mq', cmpxchgWide(() => 8), { ext: 1, mod: 'mem', lock: true });
   t.op(0x8c, 'mov', 'Mw,Sw', movFromSegment, { mod: 'mem' });
   t.op(0x8c, 'mov', 'Rv,Sw', movFromSegment, { mod: 'reg' });
-  t.op(0x8e, 'mov', 'Sw,Ew', movToSegment, { resync: true });
-  t.op(0xc4, 'les', 'Gv,Mp', loadFar(0), { mod: 'mem', not64: true, resync: true });
-  t.op(0xc5, 'lds', 'Gv,Mp', loadFar(3), { mod: 'mem', not64: true, resync: true });
-  t.op(0x0fb2, 'lss', 'Gv,Mp', loadFar(2), { mod: 'mem', resync: true });
-  t.op(0x0fb4, 'lfs', 'Gv,Mp', loadFar(4), { mod: 'mem', resync: true });
-  t.op(0x0fb5, 'lgs', 'Gv,Mp', loadFar(5), { mod: 'mem', resync: true });
+  t.op(0x8e, 'mov', 'Sw,Ew', movToSegment, { resync: true, showsChange: true });
+  t.op(0xc4, 'les', 'Gv,Mp', loadFar(0), { mod: 'mem', not64: true, resync: true, showsChange: true });
+  t.op(0xc5, 'lds', 'Gv,Mp', loadFar(3), { mod: 'mem', not64: true, resync: true, showsChange: true });
+  t.op(0x0fb2, 'lss', 'Gv,Mp', loadFar(2), { mod: 'mem', resync: true, showsChange: true });
+  t.op(0x0fb4, 'lfs', 'Gv,Mp', loadFar(4), { mod: 'mem', resync: true, showsChange: true });
+  t.op(0x0fb5, 'lgs', 'Gv,Mp', loadFar(5), { mod: 'mem', resync: true, showsChange: true });
   t.op(0x0f0b, 'ud2', '', ud, { ends: true });
   t.op(0x0fb9, 'ud1', 'Gv,Ev', ud, { ends: true });
   t.op(0x0fff, 'ud0', 'Gv,Ev', ud, { ends: true });

@@ -60,7 +60,7 @@ export function defineStack(t: InstructionTable): void {
   ];
   for (const [opcode, segment, name, legacy] of segments) {
     t.op(opcode, `push ${name}`, '', pushSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy });
-    if (segment !== Cpu.CS) t.op(opcode + 1, `pop ${name}`, '', popSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy, resync: true });
+    if (segment !== Cpu.CS) t.op(opcode + 1, `pop ${name}`, '', popSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy, resync: true, showsChange: true });
   }
   t.op(0x60, 'pusha', '', pusha, { not64: true, names: ['pusha', 'pushad', 'pushad'] });
   t.op(0x61, 'popa', '', popa, { not64: true, names: ['popa', 'popad', 'popad'] });

@@ -125,7 +125,7 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f01, 'smsw', 'Mw', smsw, { ext: 4, mod: 'mem' });
   t.op(0x0f01, 'smsw', 'Rv', smsw, { ext: 4, mod: 'reg' });
   t.op(0x0f01, 'lmsw', 'Ew', lmsw, { ext: 6, readOnly: true, resync: true });
-  t.op(0x0f01, 'invlpg', 'Mb', invlpg, { ext: 7, mod: 'mem', readOnly: true, resync: true });
+  t.op(0x0f01, 'invlpg', 'Mb', invlpg, { ext: 7, mod: 'mem', readOnly: true, resync: true, showsChange: true });
   t.op(0x0f01, 'swapgs', '', status('swapgs'), { ext: 7, mod: 'reg', rm: 0, only64: true });
   t.op(0x0f01, 'rdtscp', '', status('rdtscp'), { ext: 7, mod: 'reg', rm: 1 });
   t.op(0x0f02, 'lar', 'Gv,Ew', descriptorQuery('lar'));
@@ -139,7 +139,7 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f21, 'mov', 'Rn,Dn', moveFromDebug, { f64: true });
   t.op(0x0f22, 'mov', 'Cn,Rn', moveToControl, { f64: true, resync: true });
   t.op(0x0f23, 'mov', 'Dn,Rn', moveToDebug, { f64: true, resync: true });
-  t.op(0x0f30, 'wrmsr', '', status('wrmsr'), { resync: true });
+  t.op(0x0f30, 'wrmsr', '', status('wrmsr'), { resync: true, showsChange: true });
   t.op(0x0f31, 'rdtsc', '', status('rdtsc'));
   t.op(0x0f32, 'rdmsr', '', status('rdmsr'));
   t.op(0x0f33, 'rdpmc', '', status('rdpmc'));

@@ -76,6 +76,8 @@ export interface Attributes {
   flow?: 'branch' | 'jump' | 'call' | 'return';
   /** It may change segments, paging or the mode, so the next instruction must be looked up anew. */
   resync?: boolean;
+  /** What it changed of these shows in Cpu.TRANSLATIONS and Cpu.INTERRUPT_SHADOW: compiled code goes on where nothing did. */
+  showsChange?: boolean;
   /** POP to memory: an address by RSP is that after the pop. */
   popToMemory?: boolean;
   /** Inline in the interpreter's dispatch function. */

@@ -50,6 +50,12 @@ export let resolvedPhys: u64 = 0;
   return cpu + Cpu.TLB_LARGE_SEEN + (<u32>((va >> 22) ^ (va >> 34)) & 0xfff);
 }
 
+/** Where TLB_CODE_SEEN tells of pages that code was fetched from. */
+// @ts-ignore: decorator
+@inline function codeSeen(cpu: u32, va: u64): u32 {
+  return cpu + Cpu.TLB_CODE_SEEN + (<u32>((va >> 12) ^ (va >> 24)) & 0xfff);
+}
+
 /** Get an entry ready for a page found by walk(): tags of another page or another translation go. */
 function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
   const entry = entryOf(tlbOf(cpu, user), va);
@@ -386,6 +392,7 @@ export function fetch_page(cpu: u32, linear: u64): u32 {
     const page = linear & PAGE;
     const entry = claim(cpu, linear, user, (map & 0xffff_f000) - <u32>page);
     store<u64>(entry, page, Tlb.TAG_EXECUTE);
+    store<u8>(codeSeen(cpu, linear), 1);
   }
   return <u32>(phys >> 12);
 }
@@ -406,6 +413,7 @@ export function tlb_flush(cpu: u32, keepGlobal: i32): void {
     for (let entry: u32 = cpu + Cpu.TLB_SUPERVISOR; entry < end; entry += Tlb.ENTRY_SIZE) invalidate(entry);
     memory.fill(cpu + Cpu.TLB_LARGE, 0, 2 * Tlb.ENTRIES);
     memory.fill(cpu + Cpu.TLB_LARGE_SEEN, 0, 4096);
+    memory.fill(cpu + Cpu.TLB_CODE_SEEN, 0, 4096);
   }
   store<u32>(cpu, 0, Cpu.TLB_JOURNAL);
 }
@@ -420,7 +428,8 @@ function pageOf(entry: u32): u64 {
 
 /** INVLPG: forget one page in both TLBs, and all of a large page that contains it. */
 export function tlb_flush_page(cpu: u32, va: u64): void {
-  translationsChanged(cpu);
+  // Compiled code minds only where it lies itself.
+  if (load<u8>(codeSeen(cpu, va)) || load<u8>(largeSeen(cpu, va))) translationsChanged(cpu);
   const page = va & PAGE;
   // Entries of a 4 MiB page (the largest usual one) lie in 1,024 neighbouring slots; of a 1 GiB page, anywhere.
   const huge = (load<u32>(cpu, Cpu.FEATURES) & Feature.PAGE1G) != 0;

@@ -40,7 +40,7 @@ export interface RegionMode {
 export interface RegionImports {
   flags: FlagFunctions;
   storeFlags: FunctionRef;
-  /** (kind, cpu, record) -> Status */
+  /** (kind, cpu, record, RIP) -> Status */
   callHandler: FunctionRef;
   /** (result of a call, cpu, address behind the call, depth) -> RIP or GONE */
   resume: FunctionRef;
@@ -767,8 +767,8 @@ export class CompileBuilder extends HandlerBuilder {
   // ---- jumps out of the region
 
   /** Call a kind's function with everything in memory; the i32 that it answers. */
-  coldCall(kind: number, record: number): Value {
-    return this.let(this.call(this.imports.callHandler, [this.i32(kind), this.cpu(), this.i32(record)]));
+  coldCall(kind: number, record: number, rip: Value): Value {
+    return this.let(this.call(this.imports.callHandler, [this.i32(kind), this.cpu(), this.i32(record), rip]));
   }
 
   /** Is the page at an offset from the region's first one mapped to this map of decoded code? (i32) */

@@ -198,7 +198,7 @@ class Planner {
         if (!instruction) break;
         seen.add(at);
         count++;
-        const { flow, resync } = instruction.kind.definition;
+        const { flow, resync, showsChange } = instruction.kind.definition;
         const next = at + instruction.length;
         if (flow === 'branch') {
           const taken = this.relative(instruction);
@@ -221,7 +221,7 @@ class Planner {
           lead(next);
           break;
         }
-        if (flow === 'return' || resync) break;
+        if (flow === 'return' || (resync && !showsChange)) break;
         at = next;
       }
     }
@@ -277,7 +277,7 @@ class Planner {
         if (!instruction) return { at: start, instructions, terminator: { kind: 'exit' } };
         if (instructions.length >= BLOCK_INSTRUCTIONS_MAX) return { at: start, instructions, terminator: { kind: 'exit' } };
         instructions.push(instruction);
-        const { flow, resync } = instruction.kind.definition;
+        const { flow, resync, showsChange } = instruction.kind.definition;
         const next = at + instruction.length;
         switch (flow) {
           case 'branch':
@@ -296,7 +296,7 @@ class Planner {
           case 'return':
             return { at: start, instructions, terminator: { kind: 'return' } };
         }
-        if (resync) return { at: start, instructions, terminator: { kind: 'mode' } };
+        if (resync && !showsChange) return { at: start, instructions, terminator: { kind: 'mode' } };
         at = next;
       }
     });

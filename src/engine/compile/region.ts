@@ -268,15 +268,17 @@ export class RegionEmitter {
     b.spill();
     b.scoped(() => {
       const rip = b.let(b.ripAt(instruction.at));
-      b.store(b.cpu(), Cpu.RIP, rip);
-      b.store(b.cpu(), Cpu.RIP_PAGE, b.ripAt(b.pageOffset));
-      b.store(b.cpu(), Cpu.NEXT_RIP, b.ripAt(instruction.at + instruction.length));
+      const changes = instruction.kind.definition.showsChange ? b.let(b.load('i32', b.cpu(), Cpu.TRANSLATIONS)) : null;
       b.spillBudget(left);
-      if (instruction.addressRecord !== 0) this.answer(b.coldCall(instruction.addressKind, instruction.addressRecord), instruction.addressRecord);
-      this.answer(b.coldCall(instruction.kind.number, instruction.record), instruction.record);
+      if (instruction.addressRecord !== 0) this.answer(b.coldCall(instruction.addressKind, instruction.addressRecord, rip), instruction.addressRecord);
+      this.answer(b.coldCall(instruction.kind.number, instruction.record, rip), instruction.record);
       b.budget.set(b.sub(b.load('i32', b.cpu(), Cpu.BUDGET), left));
       const next = instruction.at + instruction.length;
       b.exitRegion(b.load('i32', b.cpu(), Cpu.EXIT_REQUEST), RegionExit.LEAVE, RegionCause.REQUEST, next, left - 1);
+      if (changes) {
+        const isChanged = b.ne(changes, b.load('i32', b.cpu(), Cpu.TRANSLATIONS));
+        b.exitRegion(b.or(isChanged, b.load('i32', b.cpu(), Cpu.INTERRUPT_SHADOW)), RegionExit.JUMP, RegionCause.MODE, next, left - 1);
+      }
     });
     b.loadRegisters(needed & 0xffff);
     if (instruction.check) this.interruptCheck(instruction, left);
