@@ -2,6 +2,10 @@
 // keeps the counters, and plays a shell that knows a few words. Never part of the built page.
 
 import { expose } from 'comlink';
+import { BlobContents } from '../src/backends/fs/blob-contents.ts';
+import { givenFolder } from '../src/backends/fs/given.ts';
+import { HandleFolder } from '../src/backends/fs/handle-folder.ts';
+import type { TrackedFolder } from '../src/backends/fs/tracked.ts';
 import { Mem } from '../src/core/layout.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
@@ -17,6 +21,10 @@ const counters = new BigUint64Array(memory);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** In workers only (File API, 6.5.1); TypeScript's library has it with those of workers. */
+declare const FileReaderSync: { new (): { readAsArrayBuffer(blob: Blob): ArrayBuffer } };
+
+let folder: TrackedFolder | undefined;
 let events: MachineEvents;
 let state = RunState.EMPTY;
 let flooding = false;
@@ -74,11 +82,32 @@ function run(line: string): void {
         advice: 'Look at the registers below.', details: 'RAX=0000000000000000 RBX=0000000000000000\nRIP=ffffffff81000000',
       });
       return;
+    case 'write':
+      // What a guest would do to its folder, and then wait until it is safe.
+      void writeInto(folder!).then(() => print('written\n~ # '), (error: Error) => print(`${error.message}\n~ # `));
+      return;
     case 'die': throw new Error('the worker is made to die');
     case '': break;
     default: print(`sh: ${line}: not found\n`);
   }
   print('~ # ');
+}
+
+async function writeInto(it: TrackedFolder): Promise<void> {
+  const text = (words: string) => encoder.encode(words);
+  const both = { read: true, write: true };
+  const note = it.open(['note.txt'], both);
+  note.write(0, text('FROM'));
+  await note.sync();
+  // Over what is in the folder now.
+  note.write(14, text('of the guest\n'));
+  it.makeDirectory(['made'], 0o755);
+  it.create(['made', 'big'], both, true, 0o644).write(3_000_000, text('end'));
+  it.rename(['sub'], ['made', 'moved']);
+  it.unlink(['old.txt']);
+  it.makeDirectory(['old.txt'], 0o755);
+  it.removeDirectory(['old.txt']);
+  await it.bring();
 }
 
 function input(text: string): void {
@@ -121,6 +150,16 @@ const api: MachineApi = {
         throw new MachineError({ what: `${file.name} is not a kernel`, why: `it is ${recognise(bytes).words}`, advice: 'Give a bzImage or a multiboot kernel.' });
       }
     }
+    const [given] = spec.folders ?? [];
+    if (given) {
+      const reader = new FileReaderSync();
+      const contents = (blob: Blob) => new BlobContents(blob, reader);
+      const there = given.handle && new HandleFolder(given.handle);
+      folder = givenFolder(given.files, false, contents, () => 0n, there && {
+        makeDirectory: (path) => there.makeDirectory(path), remove: (path) => there.remove(path), begin: (path) => there.begin(path), append: (bytes) => there.append(bytes),
+        end: async () => contents(await there.end()),
+      });
+    }
     void events.progress({ phase: 'loading', name: 'guest memory', loaded: 0, total: 0 });
     if (spec.args.includes('slow')) await new Promise(() => {});
     void events.progress({ phase: 'started', name: '', loaded: 0, total: 0 });
@@ -141,8 +180,10 @@ const api: MachineApi = {
   async screendump() { throw new MachineError({ what: 'There is no screen', why: 'it is a stand-in', advice: '' }); },
   async monitor(line) { return `unknown command: '${line}'\n`; },
   async monitorCompletions() { return []; },
-  async folders() { return []; },
-  async folderChanges() { return new Uint8Array(0); },
+  async folders() {
+    return folder ? [{ path: 'work', kept: folder.isWrittenBack ? 'written' as const : 'memory' as const, changes: folder.changes.length, waiting: folder.waiting }] : [];
+  },
+  async folderChanges() { return folder!.changesArchive(); },
   async connectNetwork(port: MessagePort) {
     let asked = 0;
     expose({

@@ -216,6 +216,53 @@ test('a line that shares a folder asks for it before anything starts', async ({ 
   await waitForState(page, 'Running');
 });
 
+test('what a machine writes into a folder that the user picked is there; of others the changes are a download', async ({ page }) => {
+  // In place of the user's folder: one of the browser's own, which the page gets by the same kind of handle.
+  await page.addInitScript(() => {
+    Object.assign(window, { showDirectoryPicker: async () => (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true }) });
+  });
+  await page.goto('./');
+  await page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true });
+    const sub = await folder.getDirectoryHandle('sub', { create: true });
+    for (const [place, name, text] of [[folder, 'note.txt', 'from the user\n'], [folder, 'old.txt', 'old'], [sub, 'deep.txt', 'deep']] as const) {
+      const stream = await (await place.getFileHandle(name, { create: true })).createWritable();
+      await stream.write(text);
+      await stream.close();
+    }
+  });
+  await serveKernel(page);
+  const line = `${LINE} -virtfs local,path=work,mount_tag=share,security_model=none`;
+  await open(page, line);
+  await expect(page.getByText('what it writes goes into the folder')).toBeVisible();
+  await page.getByRole('button', { name: 'Choose a folder' }).click();
+  await waitForText(page, /~ #$/);
+  expect(await run(page, 'write')).toBe('written');
+  expect(await page.evaluate(async () => {
+    const found: Record<string, string> = {};
+    const look = async (folder: FileSystemDirectoryHandle, path: string) => {
+      for await (const [name, entry] of folder as unknown as AsyncIterable<[string, FileSystemHandle]>) {
+        if (entry.kind === 'directory') await look(entry as FileSystemDirectoryHandle, `${path}${name}/`);
+        else {
+          const file = await (entry as FileSystemFileHandle).getFile();
+          found[path + name] = `${file.size} ${(await file.slice(-27).text()).replace(/\0/g, '')}`;
+        }
+      }
+    };
+    await look(await (await navigator.storage.getDirectory()).getDirectoryHandle('picked'), '');
+    return found;
+  })).toEqual({ 'note.txt': '27 FROM the user\nof the guest\n', 'made/big': '3000003 end', 'made/moved/deep.txt': '4 deep' });
+  await page.getByRole('button', { name: 'Folders' }).click();
+  await expect(page.locator('[data-folder=work]')).toContainText('written into your folder');
+  await page.keyboard.press('Escape');
+
+  await page.reload();
+  await page.getByLabel('Folder work').setInputFiles('e2e');
+  await waitForText(page, /~ #$/);
+  await page.getByRole('button', { name: 'Folders' }).click();
+  await expect(page.locator('[data-folder=work]')).toContainText('changes would stay in memory');
+});
+
 test('finds text in the console', async ({ page }) => {
   await boot(page);
   await page.keyboard.press('Control+Shift+F');
