@@ -15,12 +15,15 @@ const OUT = join(import.meta.dirname, '../../guests/out');
 /** Guest instructions between two looks at the screen. */
 const LOOK_EVERY = 250_000;
 
-/** A file from guests/out/media. */
-export function media(name: string): Uint8Array<ArrayBuffer> {
+/** Where a file of guests/out/media is. */
+export function mediaPath(name: string): string {
   const path = join(OUT, 'media', name);
   if (!existsSync(path)) throw new Error(`There is no ${name}: run node guests/make.mjs media`);
-  return new Uint8Array(readFileSync(path));
+  return path;
 }
+
+/** A file from guests/out/media. */
+export const media = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(mediaPath(name)));
 
 /** A file of the bundled 64-bit guest. */
 export function guest(name: string): Uint8Array {
@@ -92,13 +95,19 @@ export class MediaMachine {
     while (this.machine.vcpu.icount < end) if (this.machine.runSlice().kind === 'failed') throw new Error('the guest failed');
   }
 
+  /** Run for so many ns of the guest's time. */
+  pass(ns: number): void {
+    const end = this.machine.clock.now() + ns;
+    while (this.machine.clock.now() < end) if (this.machine.runSlice().kind === 'failed') throw new Error('the guest failed');
+  }
+
   /** Type on a US keyboard. The guest sees it while it runs. */
   type(text: string): void {
     this.machine.input.type(text);
   }
 
-  /** Press a key, by the name that QEMU's sendkey has for it. */
-  press(name: string): void {
-    this.machine.input.sendKeys([keyNamed(name)!]);
+  /** Press keys together, by the names that QEMU's sendkey has for them, with - between. */
+  press(names: string): void {
+    this.machine.input.sendKeys(names.split('-').map((name) => keyNamed(name)!));
   }
 }
