@@ -131,7 +131,7 @@ describe('faults and interruptions', () => {
     t.onInvalidate = () => t.view.setBigUint64(Mem.CODE_CHUNKS + 9 * 8, 0n, true);
     t.set({ rcx: 0x40, rdi: 0x8ff0, rax: 1 });
     expect(run('stos', 1, 4, Cpu.DS, 1).status).toBe(Status.NEXT);
-    expect(t.log).toEqual(['invalidate 9']);
+    expect(t.log).toEqual(['invalidate 9 0-0']);
     expect(t.slice(0x902f, 2)).toEqual([1, 0]);
   });
 

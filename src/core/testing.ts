@@ -100,8 +100,8 @@ export class TestCpu {
         },
         tsc: () => t.view.setBigUint64(CPU + Cpu.SCRATCH, t.tsc, true),
         trace_software_interrupt: () => {},
-        invalidate_code: (_c: number, page: number) => {
-          t.log.push(`invalidate ${hex(page)}`);
+        invalidate_code: (_c: number, page: number, first: number, last: number) => {
+          t.log.push(`invalidate ${hex(page)} ${first}-${last}`);
           t.onInvalidate(page);
         },
         ferr: () => {},

@@ -17,6 +17,10 @@ const CHUNKS_AT = Mem.RECORDS + MAP_SLOTS * MAP_BYTES;
 const CHUNK_COUNT = Math.floor((Mem.RECORDS + Mem.RECORDS_SIZE - CHUNKS_AT) / CHUNK_BYTES);
 /** Records kept free at a chunk's end: the longest instruction's, and a CHAIN. */
 const RESERVE = 5;
+/** Bytes of a part of a page that Mem.CODE_CHUNKS has a bit for. */
+const CODE_CHUNK = 64;
+/** With more chunks of records than this, most of a page's records are of code that was dropped. */
+const CHUNKS_MAX = 96;
 /** Instructions in one block at most. */
 const BLOCK_LIMIT = 1024;
 const NO_PAGE = 0xffff_ffff;
@@ -79,8 +83,8 @@ export class CodeCache {
   /** Pages by the address of their map. */
   private readonly byMap = new Map<number, CodePage>();
   listener: DecodeListener | null = null;
-  /** The page's records are about to go. */
-  onClear: ((page: CodePage) => void) | null = null;
+  /** Records of a page are about to go: these, the first of each instruction, or with null all. */
+  onClear: ((page: CodePage, records: readonly number[] | null) => void) | null = null;
   /** Counts for statistics. */
   decodedInstructions = 0;
   invalidations = 0;
@@ -369,9 +373,35 @@ export class CodeCache {
     this.u32[(Mem.CODE_CHUNKS >> 2) + physical * 2 + 1] = 0;
   }
 
+  /**
+   * Drop the code in parts of a physical page that were written: loaders and systems of old keep variables beside their code.
+   * @param first the first of the parts of 64 bytes, and the last
+   */
+  invalidateChunks(physical: number, first: number, last: number): void {
+    const pages = this.byPhysical.get(physical);
+    const isReached = first === 0 && (this.reachedBy.get(physical)?.size ?? 0) > 0;
+    if (isReached || (pages && [...pages].some((page) => page.chunks.length > CHUNKS_MAX))) return this.invalidate(physical);
+    this.invalidations++;
+    for (const page of pages ?? []) {
+      // An instruction that begins before may reach into it.
+      const from = Math.max(0, first * CODE_CHUNK - (MAX_INSTRUCTION - 1));
+      const gone: number[] = [];
+      for (let at = (page.map >> 2) + from; at < (page.map >> 2) + (last + 1) * CODE_CHUNK; at++) {
+        if (this.u32[at] === 0) continue;
+        gone.push(this.u32[at]);
+        this.u32[at] = 0;
+      }
+      if (gone.length === 0) continue;
+      this.u32[generationOf(page.map) >> 2]++;
+      this.onClear?.(page, gone);
+      for (const record of gone) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
+    }
+    for (let chunk = first; chunk <= last; chunk++) this.u32[(Mem.CODE_CHUNKS >> 2) + physical * 2 + (chunk >> 5)] &= ~(1 << (chunk & 31));
+  }
+
   /** Forget a page's records; the page and its empty map stay. */
   private clear(page: CodePage): void {
-    this.onClear?.(page);
+    this.onClear?.(page, null);
     this.u32[generationOf(page.map) >> 2]++;
     for (const chunk of page.chunks) {
       const end = page.at > chunk && page.at <= chunk + CHUNK_BYTES ? page.at : chunk + CHUNK_BYTES;

@@ -120,7 +120,7 @@ export class Vcpu {
           this.u32[(scratch >> 2) + 1] = tsc / 0x1_0000_0000;
         },
         trace_software_interrupt: (_cpu: number, vector: number) => this.trace.interrupt?.(this, vector, 'software', null),
-        invalidate_code: (_cpu: number, page: number) => this.cache.invalidate(page >>> 0),
+        invalidate_code: (_cpu: number, page: number, first: number, last: number) => this.cache.invalidateChunks(page >>> 0, first, last),
       },
     });
     this.core = core.exports as unknown as CoreExports;

@@ -36,4 +36,4 @@ export declare function hostTraceSoftwareInterrupt(cpu: u32, vector: u32): void;
 /** Drop everything decoded from this physical page. */
 // @ts-ignore: decorator
 @external("host", "invalidate_code")
-export declare function hostInvalidateCode(cpu: u32, physicalPage: u32): void;
+export declare function hostInvalidateCode(cpu: u32, physicalPage: u32, first: u32, last: u32): void;

@@ -122,8 +122,7 @@ function codeWritten(cpu: u32, phys: u64, size: u32): void {
   const last = ((<u32>phys & 0xfff) + size - 1) >> 6;
   const touched = (<u64>1 << first) | (<u64>1 << last);
   if (load<u64>(Mem.CODE_CHUNKS + ((<u32>phys >> 12) << 3)) & touched) {
-    hostInvalidateCode(cpu, <u32>phys >> 12);
-    atomic.store<u32>(cpu, 1, Cpu.EXIT_REQUEST);
+    hostInvalidateCode(cpu, <u32>phys >> 12, first, last);
   }
 }
 

@@ -86,6 +86,8 @@ interface Region {
   readonly record: number;
   /** Maps of its pages. */
   readonly maps: readonly number[];
+  /** The first records of its instructions. */
+  readonly records: Uint32Array;
   readonly instructions: number;
   readonly bytes: number;
   readonly isCounted: boolean;
@@ -154,7 +156,7 @@ export class Compiler {
     this.u32[(this.cpu + Cpu.HOT_THRESHOLD) >> 2] = this.options?.threshold ?? 0;
     if (!this.options) return;
     for (let slot = Mem.REGION_SLOTS - 1; slot >= 1; slot--) this.freeSlots.push(slot);
-    this.cache.onClear = (page) => this.pageCleared(page);
+    this.cache.onClear = (page, records) => this.pageCleared(page, records);
     const desc = BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2));
     const module = new WebAssembly.Module(generateNoRegion(this.cpu + Cpu.EXIT_DESC, desc, GONE) as BufferSource);
     this.none = new WebAssembly.Instance(module, { env: { memory: this.memory } }).exports.none as () => bigint;
@@ -252,7 +254,7 @@ export class Compiler {
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = entry.rip + BigInt(entry.offset);
-      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), instructions, bytes: size, isCounted: job.isCounted, rip };
+      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), records, instructions, bytes: size, isCounted: job.isCounted, rip };
       if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);
       this.listener?.made(this.infoOf(region));
@@ -301,14 +303,21 @@ export class Compiler {
     return { entries: this.u32[at], exits: this.byCause(at + 1) };
   }
 
-  /** The records of a page are about to go, and all that was made of them. */
-  private pageCleared(page: CodePage): void {
-    for (const chunk of page.chunks) this.known.fill(Known.NOTHING, numberOf(chunk), numberOf(chunk) + CHUNK_RECORDS);
+  /** Records of a page are about to go, these or all, and what was made of them. */
+  private pageCleared(page: CodePage, records: readonly number[] | null): void {
+    if (records) for (const record of records) this.known[numberOf(record)] = Known.NOTHING;
+    else for (const chunk of page.chunks) this.known.fill(Known.NOTHING, numberOf(chunk), numberOf(chunk) + CHUNK_RECORDS);
     const regions = this.byMap.get(page.map);
     if (!regions) return;
-    for (const region of regions) this.drop(region);
+    const gone = records && new Set(records);
+    let isDropped = false;
+    for (const region of regions) {
+      if (gone && !region.records.some((record) => gone.has(record))) continue;
+      this.drop(region);
+      isDropped = true;
+    }
     // A region that is being executed must not go on into what is no longer there.
-    Atomics.store(this.records.i32, (this.cpu + Cpu.EXIT_REQUEST) >> 2, 1);
+    if (isDropped) Atomics.store(this.records.i32, (this.cpu + Cpu.EXIT_REQUEST) >> 2, 1);
   }
 
   private drop(region: Region): void {
