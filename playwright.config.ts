@@ -44,7 +44,7 @@ export default defineConfig({
   },
   projects: [
     { name: 'page', testMatch: /(page|preview)\.e2e\.ts/, use: { baseURL: `http://127.0.0.1:${FAKE_PORT}/` } },
-    { name: 'machine', testMatch: /(machine|overlay|durability|disks|input|screen|network)\.e2e\.ts/, timeout: 240_000, use: { baseURL: `http://127.0.0.1:${PORT}/` } },
+    { name: 'machine', testMatch: /(machine|overlay|durability|disks|input|screen|network|media)\.e2e\.ts/, timeout: 240_000, use: { baseURL: `http://127.0.0.1:${PORT}/` } },
   ],
   webServer: [
     {
