@@ -41,7 +41,10 @@ export async function makeDisk({ here, out, log }) {
   rmSync(root, { recursive: true, force: true });
   log(`disk: installing ${disk.packages.join(', ')} and what they need`);
   run('mmdebstrap', [
-    `--architectures=${disk.arch}`, '--variant=minbase', `--include=${disk.packages.join(',')}`, '--quiet',
+    `--architectures=${disk.arch}`, '--variant=minbase',
+    // A fresh image needs no file safe on the host's disk one by one, and nobody reads manuals there.
+    '--dpkgopt=force-unsafe-io', ...['man', 'doc', 'locale', 'info'].map((folder) => `--dpkgopt=path-exclude=/usr/share/${folder}/*`),
+    `--include=${disk.packages.join(',')}`, '--quiet',
     // The kernel's first initramfs is made anew below: let it be small.
     '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d"',
     '--essential-hook=printf "MODULES=list\\nCOMPRESS=gzip\\n" > "$1/etc/initramfs-tools/conf.d/tabvisor"',

@@ -4,7 +4,7 @@
 //   initrd.cpio.gz   the same for the way over the network
 //   guest.json       what it is and the machine line that boots it
 // and in guests/out/firmware SeaBIOS, its VGA BIOS and the network cards' iPXE, for machines that boot without -kernel.
-// in guests/out/media images that specs boot from, as their packages have them; and, only when they are named, Debian's installer (installer)
+// in guests/out/media images that specs boot from, as their packages have them; and, only when they are named, Debian's installers (installer-amd64, installer-i386)
 // and a Debian system on a disk (disk: disk.mjs, needs root).
 // Usage: node guests/make.mjs [--force] [--out FOLDER] [NAME…]     (the firmware's name is firmware, the media's is media)
 
@@ -17,7 +17,7 @@ import { GuestError, needProgram, PackageSource, unpack } from './apt.mjs';
 import { CpioArchive } from './cpio.mjs';
 import { dependencies, findModules } from './modules.mjs';
 import { makeDisk } from './disk.mjs';
-import { firmware, guests, installer, media, prompt, readyLine, release } from './recipes.mjs';
+import { firmware, guests, installers, media, prompt, readyLine, release } from './recipes.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const log = (text) => console.log(`guests: ${text}`);
@@ -26,10 +26,13 @@ const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 /** What is made without being named: all that `npm start` and `npm test` need. */
 const STANDARD = ['firmware', 'media', ...Object.keys(guests)];
 
+/** What `npm run test:long` boots besides. */
+const FOR_LONG_TESTS = [...Object.keys(installers).map((arch) => `installer-${arch}`), 'disk'];
+
 /** Make the named guests; those that are up to date are left alone. */
 export async function makeGuests(names = STANDARD, { force = false, out = join(here, 'out') } = {}) {
   for (const name of names) {
-    const files = { firmware, media, installer }[name];
+    const files = { firmware, media }[name] ?? installers[/^installer-(.*)$/.exec(name)?.[1]];
     if (files) {
       await fetchFiles(name, files, force, join(out, name));
       continue;
@@ -39,7 +42,7 @@ export async function makeGuests(names = STANDARD, { force = false, out = join(h
       continue;
     }
     const recipe = guests[name];
-    if (!recipe) throw new GuestError(`There is no guest "${name}"; there are ${STANDARD.join(', ')}, installer, disk.`);
+    if (!recipe) throw new GuestError(`There is no guest "${name}"; there are ${[...STANDARD, ...FOR_LONG_TESTS].join(', ')}.`);
     const fingerprint = recipeFingerprint(recipe);
     if (!force && isUpToDate(join(out, name), fingerprint)) log(`${name}: up to date`);
     else await makeGuest(name, recipe, fingerprint, join(out, name));

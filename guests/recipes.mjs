@@ -25,19 +25,20 @@ export const media = {
     'grub-rescue-pc': { 'grub-floppy.img': 'usr/lib/grub-rescue/grub-rescue-floppy.img', 'grub-cdrom.iso': 'usr/lib/grub-rescue/grub-rescue-cdrom.iso' },
     ipxe: { 'ipxe.iso': 'usr/lib/ipxe/ipxe.iso' },
     'memtest86+': { 'memtest.iso': 'usr/lib/memtest86+/memtest86+x64.iso' },
+    // The boot loader of installation CDs, of which specs make one.
+    isolinux: { 'isolinux.bin': 'usr/lib/ISOLINUX/isolinux.bin' },
+    'syslinux-common': Object.fromEntries(['ldlinux', 'libcom32', 'libutil', 'vesamenu'].map((name) => [`${name}.c32`, `usr/lib/syslinux/modules/bios/${name}.c32`])),
   },
 };
 
-/** Debian's installer, its network edition in text: kernel and initramfs. */
-export const installer = {
-  arch: 'amd64',
-  packages: {
-    'debian-installer-12-netboot-amd64': {
-      linux: 'usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux',
-      'initrd.gz': 'usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz',
-    },
-  },
-};
+/** Debian's installers, the network edition in text, for each architecture: kernel and initramfs, in the folder installer-NAME. */
+export const installers = Object.fromEntries(
+  ['amd64', 'i386'].map((arch) => {
+    const folder = `usr/lib/debian-installer/images/12/${arch}/text/debian-installer/${arch}`;
+    // The packages are for every architecture; those of amd64's lists serve both.
+    return [arch, { arch: 'amd64', packages: { [`debian-installer-12-netboot-${arch}`]: { linux: `${folder}/linux`, 'initrd.gz': `${folder}/initrd.gz` } } }];
+  }),
+);
 
 /**
  * A Debian system on a disk (disk.mjs).

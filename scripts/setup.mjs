@@ -3,6 +3,7 @@
 //   node scripts/setup.mjs          for `npm start`: packages, engine, runner, guests
 //   node scripts/setup.mjs --build  the same, for `npm run build`
 //   node scripts/setup.mjs --test   also Debian packages that the tests need, and the built page
+//   node scripts/setup.mjs --long   for `npm run test:long`: the same, Debian's installers, and a Debian system on a disk image
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,7 +12,8 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const forTests = process.argv.includes('--test');
+const forLongTests = process.argv.includes('--long');
+const forTests = forLongTests || process.argv.includes('--test');
 
 /** Programs of the tests, and the Debian package that has each. */
 const TEST_PROGRAMS = [
@@ -25,6 +27,13 @@ const TEST_PROGRAMS = [
   ['socat', 'socat', 'makes TAP interfaces for the relay'],
   ['ip', 'iproute2', 'gives them addresses'],
   ['gcc', 'gcc', 'builds the program that asks the real processor'],
+];
+
+/** The same of the long tests. */
+const LONG_TEST_PROGRAMS = [
+  ['xorriso', 'xorriso', 'makes the installation CD that they boot'],
+  ['mmdebstrap', 'mmdebstrap', 'installs Debian into a folder'],
+  ['mke2fs', 'e2fsprogs', 'makes a file system of it'],
 ];
 
 /** A step that cannot be done; the message says what is missing and what to do. */
@@ -68,7 +77,7 @@ function installPackages() {
 
 /** apt-get install of what is not there. */
 function installTestPrograms() {
-  const missing = TEST_PROGRAMS.filter(([program]) => !hasProgram(program));
+  const missing = [...TEST_PROGRAMS, ...(forLongTests ? LONG_TEST_PROGRAMS : [])].filter(([program]) => !hasProgram(program));
   // gcc alone has no C library to link with.
   const packages = missing.flatMap(([, debianPackage]) => (debianPackage === 'gcc' ? ['gcc', 'libc6-dev'] : [debianPackage]));
   if (!missing.length) return;
@@ -111,8 +120,11 @@ async function buildEngine() {
 
 /** The bundled guests. The tests need them; the page and the runner also work with one's own kernel. */
 async function makeGuests() {
+  const standard = ['firmware', 'media', 'amd64', 'i386'];
+  const disk = existsSync(join(root, 'guests/out/disk/debian.img')) ? [] : ['disk'];
+  const names = forLongTests ? [...standard, 'installer-amd64', 'installer-i386', ...disk] : [];
   // By a process of its own, so that its advice is the same as when it is called by hand.
-  if (runs(process.execPath, ['guests/make.mjs'])) return;
+  if (runs(process.execPath, ['guests/make.mjs', ...names])) return;
   if (forTests) throw new SetupError('The bundled guests could not be made, and the tests boot them.');
   say('going on without the bundled guests');
 }

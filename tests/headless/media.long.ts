@@ -1,4 +1,4 @@
-// GRUB's rescue floppy and CD beside QEMU: commands typed on both, the answers read on the screen, the screens compared dot by
+// GRUB's rescue floppy and CD and iPXE's CD beside QEMU: commands typed on both, the answers read on the screen, the screens compared dot by
 // dot. npm run test:long. Virtual time runs fast (64 ns an instruction), because BIOS and boot loaders wait by the clock.
 
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -73,5 +73,21 @@ describe('from its medium, beside QEMU', () => {
     await enter('cat (cd)/boot/grub/grub.cfg\n');
     pc.untilScreen(/cat \(cd\)[^]*menuentry[^]*grub> *\n*$/);
     await qemu.untilSame(pc, 'grub-cd');
+  });
+
+  // A hub without anything else on it: a link, and nobody who answers.
+  it('iPXE\'s CD: its prompt, network cards, settings', { timeout: TIMEOUT }, async () => {
+    const { pc, qemu, enter, press } = await both('-cdrom', 'ipxe.iso', '-boot d -netdev hubport,id=h,hubid=0 -device e1000,netdev=h,romfile=');
+    pc.untilScreen('Press Ctrl-B for the iPXE command line');
+    await qemu.untilText('Press Ctrl-B');
+    await press('ctrl-b');
+    pc.untilScreen(/iPXE> *\n*$/);
+    await enter('ifstat\nset x 5\necho [${x}] ${net0/mac}\n');
+    pc.untilScreen(/net0: 52:54:00:12:34:56 using 82540em on (PCI)?0000:00:0[0-9.]+ \(/);
+    pc.untilScreen(/\[5\] 52:54:00:12:34:56\n[^]*iPXE> *\n*$/);
+    await qemu.untilText('[5] 52:54:00:12:34:56');
+    await enter('config net0\n');
+    pc.untilScreen(/Configuration settings|Option configuration/i);
+    await qemu.untilSame(pc, 'ipxe-config');
   });
 });
