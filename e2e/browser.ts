@@ -49,6 +49,15 @@ export class KillableBrowser {
     const ended = once(child, 'exit');
     process.kill(-child.pid, 'SIGKILL');
     await ended;
+    // After a power cut nothing of the old browser runs beside the new one.
+    for (let isThere = true; isThere; ) {
+      try {
+        process.kill(-child.pid, 0);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      } catch {
+        isThere = false;
+      }
+    }
     this.process = undefined;
   }
 
