@@ -100,6 +100,7 @@ async function download(page: Page, image: string, as: 'raw' | 'qcow2'): Promise
     });
   }, name);
   const row = page.getByRole('region', { name: /disks/i }).getByRole('listitem').filter({ hasText: `${image}.img` });
+  await expect(row, 'the disk is listed').toBeVisible({ timeout: 30_000 });
   await row.getByRole('button', { name: as }).click();
   await expect(page).toHaveTitle(`saved ${name}`, { timeout: 60_000 });
   return join(folder, name.replace(/\W/g, '-'));
