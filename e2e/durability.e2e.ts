@@ -1,7 +1,7 @@
 // What a Linux guest has been told is safe is safe: a guest in the page writes records with fsync, the browser is killed while it does, and after
 // each start every record whose fsync had returned is there; the file system is clean. And a store that has no more room is a disk error
 // in the guest and a message to its user.
-//   TABVISOR_KILLS=50   how often the browser is killed, on each kind of disk in turn (2 without it): npm run durability
+//   TABVISOR_KILLS=50   how often the browser is killed, on each kind of disk in turn (4 without it): npm run durability
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { KillableBrowser } from './browser.ts';
 import { type PageServer, servePage } from './page-server.ts';
 import { consoleText } from './room.ts';
 
-const KILLS = Number(process.env.TABVISOR_KILLS ?? 2);
+const KILLS = Number(process.env.TABVISOR_KILLS ?? 4);
 const MIB = 32;
 /** Of a boot, a recovery of the file system among it, ms. */
 const PATIENCE_MS = 180_000;

@@ -24,13 +24,17 @@ test.afterAll(() => {
 
 interface Drawn { top: number; height: number }
 declare global {
-  interface Window { drawn: Drawn[] }
+  interface Window { drawn: Drawn[]; sizes: (string | undefined)[] }
 }
 
 test('of a large framebuffer only rows that changed are drawn', async ({ page }) => {
   test.setTimeout(240_000);
   await page.addInitScript(() => {
     window.drawn = [];
+    // Some sizes are gone before anybody could look.
+    window.sizes = [];
+    new MutationObserver(() => window.sizes.push(document.querySelector<HTMLElement>('[data-screen]')?.dataset.screen))
+      .observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-screen'] });
     const { putImageData } = CanvasRenderingContext2D.prototype;
     CanvasRenderingContext2D.prototype.putImageData = function put(this: CanvasRenderingContext2D, ...given: unknown[]) {
       window.drawn.push({ top: given[4] as number, height: given[6] as number });
@@ -41,6 +45,7 @@ test('of a large framebuffer only rows that changed are drawn', async ({ page })
   await waitForText(page, /full/, 120_000);
   await waitForText(page, /square/, 120_000);
   await expect(page.locator('[data-screen="2560x1600"]')).toBeVisible();
+  expect(await page.evaluate(() => window.sizes), 'the text screen comes first').toContain('720x400');
   // Both the ground and the square have come, sooner or later, and then nothing but the square's rows is drawn.
   await expect.poll(() => page.evaluate(() => {
     const canvas = document.querySelector<HTMLCanvasElement>('[data-screen] canvas')!;
