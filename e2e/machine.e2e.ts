@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect, test, type Page } from '@playwright/test';
 import { FIRST_CHARDEV_RING } from '../src/machine/protocol.ts';
-import { consoleText, expectShortTasks, figure, guests, longestTask, open, run, waitForState, waitForText, type ListedGuest } from './room.ts';
+import { consoleText, expectShortTasks, figure, guests, longestTask, open, run, waitForState, waitForText, withPickedFolder, type ListedGuest } from './room.ts';
 import { serveStatically } from './static-server.ts';
 
 /** Most that a boot to the shell may take here, ms; how long it should take is the benchmark's matter. */
@@ -29,11 +29,6 @@ async function guest(page: Page, name: string): Promise<ListedGuest> {
   const found = (await guests(page)).find((it) => it.name === name);
   if (!found) throw new Error(`The built page has no guest "${name}": run "npm run guests" and "npm run build" first.`);
   return found;
-}
-
-async function boot(page: Page, name: string): Promise<void> {
-  await open(page, (await guest(page, name)).line);
-  await waitForText(page, /~ #$/, BOOT_MS);
 }
 
 test('amd64: from Home to the shell; pause, resume, reset, power-off, start again', async ({ page }) => {
@@ -93,20 +88,7 @@ test('i386: boots by its link, and no task of the page takes 100 ms while the gu
   test.setTimeout(2 * BOOT_MS);
   const from = Date.now();
   const { line } = await guest(page, 'i386');
-  // In place of the user's folder: one of the browser's own, which the page gets by the same kind of handle.
-  await page.addInitScript(() => {
-    Object.assign(window, { showDirectoryPicker: async () => (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true }) });
-  });
-  await page.goto('./');
-  await page.evaluate(async () => {
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true });
-    const sub = await folder.getDirectoryHandle('sub', { create: true });
-    for (const [place, name, text] of [[folder, 'note.txt', 'from the user\n'], [folder, 'old.txt', 'old'], [sub, 'deep.txt', 'deep']] as const) {
-      const stream = await (await place.getFileHandle(name, { create: true })).createWritable();
-      await stream.write(text);
-      await stream.close();
-    }
-  });
+  await withPickedFolder(page);
   await open(page, `${line} -virtfs local,path=docs,mount_tag=docs,security_model=none -virtfs local,path=work,mount_tag=work,security_model=none -device virtio-serial-pci -device virtconsole,chardev=second -chardev vc,id=second`);
   await page.getByLabel('Folder docs').setInputFiles('docs/decisions');
   await expect(page.getByText('what it writes goes into the folder')).toBeVisible();

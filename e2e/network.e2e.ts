@@ -1,11 +1,11 @@
 // The network of guests in the page: the user-mode network with HTTP by fetch, a guest's web server in the preview, two tabs on a hub, two browsers on a relay.
 
-import { chromium, expect, test, type FrameLocator, type Page } from '@playwright/test';
+import { chromium, expect, test, type Page } from '@playwright/test';
 import config from '../playwright.config.ts';
 import { Relay } from '../relay/server.ts';
 
 
-import { guests, open, run, waitForText } from './room.ts';
+import { guests, open, previewPane, run, waitForText } from './room.ts';
 import { SITE } from './site.ts';
 import { serveWeb } from './web-server.ts';
 
@@ -49,13 +49,7 @@ test('user network: DHCP, names, ping, HTTP by fetch; a guest\'s web server in t
       await expect(page.getByRole('button', { name: 'Network' })).toBeVisible();
     });
 
-    const preview = page.getByRole('region', { name: 'Preview' });
-    const frame: FrameLocator = preview.frameLocator('iframe');
-    const address = preview.getByRole('textbox', { name: /Path/ });
-    const show = async (path: string) => {
-      await address.fill(path);
-      await address.press('Enter');
-    };
+    const { preview, frame, address, show } = previewPane(page);
 
     await test.step('the preview waits for the server, and then shows it by itself', async () => {
       await expect(preview.getByText(/Nothing answers on the guest’s port 80 yet/)).toBeVisible({ timeout: 30_000 });

@@ -1,7 +1,7 @@
 // The page alone, with a stand-in for the machine worker: what the user sees of loading, running, ending and failing.
 
 import { expect, test, type Page } from '@playwright/test';
-import { consoleText, expectShortTasks, figure, guests, kernelImage, longestTask, open, run, waitForState, waitForText } from './room.ts';
+import { consoleText, expectShortTasks, figure, guests, kernelImage, longestTask, open, run, waitForState, waitForText, withPickedFolder } from './room.ts';
 import { serveStatically } from './static-server.ts';
 
 /** A line whose files the page has beside it, whether or not guests were built. */
@@ -217,20 +217,7 @@ test('a line that shares a folder asks for it before anything starts', async ({ 
 });
 
 test('what a machine writes into a folder that the user picked is there; of others the changes are a download', async ({ page }) => {
-  // In place of the user's folder: one of the browser's own, which the page gets by the same kind of handle.
-  await page.addInitScript(() => {
-    Object.assign(window, { showDirectoryPicker: async () => (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true }) });
-  });
-  await page.goto('./');
-  await page.evaluate(async () => {
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true });
-    const sub = await folder.getDirectoryHandle('sub', { create: true });
-    for (const [place, name, text] of [[folder, 'note.txt', 'from the user\n'], [folder, 'old.txt', 'old'], [sub, 'deep.txt', 'deep']] as const) {
-      const stream = await (await place.getFileHandle(name, { create: true })).createWritable();
-      await stream.write(text);
-      await stream.close();
-    }
-  });
+  await withPickedFolder(page);
   await serveKernel(page);
   const line = `${LINE} -virtfs local,path=work,mount_tag=share,security_model=none`;
   await open(page, line);

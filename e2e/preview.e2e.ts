@@ -1,20 +1,14 @@
 // The preview of a guest's web server, with a stand-in for the machine (fake-machine.ts) that answers as the guest would: what browsers do with
 // links, forms and files, and what a hostile guest can do to the page, which is nothing.
 
-import { expect, test, type FrameLocator } from '@playwright/test';
-import { kernelImage, open } from './room.ts';
+import { expect, test } from '@playwright/test';
+import { kernelImage, open, previewPane } from './room.ts';
 
 test('the preview of a guest\'s web server, and a hostile one', async ({ page }) => {
   test.setTimeout(120_000);
   await page.route('**/kernel.bin', (route) => route.fulfill({ body: kernelImage(), contentType: 'application/octet-stream' }));
   await open(page, '-kernel kernel.bin -append console=ttyS0 -netdev user,id=net,hostfwd=tcp::8080-:80,hostfwd=tcp::8081-:8081 -device virtio-net-pci,netdev=net');
-  const preview = page.getByRole('region', { name: 'Preview' });
-  const frame: FrameLocator = preview.frameLocator('iframe');
-  const address = preview.getByRole('textbox', { name: /Path/ });
-  const show = async (path: string) => {
-    await address.fill(path);
-    await address.press('Enter');
-  };
+  const { preview, frame, address, show } = previewPane(page);
 
   await test.step('it waits for the server, and then shows it by itself', async () => {
     await expect(preview.getByText(/Nothing answers on the guest’s port 80 yet/)).toBeVisible();

@@ -1,7 +1,7 @@
 // What the tests do to a machine's room, in the words of its user.
 
 import { cpus, loadavg } from 'node:os';
-import { expect, test, type Page } from '@playwright/test';
+import { expect, test, type FrameLocator, type Locator, type Page } from '@playwright/test';
 import { RunState } from '../src/machine/protocol.ts';
 
 export interface ListedGuest { name: string; title: string; line: string }
@@ -94,3 +94,34 @@ export function expectShortTasks({ clock, cpu }: LongestTask): void {
 }
 
 export { RunState };
+
+/**
+ * The page, whose folder picker gives a folder of three files. In place of the user's folder it is one of the browser's own, which the page gets by
+ * the same kind of handle.
+ */
+export async function withPickedFolder(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    Object.assign(window, { showDirectoryPicker: async () => (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true }) });
+  });
+  await page.goto('./');
+  await page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true });
+    const sub = await folder.getDirectoryHandle('sub', { create: true });
+    for (const [place, name, text] of [[folder, 'note.txt', 'from the user\n'], [folder, 'old.txt', 'old'], [sub, 'deep.txt', 'deep']] as const) {
+      const stream = await (await place.getFileHandle(name, { create: true })).createWritable();
+      await stream.write(text);
+      await stream.close();
+    }
+  });
+}
+
+/** The preview panel: its document, its field for the path, and the way to another path. */
+export function previewPane(page: Page): { preview: Locator; frame: FrameLocator; address: Locator; show(path: string): Promise<void> } {
+  const preview = page.getByRole('region', { name: 'Preview' });
+  const address = preview.getByRole('textbox', { name: /Path/ });
+  const show = async (path: string): Promise<void> => {
+    await address.fill(path);
+    await address.press('Enter');
+  };
+  return { preview, frame: preview.frameLocator('iframe'), address, show };
+}

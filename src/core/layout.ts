@@ -524,3 +524,15 @@ export const enum Rflags {
   ID = 0x20_0000,
   ARITHMETIC = 0x8d5,
 }
+
+/** Operation numbers of the x87: the reg field of opcodes D8 and DC. */
+export const enum X87Op {
+  ADD = 0,
+  MUL = 1,
+  COM = 2,
+  COMP = 3,
+  SUB = 4,
+  SUBR = 5,
+  DIV = 6,
+  DIVR = 7,
+}

@@ -1,7 +1,7 @@
 // Numbers of other formats as the x87 keeps them, and the instructions' short forms on a register stack whose top is known: see FloatStack.
 // Intel SDM volume 1, 4.2.2 (formats), 8.1.3 (status word), 8.3 (instructions), table 8-6 (condition codes of comparisons).
 
-import { Cpu, Rflags } from '../core/layout.ts';
+import { Cpu, Rflags, X87Op } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Instruction, OperandRef } from './builder.ts';
 
@@ -11,16 +11,6 @@ export const enum Fsw {
   CONDITION = 0x4700,
   /** The exceptions' flags. */
   FLAGS = 0x3f,
-}
-
-/** Operation numbers: the reg field of opcodes D8 and DC. */
-export const enum X87Op {
-  ADD = 0,
-  MUL = 1,
-  COM = 2,
-  COMP = 3,
-  SUB = 4,
-  DIV = 6,
 }
 
 /** An instruction where the register stack is known. */

@@ -3,13 +3,13 @@
 //
 // Opcodes that the manuals leave out, but that all processors take as others (FXCH at DD C8 …), are here too.
 
-import { Cpu } from '../core/layout.ts';
+import { Cpu, X87Op } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Instruction, Meaning } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
 import type { Attributes, InstructionTable } from './table.ts';
 import {
-  arithmetic, compare as quickCompare, compareFlags as quickCompareFlags, fromInteger, Fsw, narrow, one as numberOne, widen, X87Op, zero, type Quick,
+  arithmetic, compare as quickCompare, compareFlags as quickCompareFlags, fromInteger, Fsw, narrow, one as numberOne, widen, zero, type Quick,
 } from './x87-numbers.ts';
 
 const FSW_ES = 0x80;

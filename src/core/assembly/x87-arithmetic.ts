@@ -1,7 +1,7 @@
 // x87 arithmetic, comparison and the other instructions that compute on the register stack, except the transcendental ones.
 // Intel SDM, volume 1, 8.3 (instruction set) and 8.5 (exceptions); volume 2 for each instruction.
 
-import { Cpu, Rflags, Status } from '../layout';
+import { Cpu, Rflags, Status, X87Op } from '../layout';
 import {
   Env, Flag, Kind, R, Relation, Remainder, X, Y, add, compare, copyXtoY, divide, invalid, multiply, noteDenormalX, propagateX,
   propagateXY, remainder, resultInfinity, resultX, resultZero, round, roundToInteger, setFinite, setNormalised, squareRoot,
@@ -13,18 +13,6 @@ import {
   Fsw, begin, beginKeepingC1, clearC1, deliver, isEmpty, isMasked, loadX, pop, precision, pushR, roomToPush, setEmpty, setTop, settle, st, stackUnderflow,
   stopped, writeR, writeRegister, physical, notePointers,
 } from './x87-state';
-
-/** Operation numbers: the reg field of opcodes D8 and DC. */
-export const enum X87Op {
-  ADD = 0,
-  MUL = 1,
-  COM = 2,
-  COMP = 3,
-  SUB = 4,
-  SUBR = 5,
-  DIV = 6,
-  DIVR = 7,
-}
 
 /** R = X op Y. */
 export function compute(op: u32): void {

@@ -5,11 +5,11 @@
 //
 // A result goes to the register at the host address `at`. What the functions return are bits to OR into FSW, whose C1 was cleared before.
 
-import { Cpu } from '../layout';
+import { Cpu, X87Op } from '../layout';
 import { Flag, Env, Kind, Relation, X, compare, copyXtoY, round, squareRoot } from './softfloat';
 import { significand80, signExponent80, unpack80 } from './softfloat-format';
 import { Wide, div64, sqrt128 } from './wide';
-import { X87Op, compute, conditionOf } from './x87-arithmetic';
+import { compute, conditionOf } from './x87-arithmetic';
 import { Fsw, beginNumber, precision } from './x87-state';
 
 const HALF: u64 = 0x8000_0000_0000_0000;
