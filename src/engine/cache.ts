@@ -1,6 +1,6 @@
 // The cache of decoded code: for each physical page and code mode a map from page offset to record, and the records themselves.
-// It lives in the shared memory (Mem.RECORDS), bounded; what was decoded first is dropped first. A write to a page with code comes
-// to invalidate(): its records turn into RESYNC, so that even the block being executed notices before its next instruction.
+// It lives in the shared memory (Mem.RECORDS), bounded; what was decoded first is dropped first. A write to code comes to
+// invalidateChunks(), or invalidate() for a whole page: its records turn into RESYNC, so that even the block being executed notices before its next instruction.
 
 import { Cpu, Mem, Mode, Pmap, Rec, Seg, Tlb, Vector } from '../core/layout.ts';
 import { Decoder, DecodeResult } from '../x86/decode.ts';

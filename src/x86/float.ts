@@ -214,7 +214,7 @@ function byCore(b: Builder, i: Instruction, name: CoreFunction, first: readonly 
 }
 
 /** A condition that holds in lanes where x is denormal. */
-function denormal(b: Builder, a: Arithmetic, x: Value): Value {
+function denormal(a: Arithmetic, x: Value): Value {
   return a.and(a.lt(a.abs(x), a.min), a.ne(x, a.zero));
 }
 
@@ -257,7 +257,7 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
     }
     const size = b.let(a.abs(r));
     // Sums that are tiny are exact. Products and quotients are not, unless a factor or the dividend is zero.
-    let bad = a.or(a.or(denormal(b, a, x), denormal(b, a, c)), a.not(a.le(size, a.max)));
+    let bad = a.or(a.or(denormal(a, x), denormal(a, c)), a.not(a.le(size, a.max)));
     if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.min), a.and(a.ne(x, a.zero), a.ne(c, a.zero))));
     if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.min), a.ne(x, a.zero)));
     const good = b.let(a.none(bad));
@@ -274,7 +274,7 @@ export const squareRoot = (f: Format): Meaning =>
     const c = toFloat(b, f, sourceBits);
     const a = arithmeticOf(b, f);
     const r = b.let(a.sqrt(c));
-    const bad = a.or(denormal(b, a, c), a.not(a.le(r, a.max)));
+    const bad = a.or(denormal(a, c), a.not(a.le(r, a.max)));
     const good = b.let(a.none(bad));
     b.if(
       b.and(b.and(masked(b), good), b.ne(precisionKnown(b, FloatOp.SQRT, f, c, c, r), 0)),
@@ -286,7 +286,7 @@ export const squareRoot = (f: Format): Meaning =>
 /** Neither NaN nor denormal: comparing raises nothing. The bits are a scalar's. */
 function comparable(b: Builder, f: Format, a: Arithmetic, x: Value, c: Value, xBits: Value, cBits: Value): Value {
   const nan = a.or(a.ne(x, x), a.ne(c, c));
-  const denormals = f.packed ? a.or(denormal(b, a, x), denormal(b, a, c)) : b.or(denormalBits(b, f, xBits), denormalBits(b, f, cBits));
+  const denormals = f.packed ? a.or(denormal(a, x), denormal(a, c)) : b.or(denormalBits(b, f, xBits), denormalBits(b, f, cBits));
   return b.and(noDaz(b), a.none(a.or(nan, denormals)));
 }
 
@@ -408,7 +408,7 @@ export const widenScalar: Meaning = sse((i, b) => {
   const x = asFloat(b, SS, bits);
   const a = arithmeticOf(b, SS);
   b.if(
-    b.and(noDaz(b), a.none(a.or(a.ne(x, x), denormal(b, a, x)))),
+    b.and(noDaz(b), a.none(a.or(a.ne(x, x), denormal(a, x)))),
     () => i.dst.write(b.let(asBits(b, SD, b.unary('f64', [0xbb], x)))),
     () => {
       b.core('sse_cvtss2sd', registerAddress(b, i.dst), bits);

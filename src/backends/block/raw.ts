@@ -80,7 +80,7 @@ export class RawImage extends Image {
     yield (done) => this.storage.writeZeroes(offset, length, mayUnmap, done);
   }
 
-  override *status(offset: number, length: number): Io<Extent> {
+  override *status(_offset: number, length: number): Io<Extent> {
     return { length, kind: 'data' };
   }
 }

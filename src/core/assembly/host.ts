@@ -33,7 +33,7 @@ export declare function hostTsc(cpu: u32): void;
 // @ts-ignore: decorator
 @external("host", "trace_software_interrupt")
 export declare function hostTraceSoftwareInterrupt(cpu: u32, vector: u32): void;
-/** Drop everything decoded from this physical page. */
+/** Drop what is decoded of these parts, of 64 bytes each, of a physical page. */
 // @ts-ignore: decorator
 @external("host", "invalidate_code")
 export declare function hostInvalidateCode(cpu: u32, physicalPage: u32, first: u32, last: u32): void;
