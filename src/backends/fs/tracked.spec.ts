@@ -101,6 +101,29 @@ describe('a folder whose changes go back', () => {
     expect(folder.waiting).toBe(0);
   });
 
+  it('has names and lengths there though nothing is synchronised, each once', async () => {
+    const { folder, there } = setUp();
+    folder.makeDirectory(['new'], 0o755);
+    folder.rename(['sub'], ['new', 'moved']);
+    folder.change(['a.txt'], { size: 3 });
+    await expect.poll(() => folder.waiting).toBe(0);
+    await expect.poll(() => there.text('a.txt')).toBe('old');
+    expect([...there.entries.keys()].sort()).toEqual(['a.txt', 'new', 'new/moved', 'new/moved/b.txt']);
+    expect(there.log.filter((step) => /^(mkdir|rm) /.test(step)).sort()).toEqual(['mkdir new', 'mkdir new/moved', 'rm sub']);
+    folder.unlink(['a.txt']);
+    await expect.poll(() => there.entries.has('a.txt')).toBe(false);
+    folder.unlink(['new', 'moved', 'b.txt']);
+    folder.removeDirectory(['new', 'moved']);
+    await expect.poll(() => there.entries.has('new/moved')).toBe(false);
+  });
+
+  it('brings what was written when a descriptor that only reads is synchronised', async () => {
+    const { folder, there } = setUp();
+    folder.open(['a.txt'], rw).write(0, bytes('new'));
+    await folder.open(['a.txt'], { read: true, write: false }).sync();
+    expect(there.text('a.txt')).toBe('new words');
+  });
+
   it('follows an open file to its new name, and forgets one that has none', async () => {
     const { folder, there } = setUp();
     const file = folder.open(['a.txt'], rw);

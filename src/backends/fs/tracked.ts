@@ -35,6 +35,8 @@ export class TrackedFolder extends MemoryFolder {
   private readonly ever = new Map<string, Path>();
   private readonly openFiles = new Set<{ path: Path }>();
   private bringing: Promise<void> = Promise.resolve();
+  /** A turn that brings all of `dirty` waits behind the present one. */
+  private isQueued = false;
   /** What went wrong with a path since the guest was last told. */
   private failed: Error | undefined;
   private hasComplained = false;
@@ -108,6 +110,7 @@ export class TrackedFolder extends MemoryFolder {
     super.change(path, change);
     // Permissions and owners have no place where the files are.
     if (change.size !== undefined) this.mark(path);
+    this.bringSoon();
   }
 
   private file(path: Path): Inode {
@@ -122,7 +125,8 @@ export class TrackedFolder extends MemoryFolder {
     const file = super.open(path, mode);
     const place = { path };
     if (mode.truncate && before > 0) this.mark(path);
-    if (!mode.write) return file;
+    // fsync of a descriptor that only reads brings what was written through others.
+    if (!mode.write) return { ...file, sync: () => this.bring() };
     this.openFiles.add(place);
     const changed = (): void => {
       if (inode.nlink > 0) this.mark(place.path);
@@ -143,7 +147,7 @@ export class TrackedFolder extends MemoryFolder {
       sync: () => this.bring(),
       close: () => {
         this.openFiles.delete(place);
-        void this.bring().catch(() => {});
+        this.bringSoon();
       },
     };
   }
@@ -157,6 +161,7 @@ export class TrackedFolder extends MemoryFolder {
   override makeDirectory(path: Path, permissions: number): void {
     super.makeDirectory(path, permissions);
     this.mark(path);
+    this.bringSoon();
   }
 
   override makeLink(path: Path, existing: Path): void {
@@ -178,6 +183,7 @@ export class TrackedFolder extends MemoryFolder {
     for (const place of this.openFiles) if (from.every((name, n) => place.path[n] === name)) place.path = [...to, ...place.path.slice(from.length)];
     this.mark(from);
     this.markTree(to);
+    this.bringSoon();
   }
 
   private holdTree(path: Path): void {
@@ -189,11 +195,13 @@ export class TrackedFolder extends MemoryFolder {
   override unlink(path: Path): void {
     super.unlink(path);
     this.mark(path);
+    this.bringSoon();
   }
 
   override removeDirectory(path: Path): void {
     super.removeDirectory(path);
     this.mark(path);
+    this.bringSoon();
   }
 
   // ---- where changes go
@@ -208,6 +216,7 @@ export class TrackedFolder extends MemoryFolder {
       this.dirty.clear();
       return Promise.resolve();
     }
+    this.isQueued = true;
     const turn = this.bringing.then(() => this.bringAll(target));
     this.bringing = turn.catch(() => {});
     return turn.then(() => {
@@ -217,7 +226,13 @@ export class TrackedFolder extends MemoryFolder {
     });
   }
 
+  /** What no fsync follows, since it is not a file's bytes (or the guest does not care), goes there as well, as soon as its turn comes. */
+  private bringSoon(): void {
+    if (!this.isQueued) void this.bring().catch(() => {});
+  }
+
   private async bringAll(target: FolderTarget): Promise<void> {
+    this.isQueued = false;
     const paths = [...this.dirty.values()];
     this.dirty.clear();
     if (paths.length === 0) return;
