@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, chromium, type Page } from '@playwright/test';
+import { type Browser, chromium, type Page, test } from '@playwright/test';
 
 export class KillableBrowser {
   readonly profile = mkdtempSync(join(tmpdir(), 'tabvisor-profile-'));
@@ -63,6 +63,9 @@ export class KillableBrowser {
 
   async end(): Promise<void> {
     await this.kill();
+    const { status, expectedStatus } = test.info();
+    // What a browser has left behind is all there is to learn from.
+    if (status !== expectedStatus) return console.log(`the browser's profile is kept: ${this.profile}`);
     rmSync(this.profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
   }
 }

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { expect, type Page, test } from '@playwright/test';
 import { deviceGuest } from '../bench/device-guest.ts';
 import { KillableBrowser } from './browser.ts';
+import { damageLog } from './leveldb.ts';
 import { type PageServer, servePage } from './page-server.ts';
 import { consoleText } from './room.ts';
 
@@ -156,6 +157,23 @@ for (const disk of ['ide', 'virtio'] as const) {
     console.log(`${disk}: ${kills} kills, ${sure} records safe and ${found} found, none lost; the file system was clean ${checks + 1} times`);
   });
 }
+
+test('a browser that finds its store damaged throws it away, and the page says so', async () => {
+  const lost = (page: Page) => page.getByText(/found what it had stored for this page damaged, and threw it away \(.*checksum mismatch\)/);
+  for (const damaged of [false, true, false]) {
+    const page = await browser.start();
+    await page.goto(server.url);
+    if (damaged) await expect(lost(page)).toBeVisible();
+    else {
+      await expect(page.getByRole('heading', { name: 'Ready to boot' })).toBeVisible();
+      // The databases are there once their lists are.
+      await page.waitForFunction(async () => (await indexedDB.databases()).length >= 3);
+      await expect(lost(page)).toHaveCount(0);
+    }
+    await browser.kill();
+    if (!damaged) damageLog(browser.profile);
+  }
+});
 
 test('a full store: the guest gets a disk error, the user a message, and nothing that was safe is lost', async () => {
   test.setTimeout(5 * PATIENCE_MS);

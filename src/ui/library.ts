@@ -1,6 +1,7 @@
 // The user's machines: the lines that were started in this browser, with what they showed last. They are kept in IndexedDB.
 
 import { createStore, del, entries, get, set, type UseStore } from 'idb-keyval';
+import { databasesReady } from '../backends/block/databases.ts';
 
 export interface SavedMachine {
   line: string;
@@ -20,6 +21,7 @@ let opened: UseStore | undefined;
 /** `action` on the store, or `otherwise` where the browser has no place for it. */
 async function stored<T>(action: (store: UseStore) => Promise<T>, otherwise: T): Promise<T> {
   try {
+    await databasesReady();
     return await action(opened ??= createStore('tabvisor-machines', 'machines'));
   } catch {
     return otherwise;

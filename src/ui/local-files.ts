@@ -1,8 +1,9 @@
 // Disks, CDs, floppies, kernels and initramfs files that the user gave. A machine line names them local/NAME. They are kept in this browser
 // (IndexedDB), so that reloading the page, or coming back to it, boots the machine again; they go nowhere else.
 
-import type { Role } from './recognise.ts';
 import { createStore, del, entries, get, set, type UseStore } from 'idb-keyval';
+import { databasesReady } from '../backends/block/databases.ts';
+import type { Role } from './recognise.ts';
 
 export const LOCAL_PREFIX = 'local/';
 
@@ -26,6 +27,7 @@ let opened: UseStore | undefined;
 /** `action` on the kept files, or `otherwise` where the browser has no place for them. */
 async function kept<T>(action: (store: UseStore) => Promise<T>, otherwise: T): Promise<T> {
   try {
+    await databasesReady();
     return await action(opened ??= createStore('tabvisor-files', 'files'));
   } catch {
     return otherwise;

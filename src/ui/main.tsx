@@ -2,6 +2,7 @@
 
 import { createRoot } from 'react-dom/client';
 import './theme.css';
+import { databasesReady } from '../backends/block/databases.ts';
 import { App } from './app.tsx';
 import { showCrash } from './crash.ts';
 import { ensureIsolation } from './isolation.ts';
@@ -31,6 +32,10 @@ async function main(): Promise<void> {
   });
   root.render(<App isolationProblem={problem} />);
   mounted = true;
+  const lost = await databasesReady();
+  if (lost !== undefined) {
+    notify(`The browser found what it had stored for this page damaged, and threw it away (${lost}). Machines, files and changes to disks that were kept here are gone.`, 'loss');
+  }
 }
 
 main().catch(showCrash);

@@ -6,9 +6,10 @@ import { Icon } from './icons.tsx';
 import styles from './notices.module.css';
 
 interface Action { label: string; run(): void }
-interface Notice { id: number; text: string; kind: 'info' | 'error'; action?: Action }
+interface Notice { id: number; text: string; kind: 'info' | 'error' | 'loss'; action?: Action }
 
-const SHOWN_MS = { info: 5000, error: 15_000 };
+/** What is lost stays said until its user has put it away. */
+const SHOWN_MS = { info: 5000, error: 15_000, loss: undefined };
 let notices: readonly Notice[] = [];
 let nextId = 1;
 const listeners = new Set<() => void>();
@@ -22,7 +23,8 @@ function change(next: readonly Notice[]): void {
 export function notify(text: string, kind: Notice['kind'] = 'info', action?: Action): void {
   const id = nextId++;
   change([...notices.filter((notice) => notice.text !== text).slice(-2), { id, text, kind, action }]);
-  setTimeout(() => dismiss(id), action ? SHOWN_MS.error : SHOWN_MS[kind]);
+  const shown = action ? SHOWN_MS.error : SHOWN_MS[kind];
+  if (shown !== undefined) setTimeout(() => dismiss(id), shown);
 }
 
 function dismiss(id: number): void {
@@ -45,7 +47,7 @@ export function Notices() {
   return (
     <div ref={place} popover="manual" className={styles.notices} role="status" aria-live="polite">
       {shown.map((notice) => (
-        <div key={notice.id} className={`${styles.notice} ${notice.kind === 'error' ? styles.error : ''}`}>
+        <div key={notice.id} className={`${styles.notice} ${notice.kind === 'info' ? '' : styles.error}`}>
           <span>{notice.text}</span>
           {notice.action && <button type="button" className={styles.action} onClick={() => { notice.action!.run(); dismiss(notice.id); }}>{notice.action.label}</button>}
           <button type="button" aria-label="Dismiss" onClick={() => dismiss(notice.id)}><Icon name="close" /></button>

@@ -47,6 +47,15 @@ export class QemuPeer {
     return this;
   }
 
+  /** Stop it, and let it go on: what waits for a key only so long must not be over before the other one comes to it. */
+  async hold(): Promise<void> {
+    await this.monitor.ask('stop');
+  }
+
+  async release(): Promise<void> {
+    await this.monitor.ask('cont');
+  }
+
   async type(text: string): Promise<void> {
     for (const character of text) {
       const typed = usKey(character);

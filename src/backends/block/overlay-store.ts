@@ -4,6 +4,7 @@
 // have an overlay open, by Web Locks; the lock goes with the page or worker that holds it, however it ends.
 
 import { del, entries, get, getMany, keys, set, setMany, type UseStore } from 'idb-keyval';
+import { databasesReady } from './databases.ts';
 import { DiskFailure } from './failure.ts';
 import type { Fingerprint } from './http-storage.ts';
 import { CLUSTER, type ClusterStore } from './overlay.ts';
@@ -55,6 +56,7 @@ const settled = <T>(request: IDBRequest<T>): Promise<T> =>
 
 /** A store of idb-keyval whose writing transactions are strict, and the way to close its database. */
 async function openStore(name: string): Promise<{ use: UseStore; db: IDBDatabase }> {
+  await databasesReady();
   const request = indexedDB.open(name);
   request.onupgradeneeded = () => request.result.createObjectStore(STORE);
   const db = await settled(request);
