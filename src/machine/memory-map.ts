@@ -5,6 +5,7 @@
 import { Mem, Pmap } from '../core/layout.ts';
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
 import type { ShadowMap } from '../devices/i440fx.ts';
+import { copyBytes } from '../devices/shared-copy.ts';
 import type { VgaMemory } from '../devices/vga.ts';
 
 const PAGE = 4096;
@@ -243,7 +244,7 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   }
 
   write(address: number, data: Uint8Array): void {
-    this.bytes(address, data.length).set(data);
+    copyBytes(this.bytes(address, data.length), data);
     this.written(address, data.length);
   }
 

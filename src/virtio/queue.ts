@@ -6,6 +6,7 @@
 // chains. No method throws for anything that a guest does.
 
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
+import { copyBytes } from '../devices/shared-copy.ts';
 
 /** Entries of a queue at most (2.7: "maximum Queue Size value is 32768"); QEMU's limit, which bounds a chain too. */
 export const MAX_QUEUE_SIZE = 1024;
@@ -73,13 +74,13 @@ export class Chain {
   /** A copy of `length` bytes of the readable part, from `offset`; shorter where it ends. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.readableLength - offset)));
-    eachPiece(this.readable, offset, bytes.length, (address, at, n) => bytes.set(this.memory.bytes(address, n), at));
+    eachPiece(this.readable, offset, bytes.length, (address, at, n) => copyBytes(bytes.subarray(at), this.memory.bytes(address, n)));
     return bytes;
   }
 
   /** Fill `into` from `offset` of the readable part. */
   readInto(offset: number, into: Uint8Array): void {
-    eachPiece(this.readable, offset, into.length, (address, at, n) => into.set(this.memory.bytes(address, n), at));
+    eachPiece(this.readable, offset, into.length, (address, at, n) => copyBytes(into.subarray(at), this.memory.bytes(address, n)));
   }
 
   /** The readable part as it lies in guest memory, which the guest may change while it is looked at. */

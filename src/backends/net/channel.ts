@@ -3,6 +3,8 @@
 //
 // A record is four words (bytes of payload, type, id, argument) and the payload, padded to words. One writer and one reader a ring.
 
+import { copyBytes } from '../../devices/shared-copy.ts';
+
 const RING_BYTES = 2 << 20;
 const RECORD_HEADER = 16;
 /** Longest payload: an Ethernet frame of 64 KiB, and a head. */
@@ -61,8 +63,8 @@ class Ring {
     this.put32(write + 12, argument);
     const at = (write + RECORD_HEADER) & (RING_BYTES - 1);
     const first = Math.min(payload.length, RING_BYTES - at);
-    this.data.set(payload.subarray(0, first), at);
-    if (first < payload.length) this.data.set(payload.subarray(first), 0);
+    copyBytes(this.data.subarray(at), payload.subarray(0, first));
+    if (first < payload.length) copyBytes(this.data, payload.subarray(first));
     Atomics.store(this.words, this.writeWord, (write + length) | 0);
     return true;
   }
@@ -74,8 +76,8 @@ class Ring {
     const payload = this.taken.subarray(0, length);
     const at = (read + RECORD_HEADER) & (RING_BYTES - 1);
     const first = Math.min(length, RING_BYTES - at);
-    payload.set(this.data.subarray(at, at + first));
-    if (first < length) payload.set(this.data.subarray(0, length - first), first);
+    copyBytes(payload, this.data.subarray(at, at + first));
+    if (first < length) copyBytes(payload.subarray(first), this.data.subarray(0, length - first));
     const message = { type: this.get32(read + 4), id: this.get32(read + 8), argument: this.get32(read + 12), payload };
     Atomics.store(this.words, this.readWord, (read + RECORD_HEADER + ((length + 3) & ~3)) | 0);
     return message;

@@ -42,6 +42,8 @@ function errorOf(error: NodeJS.ErrnoException): StreamError {
   }
 }
 
+const reading = new Uint8Array(CHUNK);
+
 /** Blocks for what is being written. Making one of 64 KiB takes ten times as long as filling it. */
 const BLOCK = 64 * 1024;
 const SMALLEST_IN_BLOCK = 4096;
@@ -72,12 +74,7 @@ class SocketStream implements HostStream {
   ) {
     socket.setNoDelay(true);
     socket.on('connect', () => this.events.opened());
-    socket.on('data', (data: Buffer) => {
-      this.untaken += data.length;
-      if (this.untaken + CHUNK > STREAM_CREDIT) socket.pause();
-      moved(0, data.length);
-      this.events.data(data);
-    });
+    socket.on('data', (data: Buffer) => this.received(data));
     socket.on('end', () => this.events.ended());
     socket.on('error', (error) => this.fail(errorOf(error)));
     // Both ends were closed, or it broke without an error.
@@ -85,6 +82,28 @@ class SocketStream implements HostStream {
       if (!socket.readableEnded || !socket.writableFinished) this.fail('reset');
       this.isOver = true;
     });
+  }
+
+  /** Connect. What comes is read into one buffer for all sockets: Node would make one of 64 KiB for each read. */
+  static connect(address: string, port: number, events: HostStreamEvents, moved: (sent: number, received: number) => void): SocketStream {
+    let stream: SocketStream;
+    const onread = {
+      buffer: reading,
+      callback: (length: number) => {
+        stream.received(reading.subarray(0, length));
+        return true;
+      },
+    };
+    stream = new SocketStream(connect({ host: address, port, allowHalfOpen: true, onread }), events, moved);
+    return stream;
+  }
+
+  /** @param data good until this returns */
+  private received(data: Uint8Array): void {
+    this.untaken += data.length;
+    if (this.untaken + CHUNK > STREAM_CREDIT) this.socket.pause();
+    this.moved(0, data.length);
+    this.events.data(data);
   }
 
   private fail(error: StreamError): void {
@@ -170,7 +189,7 @@ export class NodeSockets implements HostNetwork {
   connect(name: string, wantedPort: number, events: HostStreamEvents): HostStream {
     const { address, port } = this.resolve(name, wantedPort);
     if (port === 0 || !this.allows(name, address, port, 'tcp')) return new RefusedStream(events, 'forbidden');
-    return new SocketStream(connect({ host: address, port, allowHalfOpen: true }), events, this.moved);
+    return SocketStream.connect(address, port, events, this.moved);
   }
 
   udp(receive: UdpReceiver, bound?: { address: string; port: number }): HostUdp {

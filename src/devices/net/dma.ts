@@ -2,6 +2,7 @@
 // a bus where nobody answers; so does one whose bus mastering is off.
 
 import { type GuestMemory, GuestMemoryError } from '../interfaces.ts';
+import { copyBytes } from '../shared-copy.ts';
 
 export class Dma {
   /** @param enabled whether the function may be bus master now */
@@ -24,7 +25,7 @@ export class Dma {
 
   /** Fill `into`, not in shared memory, from guest-physical `address`. */
   read(address: number, into: Uint8Array): boolean {
-    const read = this.reach(() => into.set(this.memory.bytes(address, into.length)));
+    const read = this.reach(() => copyBytes(into, this.memory.bytes(address, into.length)));
     if (!read) into.fill(0xff);
     return read;
   }
