@@ -4,9 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from '@playwright/test';
+import { expect, type Page, test } from '@playwright/test';
 import { type PageServer, servePage } from './page-server.ts';
-import { waitForText } from './room.ts';
+import { expectShortTasks, longestTask, waitForText } from './room.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tabvisor-screen-'));
 let server: PageServer;
@@ -24,22 +24,34 @@ test.afterAll(() => {
 
 interface Drawn { top: number; height: number }
 declare global {
-  interface Window { drawn: Drawn[]; sizes: (string | undefined)[] }
+  /** In the screen's worker. */
+  var drawn: Drawn[];
+  /** In the page. */
+  interface Window { sizes: (string | undefined)[] }
 }
 
-test('of a large framebuffer only rows that changed are drawn', async ({ page }) => {
+/** Dots of the screen's picture: two corners, and how many of a row through the square are the square's. */
+const dots = (page: Page) => page.evaluate(() => {
+  // Its own canvas belongs to the worker.
+  const canvas = document.querySelector<HTMLCanvasElement>('[data-screen] canvas')!;
+  const context = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true })!;
+  context.drawImage(canvas, 0, 0);
+  const at = (x: number, y: number) => context.getImageData(x, y, 1, 1).data.join();
+  const row = context.getImageData(0, 830, canvas.width, 1).data;
+  let orange = 0;
+  for (let x = 0; x < canvas.width; x++) if (row[4 * x] === 0xff && row[4 * x + 1] === 0x80 && row[4 * x + 2] === 0) orange++;
+  return [at(0, 0), at(2559, 1599), orange];
+});
+/** The ground, and the square. */
+const WHOLE = ['1,1,1,255', '1,1,1,255', 64];
+
+test('of a large framebuffer only rows that changed are drawn, and not by the page\'s own thread', async ({ page }) => {
   test.setTimeout(240_000);
   await page.addInitScript(() => {
-    window.drawn = [];
     // Some sizes are gone before anybody could look.
     window.sizes = [];
     new MutationObserver(() => window.sizes.push(document.querySelector<HTMLElement>('[data-screen]')?.dataset.screen))
       .observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-screen'] });
-    const { putImageData } = CanvasRenderingContext2D.prototype;
-    CanvasRenderingContext2D.prototype.putImageData = function put(this: CanvasRenderingContext2D, ...given: unknown[]) {
-      window.drawn.push({ top: given[4] as number, height: given[6] as number });
-      (putImageData as (...all: unknown[]) => void).apply(this, given);
-    } as typeof putImageData;
   });
   await page.goto(`${server.url}#${encodeURI('-m 32 -drive file=picture.img,if=floppy,format=raw,snapshot=on -boot a')}`);
   await waitForText(page, /full/, 120_000);
@@ -47,19 +59,29 @@ test('of a large framebuffer only rows that changed are drawn', async ({ page })
   await expect(page.locator('[data-screen="2560x1600"]')).toBeVisible();
   expect(await page.evaluate(() => window.sizes), 'the text screen comes first').toContain('720x400');
   // Both the ground and the square have come, sooner or later, and then nothing but the square's rows is drawn.
-  await expect.poll(() => page.evaluate(() => {
-    const canvas = document.querySelector<HTMLCanvasElement>('[data-screen] canvas')!;
-    const context = canvas.getContext('2d')!;
-    const at = (x: number, y: number) => context.getImageData(x, y, 1, 1).data.join();
-    const row = context.getImageData(0, 830, canvas.width, 1).data;
-    let orange = 0;
-    for (let x = 0; x < canvas.width; x++) if (row[4 * x] === 0xff && row[4 * x + 1] === 0x80 && row[4 * x + 2] === 0) orange++;
-    return [at(0, 0), at(2559, 1599), orange];
-  }), { timeout: 60_000 }).toEqual(['1,1,1,255', '1,1,1,255', 64]);
+  await expect.poll(() => dots(page), { timeout: 60_000 }).toEqual(WHOLE);
+  const worker = page.workers().find((it) => /\/screen-[^/]*\.js/.test(it.url()))!;
+  await worker.evaluate(() => {
+    globalThis.drawn = [];
+    const { putImageData } = OffscreenCanvasRenderingContext2D.prototype;
+    OffscreenCanvasRenderingContext2D.prototype.putImageData = function put(this: OffscreenCanvasRenderingContext2D, ...given: unknown[]) {
+      globalThis.drawn.push({ top: given[4] as number, height: given[6] as number });
+      (putImageData as (...all: unknown[]) => void).apply(this, given);
+    } as typeof putImageData;
+  });
   await expect.poll(async () => {
-    await page.evaluate(() => { window.drawn = []; });
+    await worker.evaluate(() => { globalThis.drawn = []; });
     await page.waitForTimeout(1000);
-    const drawn = await page.evaluate(() => window.drawn);
+    const drawn = await worker.evaluate(() => globalThis.drawn);
     return drawn.length > 1 && drawn.filter(({ top, height }) => top < 800 || top + height > 864).length;
   }, { timeout: 60_000 }).toBe(0);
+
+  // All of it once more: text, the new mode, the whole ground many times, a small picture of it for Home.
+  expectShortTasks(await longestTask(page, async () => {
+    await page.getByRole('button', { name: 'Reset' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Reset' }).click();
+    await waitForText(page, /— reset —[^]*full[^]*square/, 120_000);
+    await page.waitForTimeout(1000);
+  }));
+  await expect.poll(() => dots(page), { timeout: 60_000 }).toEqual(WHOLE);
 });

@@ -1,5 +1,5 @@
 // The VGA card's registers in the shared memory: the machine worker puts them there after each slice in which they changed, and
-// the page's UI thread, which draws the screen, finds them there beside video memory. A counter that is odd while they are being
+// the worker that draws the screen (workers/screen.ts) finds them there beside video memory. A counter that is odd while they are being
 // written tells the reader to look again later (a sequence lock).
 
 import { Mem } from '../core/layout.ts';
@@ -65,7 +65,7 @@ export class ScreenPublisher {
   }
 }
 
-/** The UI thread's side. */
+/** The side that draws. */
 export class ScreenReader {
   private readonly sequence: Int32Array;
   private readonly shared: Uint8Array;

@@ -43,6 +43,7 @@ export function abilities(): Ability[] {
     { name: 'WebAssembly threads', purpose: 'atomic instructions on shared memory', present: valid(PROBES.threads), required: true },
     { name: 'WebAssembly SIMD', purpose: 'the guest’s SSE instructions', present: valid(PROBES.simd), required: true },
     { name: 'WebAssembly bulk memory', purpose: 'block copies', present: valid(PROBES.bulkMemory), required: true },
+    { name: 'OffscreenCanvas', purpose: 'the screen, drawn beside the page', present: typeof OffscreenCanvas === 'function' && 'transferControlToOffscreen' in HTMLCanvasElement.prototype, required: true },
     { name: 'WebAssembly tail calls', purpose: 'jumps between compiled guest code', present: valid(PROBES.tailCalls), required: false },
     { name: 'Atomics.waitAsync', purpose: 'console output without polling', present: 'waitAsync' in Atomics, required: false },
     { name: 'WebGL 2', purpose: 'a faster console', present: hasFastWebGl(), required: false },

@@ -1,8 +1,9 @@
-// Draws a machine's screen on a canvas: looks at the card's registers and video memory in shared memory once a frame of the display,
-// and draws the lines that have changed. No more of them at once than a few milliseconds allow; the rest follows with the next frame.
+// Draws a machine's screen on a canvas, in a worker of its own (workers/screen.ts): looks at the card's registers and video memory in shared memory
+// once a frame of the display, and draws the lines that have changed. No more of them at once than a few milliseconds allow; the rest follows with the
+// next frame.
 
 import { Control } from '../../machine/protocol.ts';
-import { ScreenPainter, ScreenReader, screenText, textScreen, type VgaView } from '../../machine/screen-block.ts';
+import { ScreenPainter, ScreenReader, type VgaView } from '../../machine/screen-block.ts';
 
 /** Longest time for drawing in one frame, ms. */
 const BUDGET_MS = 8;
@@ -17,12 +18,25 @@ export interface ScreenSize {
   aspect: number;
 }
 
+/** What the page asks of the worker. */
+export interface ScreenApi {
+  /** Draw on this canvas from now on. Once only: a canvas is handed over once. */
+  begin(canvas: OffscreenCanvas, onSize: (size: ScreenSize) => void): void;
+  /** The screen of the machine that has this memory; without one the last picture stays. */
+  show(memory: SharedArrayBuffer | undefined): void;
+  /** Does nothing blink? */
+  still(isStill: boolean): void;
+  png(): Promise<Blob | null>;
+  thumbnail(width: number): Promise<Blob | null>;
+}
+
 export class ScreenView {
-  private readonly reader: ScreenReader;
+  /** Nothing blinks. */
+  isStill = false;
+  private reader: ScreenReader | undefined;
+  private icount: BigUint64Array = new BigUint64Array(1);
   private readonly painter = new ScreenPainter();
-  private readonly icount: BigUint64Array;
-  private readonly context: CanvasRenderingContext2D;
-  private readonly still = matchMedia('(prefers-reduced-motion: reduce)');
+  private readonly context: OffscreenCanvasRenderingContext2D;
   private image: ImageData | undefined;
   private size: ScreenSize = { width: 0, height: 0, aspect: 4 / 3 };
   private frame = 0;
@@ -30,13 +44,17 @@ export class ScreenView {
   private seen = { generation: -1, icount: -1n, blink: -1 };
   private unfinished = false;
 
-  constructor(private readonly canvas: HTMLCanvasElement, memory: SharedArrayBuffer, private readonly onSize: (size: ScreenSize) => void) {
-    this.reader = new ScreenReader(memory);
-    this.icount = new BigUint64Array(memory, Control.ICOUNT, 1);
+  constructor(private readonly canvas: OffscreenCanvas, private readonly onSize: (size: ScreenSize) => void) {
     this.context = canvas.getContext('2d', { alpha: false })!;
   }
 
-  start(): void {
+  /** @param memory of the machine whose screen it is now; without one the last picture stays */
+  show(memory: SharedArrayBuffer | undefined): void {
+    cancelAnimationFrame(this.frame);
+    this.reader = memory && new ScreenReader(memory);
+    if (!memory) return;
+    this.icount = new BigUint64Array(memory, Control.ICOUNT, 1);
+    this.seen = { generation: -1, icount: -1n, blink: -1 };
     const next = () => {
       this.draw();
       this.frame = requestAnimationFrame(next);
@@ -44,41 +62,28 @@ export class ScreenView {
     next();
   }
 
-  stop(): void {
-    cancelAnimationFrame(this.frame);
-  }
-
-  /** The text on the screen; empty in graphics modes. */
-  text(): string {
-    const view = this.reader.read();
-    const screen = view && textScreen(view);
-    return screen ? screenText(screen) : '';
-  }
-
-  /** The picture as a PNG file, with the dots that the guest drew. */
-  png(): Promise<Blob | null> {
-    return new Promise((done) => this.canvas.toBlob(done, 'image/png'));
+  /** The picture as a PNG file, with the dots that the guest drew; null before there is one. */
+  async png(): Promise<Blob | null> {
+    return this.size.width ? this.canvas.convertToBlob({ type: 'image/png' }) : null;
   }
 
   /** The picture, small, in the shape it has on a monitor; null before there is one. */
-  thumbnail(width: number): Promise<Blob | null> {
-    if (!this.size.width) return Promise.resolve(null);
-    const small = document.createElement('canvas');
-    small.width = width;
-    small.height = Math.max(1, Math.round(width / this.size.aspect));
+  async thumbnail(width: number): Promise<Blob | null> {
+    if (!this.size.width) return null;
+    const small = new OffscreenCanvas(width, Math.max(1, Math.round(width / this.size.aspect)));
     const context = small.getContext('2d', { alpha: false })!;
     context.imageSmoothingQuality = 'high';
     context.drawImage(this.canvas, 0, 0, small.width, small.height);
-    return new Promise((done) => small.toBlob(done, 'image/webp', 0.85));
+    return small.convertToBlob({ type: 'image/webp', quality: 0.85 });
   }
 
   private draw(): void {
-    const blink = this.still.matches ? 0 : Math.floor(performance.now() / CURSOR_MS) & 3;
+    const blink = this.isStill ? 0 : Math.floor(performance.now() / CURSOR_MS) & 3;
     const { seen } = this;
-    const { generation } = this.reader;
+    const { generation } = this.reader!;
     const icount = Atomics.load(this.icount, 0);
     if (!this.unfinished && generation === seen.generation && icount === seen.icount && blink === seen.blink) return;
-    const view = this.reader.read();
+    const view = this.reader!.read();
     if (!view) return;
     this.seen = { generation, icount, blink };
     const until = performance.now() + BUDGET_MS;

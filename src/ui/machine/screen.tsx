@@ -3,9 +3,10 @@
 import { useEffect, useImperativeHandle, useRef, useState, type Ref } from 'react';
 import type { InputSender } from '../../machine/input.ts';
 import { notify } from '../notices.tsx';
+import { ScreenClient } from './screen-client.ts';
 import { ScreenInput } from './screen-input.ts';
+import type { ScreenSize } from './screen-view.ts';
 import type { StickyKeys } from './sticky-keys.ts';
-import { ScreenView, type ScreenSize } from './screen-view.ts';
 import styles from './screen.module.css';
 
 /** What the bar does to the screen. */
@@ -45,19 +46,19 @@ export function Screen(props: ScreenProps) {
   const place = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const keys = useRef<HTMLTextAreaElement>(null);
-  const view = useRef<ScreenView>(undefined);
+  const view = useRef<ScreenClient>(undefined);
   const [size, setSize] = useState<ScreenSize>();
   const [captured, setCaptured] = useState(false);
   const [absolute, setAbsolute] = useState(false);
   const [room, setRoom] = useState({ width: 0, height: 0 });
 
   useEffect(() => {
-    if (!memory) return;
-    const it = new ScreenView(canvas.current!, memory, setSize);
+    const it = new ScreenClient(canvas.current!, setSize);
     view.current = it;
-    it.start();
-    return () => it.stop();
-  }, [memory]);
+    return () => it.end();
+  }, []);
+
+  useEffect(() => { view.current!.show(memory); }, [memory]);
 
   useEffect(() => {
     if (!sender || !running) return;
