@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page, test } from '@playwright/test';
 
+/** Of a start, on a computer that does other things, ms. */
+const PATIENCE_MS = 180_000;
+
 export class KillableBrowser {
   readonly profile = mkdtempSync(join(tmpdir(), 'tabvisor-profile-'));
   private process: ChildProcess | undefined;
@@ -33,7 +36,7 @@ export class KillableBrowser {
       });
       child.on('exit', () => reject(new Error(`the browser did not start:\n${text}`)));
     });
-    this.browser = await chromium.connectOverCDP(address);
+    this.browser = await chromium.connectOverCDP(address, { timeout: PATIENCE_MS });
     const [context] = this.browser.contexts();
     return context.pages()[0] ?? (await context.newPage());
   }

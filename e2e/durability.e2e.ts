@@ -16,7 +16,7 @@ import { consoleText } from './room.ts';
 
 const KILLS = Number(process.env.TABVISOR_KILLS ?? 4);
 const MIB = 32;
-/** Of a boot, a recovery of the file system among it, ms. */
+/** Of a boot, a recovery of the file system among it, or of a download, ms. */
 const PATIENCE_MS = 180_000;
 
 const DISKS = {
@@ -103,7 +103,7 @@ async function download(page: Page, image: string, as: 'raw' | 'qcow2'): Promise
   const row = page.getByRole('region', { name: /disks/i }).getByRole('listitem').filter({ hasText: `${image}.img` });
   await expect(row, 'the disk is listed').toBeVisible({ timeout: 30_000 });
   await row.getByRole('button', { name: as }).click();
-  await expect(page).toHaveTitle(`saved ${name}`, { timeout: 60_000 });
+  await expect(page).toHaveTitle(`saved ${name}`, { timeout: PATIENCE_MS });
   return join(folder, name.replace(/\W/g, '-'));
 }
 

@@ -23,7 +23,7 @@ export async function textAndSerial(modules: VcpuModules, arch: Arch): Promise<v
     pc.until('the language dialog on the screen and on the serial port', () => {
       serial += pair.serial();
       // It is drawn from the top.
-      return pc.screen.includes(dialog) && /English +- English/.test(pc.screen) && serial.includes('Select a language');
+      return pc.screen.includes(dialog) && /English +- +English/.test(pc.screen) && serial.includes('Select a language');
     }, LIMIT);
     await qemu.untilSame(pc, `installer-${arch}-text`, QEMU_PATIENCE_MS);
     // A key moves the selection, on both alike.
