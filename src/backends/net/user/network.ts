@@ -276,7 +276,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
     }
     const to = this.config.restrict ? undefined : this.hostName(destination, destinationPort, 'udp');
     if (to === undefined) this.sendUnreachable(packet, !this.isOurs(destination));
-    else this.udp.send(source, sourcePort, to, destinationPort, data);
+    else this.udp.send(source, sourcePort, destination, to, destinationPort, data);
   }
 
   // ---- who is who

@@ -34,6 +34,7 @@ interface Entry {
   guestPort: number;
   far: IpAddress;
   farPort: number;
+  isIncoming: boolean;
 }
 
 export class TcpTable {
@@ -135,7 +136,7 @@ export class TcpTable {
     };
     const iss = (Math.floor(out.clock.now() / ISS_TICK_NS) + this.opened++ * ISS_STEP) >>> 0;
     const connection = new TcpConnection(key, link, iss, opening);
-    const entry = { connection, guest: guest.slice(), guestPort, far: far.slice(), farPort };
+    const entry = { connection, guest: guest.slice(), guestPort, far: far.slice(), farPort, isIncoming: opening === 'active' };
     this.entries.set(key, entry);
     this.byConnection.set(connection, entry);
     return connection;
@@ -172,8 +173,8 @@ export class TcpTable {
   }
 
   list(): TcpRow[] {
-    return [...this.entries.values()].map(({ connection, guest, guestPort, far, farPort }) => ({
-      state: connection.state, guest: formatAddress(guest), guestPort, far: formatAddress(far), farPort,
+    return [...this.entries.values()].map(({ connection, guest, guestPort, far, farPort, isIncoming }) => ({
+      state: connection.state, isIncoming, guest: formatAddress(guest), guestPort, far: formatAddress(far), farPort,
       received: Math.max(0, STREAM_CREDIT - (connection.stream?.room ?? STREAM_CREDIT)), unsent: connection.unacknowledged,
     }));
   }

@@ -42,6 +42,9 @@ export function buildUdp(source: IpAddress, sourcePort: number, destination: IpA
 interface Flow {
   socket: HostUdp;
   usedAt: number;
+  /** Where it has sent to last, as the guest knows it. */
+  far: IpAddress;
+  farPort: number;
   /** A port of the host leads to it (hostfwd): it stays. */
   isBound: boolean;
 }
@@ -66,8 +69,8 @@ export class UdpTable {
     private readonly link: UdpFlows,
   ) {}
 
-  /** @param to the far end as the host knows it  @returns false if there is no socket to be had */
-  send(guest: IpAddress, guestPort: number, to: string, port: number, data: Uint8Array): boolean {
+  /** @param far, to the far end as the guest and as the host know it  @returns false if there is no socket to be had */
+  send(guest: IpAddress, guestPort: number, far: IpAddress, to: string, port: number, data: Uint8Array): boolean {
     const now = this.link.now();
     const key = `${formatAddress(guest)} ${guestPort}`;
     let flow = this.flows.get(key);
@@ -76,12 +79,14 @@ export class UdpTable {
       this.flows.delete(key);
     } else {
       this.makeRoom(now);
-      const [to, toPort] = [guest.slice(), guestPort];
-      const socket = this.host.udp((address, fromPort, answer) => this.link.answer(to, toPort, address, fromPort, answer));
+      const own = guest.slice();
+      const socket = this.host.udp((address, fromPort, answer) => this.link.answer(own, guestPort, address, fromPort, answer));
       if (!socket) return false;
-      flow = { socket, usedAt: now, isBound: false };
+      flow = { socket, usedAt: now, far: own, farPort: 0, isBound: false };
     }
     flow.usedAt = now;
+    flow.far = far.slice();
+    flow.farPort = port;
     this.flows.set(key, flow);
     flow.socket.send(to, port, data);
     return true;
@@ -92,7 +97,7 @@ export class UdpTable {
     const receive = (address: string, fromPort: number, data: Uint8Array): void => this.link.answer(guest, guestPort, address, fromPort, data);
     const socket = this.host.udp(receive, { address: hostAddress, port: hostPort });
     if (!socket) return false;
-    this.flows.set(`${formatAddress(guest)} ${guestPort}`, { socket, usedAt: 0, isBound: true });
+    this.flows.set(`${formatAddress(guest)} ${guestPort}`, { socket, usedAt: 0, far: guest, farPort: 0, isBound: true });
     return true;
   }
 
@@ -106,9 +111,9 @@ export class UdpTable {
   }
 
   list(): UdpRow[] {
-    return [...this.flows].flatMap(([key, { usedAt, isBound }]) => {
+    return [...this.flows].flatMap(([key, { usedAt, far, farPort, isBound }]) => {
       const [guest, guestPort] = key.split(' ');
-      return isBound ? [] : [{ guest, guestPort: Number(guestPort), left: Math.max(0, Math.round((IDLE_NS - this.link.now() + usedAt) / 1e9)) }];
+      return isBound ? [] : [{ guest, guestPort: Number(guestPort), far: formatAddress(far), farPort, left: Math.max(0, Math.round((IDLE_NS - this.link.now() + usedAt) / 1e9)) }];
     });
   }
 
