@@ -1,10 +1,12 @@
 // The network of guests in the page: the user-mode network with HTTP by fetch, a guest's web server in the preview, two tabs on a hub, two browsers on a relay.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium, expect, test, type Page } from '@playwright/test';
 import config from '../playwright.config.ts';
 import { Relay } from '../relay/server.ts';
-
-
+import { serveFiles } from './file-server.ts';
 import { guests, open, previewPane, run, waitForText } from './room.ts';
 import { SITE } from './site.ts';
 import { serveWeb } from './web-server.ts';
@@ -27,6 +29,34 @@ async function boot(page: Page, more: string): Promise<void> {
   await run(page, 'dmesg -n 1; modprobe -a virtio_pci virtio_net; sleep 1', 30_000);
 }
 
+
+const screenText = (page: Page) => page.evaluate(() => window.tabvisor?.screenText() ?? '');
+/** What a script says, and the next one that it goes on with. */
+const SCRIPTS = { 'boot.ipxe': '#!ipxe\necho first at ${net0/ip}\nchain next.ipxe\n', 'next.ipxe': '#!ipxe\necho second of ${net0/mac}\nprompt Here it waits.\n' };
+const answers = (page: Page) => expect.poll(() => screenText(page), { timeout: BOOT_MS }).toMatch(/first at 10\.0\.2\.15[^]*second of 52:54:00:12:34:56[^]*Here it waits\./);
+
+test('boot from the network: iPXE runs the scripts that were dropped, and those of a folder by its address', async ({ page }) => {
+  test.setTimeout(2 * BOOT_MS);
+  await page.goto('./');
+  await page.getByLabel('Disk, CD, floppy, kernel and initramfs files').setInputFiles(Object.entries(SCRIPTS).map(([name, text]) => ({ name, mimeType: '', buffer: Buffer.from(text) })));
+  const given = page.getByRole('region', { name: 'What you gave' });
+  await expect(given).toContainText('boot.ipxe (48 bytes) is an iPXE script');
+  await given.getByRole('link', { name: 'Boot' }).click();
+  expect(decodeURIComponent(page.url())).toContain('tftp=local,bootfile=boot.ipxe');
+  await answers(page);
+
+  const folder = mkdtempSync(join(tmpdir(), 'tabvisor-tftp-'));
+  const files = await serveFiles(Object.fromEntries(Object.keys(SCRIPTS).map((name) => [name, join(folder, name)])));
+  try {
+    for (const [name, text] of Object.entries(SCRIPTS)) writeFileSync(join(folder, name), text);
+    await page.goto('about:blank');
+    await open(page, `-m 32 -nic user,model=e1000,tftp=${files.url('')},bootfile=boot.ipxe -boot n`);
+    await answers(page);
+  } finally {
+    files.close();
+    rmSync(folder, { recursive: true });
+  }
+});
 
 test('user network: DHCP, names, ping, HTTP by fetch; a guest\'s web server in the preview', async ({ page }) => {
   test.setTimeout(3 * BOOT_MS);

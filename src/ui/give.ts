@@ -1,7 +1,7 @@
 // Files that the user gives to the page, by dropping or choosing them: what each is, kept for machine lines, and the line that boots them.
 
 import { joinLine } from '../machine/words.ts';
-import { keepLocalFile, localName, type LocalFile } from './local-files.ts';
+import { keepLocalFile, LOCAL_PREFIX, localName, type LocalFile } from './local-files.ts';
 import { recogniseFile, type Role } from './recognise.ts';
 
 /** One file, and what it is. */
@@ -41,9 +41,12 @@ export function lineFor(files: readonly Part[]): string | undefined {
   const disks = all('disk').slice(0, 4);
   const [cdrom] = all('cdrom');
   const floppies = all('floppy').slice(0, 2);
+  const [netboot] = all('netboot');
   const comma = (name: string) => name.replaceAll(',', ',,');
   const words: string[] = [];
-  if (kernel) words.push('-m', '256', '-kernel', kernel.name, ...(initrd ? ['-initrd', initrd.name] : []), '-append', 'console=ttyS0');
+  // A script finds the other files by TFTP, kernel and initramfs among them.
+  if (netboot) words.push('-m', '512', '-nic', `user,model=virtio-net-pci,tftp=local,bootfile=${comma(netboot.name.slice(LOCAL_PREFIX.length))}`);
+  else if (kernel) words.push('-m', '256', '-kernel', kernel.name, ...(initrd ? ['-initrd', initrd.name] : []), '-append', 'console=ttyS0');
   else if (!disks.length && !cdrom && !floppies.length) return undefined;
   else words.push('-m', '512');
   let index = 0;
@@ -55,7 +58,8 @@ export function lineFor(files: readonly Part[]): string | undefined {
   }
   if (cdrom) words.push('-cdrom', cdrom.name);
   floppies.forEach((floppy, n) => words.push('-drive', `file=${comma(floppy.name)},if=floppy,index=${n}${floppy.raw ? ',format=raw' : ''}`));
-  if (!kernel && cdrom) words.push('-boot', 'd');
+  if (netboot) words.push('-boot', 'n');
+  else if (!kernel && cdrom) words.push('-boot', 'd');
   else if (!kernel && floppies.length && !disks.length) words.push('-boot', 'a');
   return joinLine(words);
 }

@@ -31,6 +31,10 @@ describe('recognise', () => {
     expect(recognise(bytes(200, [0, [0x28, 0xb5, 0x2f, 0xfd]])).role).toBe('initrd');
   });
 
+  it('knows an iPXE script', () => {
+    expect(recognise(bytes(40, [0, '#!ipxe\necho hello\n']))).toEqual({ role: 'netboot', words: 'iPXE script' });
+  });
+
   it('says what it cannot use', () => {
     expect(recognise(bytes(0)).words).toBe('an empty file');
     expect(recognise(bytes(300, [0, 'hello'])).role).toBe('other');

@@ -1,14 +1,15 @@
 // What a file is, by its content. Sources: the Linux/x86 Boot Protocol (Documentation/arch/x86/boot.rst), the Multiboot
 // Specification 0.6.96 section 3.1, the initramfs buffer format (Documentation/driver-api/early-userspace); ECMA-119 and El Torito
 // (CDs), the partition table of IBM's PC, QEMU's docs/interop/qcow2.txt, VMware's "Virtual Disk Format 5.0", Microsoft's "Virtual Hard
-// Disk Image Format" and [MS-VHDX].
+// Disk Image Format" and [MS-VHDX]; iPXE's scripts (ipxe.org/scripting).
 
 import { openBlob } from '../backends/block/blob-storage.ts';
 import { ImageDisk } from '../backends/block/image.ts';
 import { ImageError, runLater } from '../backends/block/io.ts';
 import { openImage } from '../backends/block/open.ts';
 
-export type Role = 'kernel' | 'initrd' | 'disk' | 'cdrom' | 'floppy' | 'other';
+/** netboot: what a network card's firmware runs. */
+export type Role = 'kernel' | 'initrd' | 'disk' | 'cdrom' | 'floppy' | 'netboot' | 'other';
 
 export interface Recognised {
   role: Role;
@@ -96,6 +97,7 @@ export function recognise(head: Uint8Array, size = head.length, tail: Uint8Array
       ? { role: 'kernel', words: 'multiboot kernel (ELF)' }
       : { role: 'other', words: 'an ELF program without a multiboot header' };
   }
+  if (ascii(0, '#!ipxe')) return { role: 'netboot', words: 'iPXE script' };
   if (ascii(0, '070701') || ascii(0, '070702')) return { role: 'initrd', words: 'initramfs (cpio)' };
   if (at(0, 0x1f, 0x8b, 8)) return { role: 'initrd', words: 'initramfs (gzip)' };
   if (at(0, 0xfd, 0x37, 0x7a, 0x58, 0x5a, 0)) return { role: 'initrd', words: 'initramfs (xz)' };
