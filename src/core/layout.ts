@@ -162,12 +162,22 @@ export const enum Cpu {
   HOT_THRESHOLD = 0x7c8,
   /** Results of the compiler's worker that have not been taken yet (u32, atomic). */
   COMPILED = 0x7cc,
-  /** Counts how often translations were forgotten or the mode changed (u32): compiled callers must then return. */
+  /** Counts how often translations were forgotten or the mode changed (u32): a region that is executing must then be left. */
   TRANSLATIONS = 0x7d0,
   /** 1 while DR7 enables breakpoints: the vCPU goes one instruction at a time (u32). */
   DEBUG_ARMED = 0x7d4,
   /** Bits of DR6 for the breakpoints that the instruction's accesses met (u32). */
   DEBUG_HITS = 0x7d8,
+  /** Count how often translations of code were forgotten that CPL 3 and CPL 0-2 use (u32 each): compiled callers that wait must then return. */
+  FORGOTTEN_USER = 0x7dc,
+  FORGOTTEN_SUPERVISOR = 0x7e0,
+  /** 1: since the last full flush CPL 0-2 fetched code from a page that is not global, so a write of CR3 may remap it (u32). */
+  CODE_NOT_GLOBAL = 0x7e4,
+  /** For so many instructions after the host's clock was asked RDTSC reckons with the instructions since; 0: it always asks (u32). */
+  TSC_SPAN = 0x7e8,
+  /** Cpu.BUDGET when the host's clock was asked, negative where that is too long ago (i64); and what the time-stamp counter was (u64). */
+  TSC_BUDGET = 0x7f0,
+  TSC_ASKED = 0x7f8,
   /** The four page-directory-pointer entries of PAE paging, as the last CR3 write loaded them (u64 each). */
   PDPTE = 0x160,
 

@@ -226,32 +226,39 @@ export class DispatchBuilder extends HandlerBuilder {
           });
           this.deliverFault();
         });
+        this.leaveAtRip();
+      });
+      this.loop((again) => {
+        // Look for rip's record again, now that calls are possible.
+        this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+        this.labels.next = outer;
+        this.findRecord('outer');
         this.store(this.cpu(), Cpu.RIP, this.rip.get());
-        this.if(this.isNested(), () => this.unwind(RegionExit.LEAVE, RegionCause.REQUEST));
-        this.leaveRun(Exit.BUDGET);
-      });
-      // Look for rip's record again, now that calls are possible.
-      this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
-      this.findRecord('outer');
-      this.store(this.cpu(), Cpu.RIP, this.rip.get());
-      this.scoped(() => {
-        const found = this.let(this.call(this.links.lookup, [this.cpu()]));
-        this.if(found, () => {
-          this.rec.set(found);
-          this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
-          this.countJump(found, 'outer');
-          this.br(outer);
+        this.scoped(() => {
+          const found = this.let(this.call(this.links.lookup, [this.cpu()]));
+          this.if(found, () => {
+            this.rec.set(found);
+            this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
+            this.countJump(found, 'outer');
+            this.br(outer);
+          });
         });
+        this.fetchFault(() => this.leaveAtRip(), again);
       });
-      // A fault in fetching: no record stands for it. Who called run() delivers it; without regions it happens again.
-      this.if(this.isNested(), () => this.unwind(RegionExit.JUMP, RegionCause.MAPPING));
-      this.leaveRun(Exit.FETCH_FAULT);
     });
+  }
+
+  /** Return to TypeScript, to go on at rip some other time. */
+  private leaveAtRip(): void {
+    this.store(this.cpu(), Cpu.RIP, this.rip.get());
+    this.if(this.isNested(), () => this.unwind(RegionExit.LEAVE, RegionCause.REQUEST));
+    this.leaveRun(Exit.BUDGET);
   }
 
   /** An exception is pending at the record's instruction. */
   private deliverFault(): void {
-    this.if(this.isNested(), () => this.unwindStatus(this.i32(Status.FAULT)));
+    const isTraced = (): Value => this.load('i32', this.cpu(), Cpu.TRACE);
+    this.if(this.and(this.isNested(), isTraced()), () => this.unwindStatus(this.i32(Status.FAULT)));
     this.store(this.cpu(), Cpu.RIP, this.ownRip());
     this.count(0);
     this.spillFlags();
@@ -259,15 +266,39 @@ export class DispatchBuilder extends HandlerBuilder {
     this.if(this.eq(this.load('i32', this.cpu(), Cpu.FAULT_HAS_ERROR), 3), () =>
       this.callVoid(this.shared.core.stack_fault, [this.cpu(), this.rec.get()]),
     );
-    this.if(this.load('i32', this.cpu(), Cpu.TRACE), () => this.leaveRun(Exit.FETCH_FAULT));
-    this.if(this.call(this.shared.core.deliver_fault, [this.cpu()]), () => this.leaveRun(Exit.SHUTDOWN));
+    this.if(isTraced(), () => this.leaveRun(Exit.FETCH_FAULT));
+    this.deliver(() => this.br(this.labels.exit), this.labels.slow);
+  }
+
+  /** An exception is pending, since nothing can be fetched from Cpu.RIP: no record stands for it. With TRACE, who called run() delivers it. */
+  private fetchFault(leave: () => void, slow: Label): void {
+    this.if(this.load('i32', this.cpu(), Cpu.TRACE), () => {
+      this.if(this.isNested(), () => this.unwind(RegionExit.JUMP, RegionCause.MAPPING));
+      this.leaveRun(Exit.FETCH_FAULT);
+    });
+    this.spillFlags();
+    this.deliver(leave, slow);
+  }
+
+  /** Deliver the exception that is pending at Cpu.RIP, and look for its handler. */
+  private deliver(leave: () => void, slow: Label): void {
+    this.if(this.call(this.shared.core.deliver_fault, [this.cpu()]), () => {
+      // What answered() takes off for an instruction that exits is not to be.
+      this.if(this.isNested(), () => {
+        this.store(this.cpu(), Cpu.NEXT_RIP, this.load('i64', this.cpu(), Cpu.RIP));
+        this.count(-1);
+        this.budget.set(this.add(this.budget.get(), this.shl(this.ordinal(this.rec.get()), 1)));
+        this.unwindStatus(this.i32(Status.EXIT));
+      });
+      this.leaveRun(Exit.SHUTDOWN);
+    });
     this.reloadFlags();
     this.storeCodeBase();
     this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
     // Delivering counts as an instruction, so that a guest that only faults still uses up its budget.
     this.budget.set(this.sub(this.budget.get(), 1));
-    this.brIf(this.labels.exit, this.leS(this.budget.get(), 0));
-    this.br(this.labels.slow);
+    this.if(this.leS(this.budget.get(), 0), leave);
+    this.br(slow);
   }
 
   /**
@@ -334,9 +365,12 @@ export class DispatchBuilder extends HandlerBuilder {
       this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.sub(this.budget.get(), this.ordinal(this.rec.get()))));
       this.spillFlags();
       this.increment(this.i32(Cpu.REGION_ENTRIES));
-      const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT);
-      const { type, table } = this.links.regions;
-      this.rip.set(this.callIndirect(type, 'i64', slot, [this.param(3), this.load('i64', this.cpu(), Cpu.RIP_PAGE)], table));
+      this.loop((again) => {
+        const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT);
+        const { type, table } = this.links.regions;
+        this.rip.set(this.callIndirect(type, 'i64', slot, [this.param(3), this.load('i64', this.cpu(), Cpu.RIP_PAGE)], table));
+        this.nextRegion(again);
+      });
     });
     this.reloadFlags();
     this.if(this.and(this.flagKind.get(), FlagKind.RAW), () => {
@@ -368,10 +402,7 @@ export class DispatchBuilder extends HandlerBuilder {
         this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
         this.findRecord('interpret');
         const found = this.let(this.call(this.links.lookup, [this.cpu()]));
-        this.if(this.eqz(found), () => {
-          this.if(this.isNested(), () => this.unwind(RegionExit.JUMP, RegionCause.MAPPING));
-          this.leaveRun(Exit.FETCH_FAULT);
-        });
+        this.if(this.eqz(found), () => this.fetchFault(() => this.br(labels.exit), labels.slow));
         this.rec.set(found);
         this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
         this.brIf(labels.cold, this.eq(this.field(Rec.KIND, 16), Pseudo.REGION));
@@ -383,6 +414,30 @@ export class DispatchBuilder extends HandlerBuilder {
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
     this.findRecord('outer');
     this.br(labels.slow);
+  }
+
+  /**
+   * A region returned to a place that nobody waits for: after a process switch, all that its callers' callers wait for. Where another
+   * region begins, go on there; budget and flags are in memory, and regions are for flat segments, so there is little to do.
+   */
+  private nextRegion(again: Label): void {
+    const rip = this.rip.get();
+    this.if(this.and(this.isNested(), this.eq(rip, this.param(2))), () => this.return(rip));
+    // GONE is on no page.
+    const entry = this.tlbEntry(rip);
+    const page = this.let(this.and(rip, PAGE_MASK));
+    this.if(this.eq(page, this.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
+      const offset = this.and(this.wrap(rip), 0xfff);
+      const found = this.let(this.load('i32', this.add(this.load('i32', entry, Tlb.CODE_MAP), this.shl(offset, 2)), 0));
+      this.if(found, () =>
+        this.if(this.eq(this.load('i32', found, Rec.KIND, 16), Pseudo.REGION), () =>
+          this.if(this.gtS(this.load('i64', this.cpu(), Cpu.BUDGET), 0n), () => {
+            this.rec.set(found);
+            this.store(this.cpu(), Cpu.RIP_PAGE, page);
+            this.increment(this.i32(Cpu.REGION_ENTRIES));
+            this.br(again);
+          })));
+    });
   }
 
   private handlers(hot: readonly Kind[]): void {
@@ -468,7 +523,6 @@ export class DispatchBuilder extends HandlerBuilder {
   /** A kind's function gave a status other than NEXT. */
   private answered(status: Value): void {
     const { labels } = this;
-    this.if(this.isNested(), () => this.unwindStatus(status));
     this.brIf(labels.fault, this.eq(status, Status.FAULT));
     this.if(this.eq(status, Status.JUMP), () => {
       this.storeCodeBase();
@@ -481,6 +535,7 @@ export class DispatchBuilder extends HandlerBuilder {
       this.brIf(labels.exit, leave);
       this.br(labels.slow);
     });
+    this.if(this.isNested(), () => this.unwindStatus(status));
     this.if(this.eq(status, Status.EXIT), () => {
       this.store(this.cpu(), Cpu.RIP, this.load('i64', this.cpu(), Cpu.NEXT_RIP));
       this.count(1);

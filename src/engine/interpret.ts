@@ -97,18 +97,35 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef): FunctionRef 
   const [result, cpu, expected, depth] = [0, 1, 2, 3].map((n) => b.param(n));
   b.if(b.ne(result, GONE), () => b.return(result));
   const desc = b.let(b.wrap(b.load('i64', cpu, Cpu.EXIT_DESC)));
-  b.if(b.geU(b.and(desc, 3), RegionExit.LEAVE), () => b.return(b.i64(GONE)));
+  const how = b.let(b.and(desc, 3));
+  // Returning to TypeScript, and an instruction that is to be gone on with there, are the outermost's.
+  const status = (): Value => b.load('i32', cpu, Cpu.EXIT_STATUS);
+  const isOuter = b.and(b.eq(how, RegionExit.STATUS), b.geU(status(), Status.EXIT));
+  b.if(b.or(b.eq(how, RegionExit.LEAVE), isOuter), () => b.return(b.i64(GONE)));
   const cause = b.let(b.and(b.shrU(desc, 2), 15));
   b.if(b.or(b.eq(cause, RegionCause.MODE), b.eq(cause, RegionCause.LIMIT)), () => b.return(b.i64(GONE)));
-  const translations = b.let(b.load('i32', cpu, Cpu.TRANSLATIONS));
-  const rip = b.let(b.call(execute, [cpu, b.i32(0), expected, b.add(depth, 1)]));
-  // The callers were made for what was mapped then.
-  b.if(b.and(b.ne(rip, GONE), b.ne(translations, b.load('i32', cpu, Cpu.TRANSLATIONS))), () => {
+  const mode = b.let(b.load('i32', cpu, Cpu.MODE));
+  const tlb = b.let(b.load('i32', cpu, Cpu.TLB));
+  const counter = b.let(b.select(b.eq(tlb, b.add(cpu, Cpu.TLB_USER)), b.add(cpu, Cpu.FORGOTTEN_USER), b.add(cpu, Cpu.FORGOTTEN_SUPERVISOR)));
+  const forgotten = b.let(b.load('i32', counter, 0));
+  b.loop((again) => {
+    const rip = b.let(b.call(execute, [cpu, b.i32(0), expected, b.add(depth, 1)]));
+    b.if(b.eq(rip, GONE), () => b.return(b.i64(GONE)));
     b.store(cpu, Cpu.RIP, rip);
-    b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.MODE << 2)));
-    b.return(b.i64(GONE));
+    // In another mode or at another privilege it is not the caller's place: system calls, interrupts and exceptions go on from here, and
+    // come back with those that end them. One instruction by the interpreter, so that it is not the same again.
+    b.if(b.or(b.ne(mode, b.load('i32', cpu, Cpu.MODE)), b.ne(tlb, b.load('i32', cpu, Cpu.TLB))), () => {
+      b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.SLOW | (RegionCause.MODE << 2)));
+      b.br(again);
+    });
+    // The callers were made for what was mapped then.
+    b.if(b.ne(forgotten, b.load('i32', counter, 0)), () => {
+      b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.MODE << 2)));
+      b.return(b.i64(GONE));
+    });
+    b.return(rip);
   });
-  b.result(rip);
+  b.unreachable();
   module.define(ref, b.localTypes, b.w.view());
   return ref;
 }

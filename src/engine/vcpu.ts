@@ -20,6 +20,8 @@ export interface VcpuHost {
   fpuError(): void;
   /** Time-stamp counter since power-on; exact for 104 days. */
   tsc(): number;
+  /** The time-stamp counter comes from the instructions: it must be asked each time. */
+  isTscVirtual?: boolean;
   /** Vector of the interrupt to take now, or -1. */
   acknowledgeInterrupt(): number;
 }
@@ -53,6 +55,8 @@ export interface VcpuTrace {
 }
 
 const DR6_BS = 1 << 14;
+/** See Cpu.TSC_SPAN: some microseconds. */
+const TSC_SPAN = 2048;
 
 export class Vcpu {
   /** Address of the vCPU area. */
@@ -98,10 +102,10 @@ export class Vcpu {
     const core = new WebAssembly.Instance(modules.core, {
       env,
       host: {
-        io_read: (_cpu: number, port: number, size: number) => (this.deviceExits++, host.ioRead(port, size)),
-        io_write: (_cpu: number, port: number, size: number, value: number) => (this.deviceExits++, host.ioWrite(port, size, value >>> 0)),
-        mmio_read: (_cpu: number, low: number, high: number, size: number) => (this.deviceExits++, host.mmioRead(low >>> 0, high >>> 0, size)),
-        mmio_write: (_cpu: number, low: number, high: number, size: number, value: number) => (this.deviceExits++, host.mmioWrite(low >>> 0, high >>> 0, size, value >>> 0)),
+        io_read: (_cpu: number, port: number, size: number) => (this.leaveForDevice(), host.ioRead(port, size)),
+        io_write: (_cpu: number, port: number, size: number, value: number) => (this.leaveForDevice(), host.ioWrite(port, size, value >>> 0)),
+        mmio_read: (_cpu: number, low: number, high: number, size: number) => (this.leaveForDevice(), host.mmioRead(low >>> 0, high >>> 0, size)),
+        mmio_write: (_cpu: number, low: number, high: number, size: number, value: number) => (this.leaveForDevice(), host.mmioWrite(low >>> 0, high >>> 0, size, value >>> 0)),
         rdmsr: (_cpu: number, register: number): number => {
           const value = host.readMsr(register >>> 0);
           if (value === undefined) return 0;
@@ -206,6 +210,7 @@ export class Vcpu {
     this.cache.flush();
     this.set32(Cpu.INDEX, this.index);
     this.set32(Cpu.VENDOR_INTEL, 0);
+    this.set32(Cpu.TSC_SPAN, this.host.isTscVirtual ? 0 : TSC_SPAN);
     this.setA20(true);
     this.set64(Cpu.PHYS_MASK, this.cpuid.physicalMask);
     this.set64(Cpu.EFER_VALID, this.cpuid.eferValid);
@@ -301,8 +306,19 @@ export class Vcpu {
     }
   }
 
+  /** For the next RDTSC the clock is asked. */
+  private forgetTime(): void {
+    this.i32[(this.base + Cpu.TSC_BUDGET + 4) >> 2] = -1;
+  }
+
+  private leaveForDevice(): void {
+    this.deviceExits++;
+    this.forgetTime();
+  }
+
   private enter(record: number, budget: number): Exit {
     this.entered = budget;
+    this.forgetTime();
     const reason = this.interpreter(this.base, record);
     this.entered = 0;
     return reason;

@@ -212,6 +212,7 @@ export class Machine {
         readMsr: (index) => pc.readMsr(0, index),
         writeMsr: (index, value) => pc.writeMsr(0, index, value),
         tsc: () => Math.floor(this.clock.now()),
+        isTscVirtual: this.clock instanceof VirtualClock,
         acknowledgeInterrupt: () => pc.acknowledgeInterrupt(0),
         fpuError: () => pc.raiseFpuError(),
       },

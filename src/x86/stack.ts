@@ -1,6 +1,6 @@
 // The stack: PUSH POP PUSHA POPA PUSHF POPF ENTER LEAVE. Intel SDM volume 2.
 
-import { Cpu, Seg } from '../core/layout.ts';
+import { Cpu, Rflags, Seg } from '../core/layout.ts';
 import type { Meaning } from './builder.ts';
 import type { InstructionTable } from './table.ts';
 
@@ -34,8 +34,27 @@ const popSegment =
 
 const pusha: Meaning = (i, b) => b.coreStatus('pusha', b.i32(i.size));
 const popa: Meaning = (i, b) => b.coreStatus('popa', b.i32(i.size));
-const pushf: Meaning = (i, b) => b.coreStatus('pushf', b.i32(i.size));
-const popf: Meaning = (i, b) => b.coreStatus('popf', b.i32(i.size));
+
+/** In virtual-8086 mode IOPL decides, which is core's. */
+const pushf: Meaning = (i, b) => {
+  const flags = b.state('i32', Cpu.RFLAGS);
+  b.if(b.and(flags, Rflags.VM), () => b.coreStatus('pushf', b.i32(i.size)));
+  b.push(b.let(b.extendU(b.or(b.and(flags, ~Rflags.RF), b.flags.arithmetic()))), i.size);
+};
+
+/** What POPF does beside the arithmetic flags and, at privilege 0 with no interrupt waiting, IF is core's. */
+const popf: Meaning = (i, b) => {
+  if (i.size === 16) return b.coreStatus('popf', b.i32(16));
+  const image = b.let(b.wrap(b.peekStack(i.size)));
+  const flags = b.state('i32', Cpu.RFLAGS);
+  const others = Rflags.TF | Rflags.DF | Rflags.IOPL | Rflags.NT | Rflags.RF | Rflags.VM | Rflags.AC | Rflags.ID;
+  const isInner = b.or(b.state('i32', Cpu.CPL), b.state('i32', Cpu.INTERRUPT_PENDING));
+  const change = b.let(b.xor(image, flags));
+  b.if(b.and(change, b.select(isInner, b.i32(others | Rflags.IF), b.i32(others))), () => b.coreStatus('popf', b.i32(i.size)));
+  b.dropStack(i.size / 8);
+  b.setState(Cpu.RFLAGS, b.let(b.xor(flags, b.and(change, Rflags.IF))));
+  b.flags.explicit(b.let(b.and(image, Rflags.ARITHMETIC)));
+};
 
 const enter: Meaning = (i, b) => {
   b.coreStatus('enter', b.i32(i.size), b.let(b.and(b.wrap(i.dst.read()), 0xffff)), b.let(b.and(b.wrap(i.src.read()), 31)));
@@ -64,8 +83,8 @@ export function defineStack(t: InstructionTable): void {
   }
   t.op(0x60, 'pusha', '', pusha, { not64: true, names: ['pusha', 'pushad', 'pushad'] });
   t.op(0x61, 'popa', '', popa, { not64: true, names: ['popa', 'popad', 'popad'] });
-  t.op(0x9c, 'pushf', '', pushf, { d64: true, names: ['pushf', 'pushfd', 'pushfq'] });
-  t.op(0x9d, 'popf', '', popf, { d64: true, names: ['popf', 'popfd', 'popfq'], interrupts: 'after' });
+  t.op(0x9c, 'pushf', '', pushf, { d64: true, stack: true, names: ['pushf', 'pushfd', 'pushfq'] });
+  t.op(0x9d, 'popf', '', popf, { d64: true, stack: true, names: ['popf', 'popfd', 'popfq'], interrupts: 'after' });
   t.op(0xc8, 'enter', 'Iw,Ib', enter, { suffix: true, d64: true });
   t.op(0xc9, 'leave', '', leave, { suffix: true, d64: true, stack: true, hot: true });
 }

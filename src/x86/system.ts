@@ -56,6 +56,29 @@ const lmsw: Meaning = (i, b) => {
   b.coreStatus('lmsw', b.let(b.wrap(i.dst.read())));
 };
 
+/** At privilege 0; what IOPL allows to others is core's. */
+const cli: Meaning = (_i, b) => {
+  b.if(b.state('i32', Cpu.CPL), () => b.coreStatus('cli'));
+  b.setState(Cpu.RFLAGS, b.let(b.and(b.state('i32', Cpu.RFLAGS), ~Rflags.IF)));
+};
+
+/** If IF was clear, interrupts wait for the end of the next instruction. */
+const sti: Meaning = (_i, b) => {
+  const isOther = b.or(b.state('i32', Cpu.CPL), b.state('i32', Cpu.INTERRUPT_PENDING));
+  b.if(isOther, () => b.coreStatus('sti'));
+  const flags = b.state('i32', Cpu.RFLAGS);
+  b.setState(Cpu.INTERRUPT_SHADOW, b.let(b.select(b.and(flags, Rflags.IF), b.state('i32', Cpu.INTERRUPT_SHADOW), b.i32(1))));
+  b.setState(Cpu.RFLAGS, b.let(b.or(flags, Rflags.IF)));
+};
+
+/** Known in 64-bit code only; at other privileges core raises #GP(0). */
+const swapgs: Meaning = (_i, b) => {
+  b.if(b.state('i32', Cpu.CPL), () => b.coreStatus('swapgs'));
+  const base = b.state('i64', Cpu.GS + Seg.BASE);
+  b.setState(Cpu.GS + Seg.BASE, b.state('i64', Cpu.KERNEL_GS_BASE));
+  b.setState(Cpu.KERNEL_GS_BASE, base);
+};
+
 const moveToControl: Meaning = (i, b) => b.coreStatus('write_cr', i.dst.registerOffset(), i.src.read());
 const moveFromControl: Meaning = (i, b) => {
   const v = b.core('read_cr', i.src.registerOffset());
@@ -126,7 +149,7 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f01, 'smsw', 'Rv', smsw, { ext: 4, mod: 'reg' });
   t.op(0x0f01, 'lmsw', 'Ew', lmsw, { ext: 6, readOnly: true, resync: true });
   t.op(0x0f01, 'invlpg', 'Mb', invlpg, { ext: 7, mod: 'mem', readOnly: true, resync: true, showsChange: true });
-  t.op(0x0f01, 'swapgs', '', status('swapgs'), { ext: 7, mod: 'reg', rm: 0, only64: true });
+  t.op(0x0f01, 'swapgs', '', swapgs, { ext: 7, mod: 'reg', rm: 0, only64: true });
   t.op(0x0f01, 'rdtscp', '', status('rdtscp'), { ext: 7, mod: 'reg', rm: 1 });
   t.op(0x0f02, 'lar', 'Gv,Ew', descriptorQuery('lar'));
   t.op(0x0f03, 'lsl', 'Gv,Ew', descriptorQuery('lsl'));
@@ -147,8 +170,8 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f35, 'sysexit', '', statusSized('sysexit'), { ends: true, names: ['sysexit', 'sysexit', 'sysexitq'] });
   t.op(0x0fa2, 'cpuid', '', status('cpuid'));
   t.op(0xf4, 'hlt', '', status('hlt'), { ends: true });
-  t.op(0xfa, 'cli', '', status('cli'));
-  t.op(0xfb, 'sti', '', status('sti'), { interrupts: 'shadow' });
+  t.op(0xfa, 'cli', '', cli);
+  t.op(0xfb, 'sti', '', sti, { interrupts: 'shadow' });
   t.op(0x9b, 'fwait', '', wait);
   t.op(0xe4, 'in', 'AL,Ib', portIn);
   t.op(0xe5, 'in', 'EAX,Ib', portIn);

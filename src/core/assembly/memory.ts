@@ -392,18 +392,26 @@ export function fetch_page(cpu: u32, linear: u64): u32 {
     const entry = claim(cpu, linear, user, (map & 0xffff_f000) - <u32>page);
     store<u64>(entry, page, Tlb.TAG_EXECUTE);
     store<u8>(codeSeen(cpu, linear), 1);
+    if (!user && !walkGlobal) store<u32>(cpu, 1, Cpu.CODE_NOT_GLOBAL);
   }
   return <u32>(phys >> 12);
 }
 
-/** Compiled code that waits for a call to come back must not rely on what it knew before. */
+/** The region that is executing must not rely on what it knew before. */
 export function translationsChanged(cpu: u32): void {
   store<u32>(cpu, load<u32>(cpu, Cpu.TRANSLATIONS) + 1, Cpu.TRANSLATIONS);
+}
+
+/** Nor those that wait for a call to come back, in the address space of CPL 3 or of CPL 0-2. */
+function forgotten(cpu: u32, counter: u32): void {
+  store<u32>(cpu + counter, load<u32>(cpu + counter) + 1);
 }
 
 /** Empty both TLBs; with keepGlobal only what a CR3 write drops. */
 export function tlb_flush(cpu: u32, keepGlobal: i32): void {
   translationsChanged(cpu);
+  forgotten(cpu, Cpu.FORGOTTEN_USER);
+  if (load<u32>(cpu, Cpu.CODE_NOT_GLOBAL)) forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
   const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
   if (keepGlobal && count <= <u32>Cpu.TLB_JOURNAL_MAX) {
     for (let i: u32 = 0; i < count; i++) invalidate(load<u32>(cpu + 4 + (i << 2), Cpu.TLB_JOURNAL));
@@ -413,6 +421,8 @@ export function tlb_flush(cpu: u32, keepGlobal: i32): void {
     memory.fill(cpu + Cpu.TLB_LARGE, 0, 2 * Tlb.ENTRIES);
     memory.fill(cpu + Cpu.TLB_LARGE_SEEN, 0, 4096);
     memory.fill(cpu + Cpu.TLB_CODE_SEEN, 0, 4096);
+    forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
+    store<u32>(cpu, 0, Cpu.CODE_NOT_GLOBAL);
   }
   store<u32>(cpu, 0, Cpu.TLB_JOURNAL);
 }
@@ -428,7 +438,11 @@ function pageOf(entry: u32): u64 {
 /** INVLPG: forget one page in both TLBs, and all of a large page that contains it. */
 export function tlb_flush_page(cpu: u32, va: u64): void {
   // Compiled code minds only where it lies itself.
-  if (load<u8>(codeSeen(cpu, va)) || load<u8>(largeSeen(cpu, va))) translationsChanged(cpu);
+  if (load<u8>(codeSeen(cpu, va)) || load<u8>(largeSeen(cpu, va))) {
+    translationsChanged(cpu);
+    forgotten(cpu, Cpu.FORGOTTEN_USER);
+    forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
+  }
   const page = va & PAGE;
   // Entries of a 4 MiB page (the largest usual one) lie in 1,024 neighbouring slots; of a 1 GiB page, anywhere.
   const huge = (load<u32>(cpu, Cpu.FEATURES) & Feature.PAGE1G) != 0;

@@ -12,7 +12,7 @@ import { Cr0, attrOf, baseOf, cpl, cr0, limitOf, longMode, rflags } from './stat
 
 /** A present, writable, expand-up data segment of base 0 and 4 GiB. */
 // @ts-ignore: decorator
-@inline function flatData(cpu: u32, seg: u32): bool {
+@inline export function flatData(cpu: u32, seg: u32): bool {
   return (attrOf(cpu, seg) & (SegAttr.NULL | SegAttr.P | SegAttr.S | 0xe)) == (SegAttr.P | SegAttr.S | 0x2) && whole(cpu, seg);
 }
 

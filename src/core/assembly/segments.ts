@@ -4,7 +4,7 @@
 import { Cpu, Seg, SegAttr, Status, Vector } from '../layout';
 import { setZero } from './flags';
 import { sysRead, sysWrite, read_slow, write_slow, probe_write } from './memory';
-import { update_mode } from './mode';
+import { flatData, update_mode } from './mode';
 import { SystemType, attrOf, baseOf, code64, cpl, dplOf, faulted, limitOf, longMode, protectedMode, protectedOrV86, raise, raiseGp0, raiseSelector, setSegment, v86 } from './state';
 
 // The descriptor that locate() and readDescriptor() found last.
@@ -228,9 +228,12 @@ export function load_segment(cpu: u32, index: u32, selector: u32): i32 {
     return Status.FAULT;
   }
   const mode = load<u32>(cpu, Cpu.MODE);
+  const wasFlat = flatData(cpu, seg);
   if (!loadData(cpu, seg, selector)) return Status.FAULT;
   // 2: single-step traps wait as well.
   if (seg == Cpu.SS) store<u32>(cpu, 2, Cpu.INTERRUPT_SHADOW);
+  // FS and GS are no part of the mode, of DS and ES only whether they are flat.
+  else if (seg >= <u32>Cpu.FS || flatData(cpu, seg) == wasFlat) return Status.NEXT;
   return afterModeChange(cpu, mode);
 }
 

@@ -114,6 +114,8 @@ export class CompileBuilder extends HandlerBuilder {
   pageOffset = 0;
   /** Instructions of the block that are on the budget already and not executed: this one and those after it. */
   left = 0;
+  /** An exit goes to code that was not compiled. */
+  private leavesForTarget = false;
   copyReads = false;
   /** Address of the region's counters (Mem.REGION_COUNTS), or 0. */
   counters = 0;
@@ -386,6 +388,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** Leave the region for good if a condition (i32) holds; with null always. */
   exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
+    if (cause === RegionCause.TARGET) this.leavesForTarget = true;
     this.i64(this.describe(how, cause, left, ripOffset)).emit(this.w);
     condition?.emit(this.w);
     this.w.byte(condition ? 0x0d : 0x0c);
@@ -754,8 +757,11 @@ export class CompileBuilder extends HandlerBuilder {
     this.countExit(this.and(this.wrap(desc.get()), 15 << 2));
     const rip = this.add(this.param(1), this.shrS(desc.get(), 32));
     this.store(this.cpu(), Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
-    this.store(this.cpu(), Cpu.EXIT_DESC, desc.get());
     this.spillBudget();
+    // Where nothing was known when this was made there may be a region by now.
+    if (this.leavesForTarget) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.TARGET << 2)), () =>
+      this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)]));
+    this.store(this.cpu(), Cpu.EXIT_DESC, desc.get());
     this.result(this.i64(GONE));
     const code = this.w.view();
     const out = new Uint8Array(2 * (last + 1) + code.length);
