@@ -58,11 +58,12 @@ function serialReader(pc: MediaMachine): () => string {
   return () => decoder.decode(serialRings(pc.machine.memory.buffer, 0).toHost.read(), { stream: true });
 }
 
-/** Share of the picture that has the grey of the installer's dialogs. */
+/** Share of the picture that has the grey of the installer's dialogs; in a mode of 16 bits that is 0xadaaad. */
 export function dialogShare(pc: MediaMachine): number {
   const { rgba, width, height } = picture(pc);
+  const isGrey = (value: number) => Math.abs(value - 0xaa) <= 3;
   let count = 0;
-  for (let at = 0; at < rgba.length; at += 4) if (rgba[at] === 0xaa && rgba[at + 1] === 0xaa && rgba[at + 2] === 0xaa) count++;
+  for (let at = 0; at < rgba.length; at += 4) if (isGrey(rgba[at]) && isGrey(rgba[at + 1]) && isGrey(rgba[at + 2])) count++;
   return count / (width * height);
 }
 
