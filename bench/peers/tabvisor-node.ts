@@ -24,7 +24,8 @@ const end = (why: unknown) => {
 worker.on('error', end);
 const { memory } = await machine.create({ args, files }, {
   progress: () => {},
-  state: (state) => { if (state === RunState.OFF) process.exit(0); },
+  // What it wrote last may still be on its way.
+  state: (state) => { if (state === RunState.OFF) setTimeout(() => process.exit(0), 500); },
   failed: end,
   exited: (status) => process.exit(status),
 }).catch(end) as { memory: SharedArrayBuffer };
