@@ -8,7 +8,7 @@ import { loadModules } from '../oracle/emulator.ts';
 import { QemuPeer } from './beside.ts';
 import { media, MediaMachine, mediaPath } from './media.ts';
 
-const TIMEOUT = 400_000;
+const TIMEOUT = 1_200_000;
 let modules: VcpuModules;
 beforeAll(async () => {
   await buildIfOlder();
