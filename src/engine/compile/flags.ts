@@ -181,15 +181,22 @@ export class CompiledFlags extends Flags {
     }
   }
 
-  /** CF of flags whose kind is not known. A loop's INC or DEC finds it kept from the last round. */
+  /**
+   * CF of flags whose kind is not known. A loop's INC or DEC finds it kept from the last round, or it is that of a comparison before a
+   * join; nothing is called, since V8 keeps no local in a register over a call.
+   */
   private dynamicCarry({ kind, a, x }: Locals): Value {
     const { b } = this;
-    const out = b.variable('i32');
-    b.if(
-      b.and(kind.get(), FlagKind.CARRY_KEPT),
-      () => out.set(b.and(b.shrU(kind.get(), 3), 1)),
-      () => out.set(b.call(this.calls.conditions[1], [kind.get(), a.get(), x.get()])),
-    );
+    const out = b.variable('i32', b.and(b.shrU(kind.get(), 3), 1));
+    b.if(b.eqz(b.and(kind.get(), FlagKind.CARRY_KEPT)), () => {
+      const which = b.let(b.and(kind.get(), FlagKind.MASK));
+      const unused = b.let(b.extendU(b.select(b.and(kind.get(), FlagKind.RAW), b.sub(64, b.shrU(kind.get(), 8)), b.i32(0))));
+      const isAdd = (): Value => b.eq(which, FlagKind.ADD);
+      // a < x after SUB, x < a after ADD; else CF stands in the bits of one of them.
+      const less = b.ltU(b.shl(b.select(isAdd(), x.get(), a.get()), unused), b.shl(b.select(isAdd(), a.get(), x.get()), unused));
+      const bit = b.and(b.wrap(b.select(b.eq(which, FlagKind.RESULT), a.get(), x.get())), Rflags.CF);
+      out.set(b.select(b.leU(which, FlagKind.ADD), less, bit));
+    });
     return out.get();
   }
 
