@@ -196,6 +196,32 @@ describe('MSRs', () => {
     expect(outcome('rdtsc')).toBe('#13(0)');
   });
 
+  it('the time-stamp counter goes by instructions for a while, half a tick each, and then by the clock', () => {
+    t.protect();
+    const at = (budget: bigint): bigint => {
+      t.set64(Cpu.BUDGET, budget);
+      t.call('rdtsc');
+      return t.reg('rax');
+    };
+    t.set32(Cpu.TSC_SPAN, 2048);
+    t.set64(Cpu.TSC_BUDGET, 0xffff_ffff_ffff_ffffn);
+    t.tsc = 5000n;
+    expect(at(100_000n)).toBe(5000n);
+    t.tsc = 5900n;
+    expect([at(99_900n), at(98_000n)]).toEqual([5050n, 6000n]);
+    // The clock is asked, and is behind: the counter waits for it.
+    expect(at(97_000n)).toBe(6000n);
+    t.tsc = 9000n;
+    expect([at(96_000n), at(94_952n)]).toEqual([6400n, 9000n]);
+    // A device was asked in between.
+    t.set64(Cpu.TSC_BUDGET, 0xffff_ffff_ffff_ffffn);
+    t.tsc = 9100n;
+    expect(at(94_951n)).toBe(9100n);
+    t.set32(Cpu.TSC_SPAN, 0);
+    t.tsc = 9101n;
+    expect(at(94_951n)).toBe(9101n);
+  });
+
   it('CPUID clears the upper halves', () => {
     t.set({ rax: 0xffff_ffff_0000_0001n, rcx: -1, rbx: -1, rdx: -1 });
     t.call('cpuid');
