@@ -168,7 +168,7 @@ export const enum Cpu {
   DEBUG_ARMED = 0x7d4,
   /** Bits of DR6 for the breakpoints that the instruction's accesses met (u32). */
   DEBUG_HITS = 0x7d8,
-  /** Count how often translations of code were forgotten that CPL 3 and CPL 0-2 use (u32 each): compiled callers that wait must then return. */
+  /** Count how often translations of code were forgotten that CPL 3 and CPL 0-2 use, or what regions ask when they are entered changed (u32 each): compiled callers that wait must then return. */
   FORGOTTEN_USER = 0x7dc,
   FORGOTTEN_SUPERVISOR = 0x7e0,
   /** 1: since the last full flush CPL 0-2 fetched code from a page that is not global, so a write of CR3 may remap it (u32). */

@@ -5,6 +5,7 @@
 ;   behind the call: none
 ;   behind the other call: #30 elsewhere
 ;   behind the call in ring 3: #30 +8 cs=002b
+;   SSE behind the call in ring 3: #30 +a cs=002b
 ;   nothing changed: none
 ;   result=00000001
 ;   PTE and INVLPG: none
@@ -19,6 +20,8 @@
 ;   result=00000001
 ;   ring 3, system call with MOV CR3: #30 +b cs=002b
 ;   result=00000002
+;   ring 3, SSE after a system call: #30 +d cs=002b
+;   ring 3, SSE after a system call that sets CR0.TS: #NM +8 cs=002b
 ;   ring 3, page fault: #30 +b cs=002b
 ;   result=00000001
 ;   ring 3, page fault with MOV CR3: #30 +b cs=002b
@@ -32,22 +35,8 @@
 %include "lib64.inc"
 
 %define V 0xffff800012345000
-%define PDPT2 (TABLES + 0x10000)
-%define PD2 (TABLES + 0x11000)
-%define PT2 (TABLES + 0x12000)
-%define INDEX3 ((V >> 30) & 511)
-%define INDEX2 ((V >> 21) & 511)
-%define INDEX1 ((V >> 12) & 511)
 %define FRAME(n) (SCRATCH + (n) * 0x1000)
 %define LAZY 0xffff800012346000
-
-%macro WRMSR 2
-  mov ecx, %1
-  mov rax, %2
-  mov rdx, rax
-  shr rdx, 32
-  wrmsr
-%endmacro
 
 ; V is mapped to a frame, others see it only after an invalidation
 %macro PAGE 1
@@ -103,6 +92,7 @@ main:
   CALLER 2, 1, {int 0x30}
   CALLER 3, 2, {int 0x30}
   CALLER 4, 3, {int 0x30}, {mov rax, [r15]}
+  CALLER 6, 4, {int 0x30}, {addps xmm0, xmm1}
   WRMSR 0xc0000081, 0x0018000800000000
   WRMSR 0xc0000084, 0
   mov rax, cr4
@@ -121,6 +111,9 @@ main:
   PAGE FRAME(2) + 7
   invlpg [r12]
   TRY3 "behind the call in ring 3", V + 3
+  PAGE FRAME(6) + 7
+  invlpg [r12]
+  TRY3 "SSE behind the call in ring 3", V + 3
   RUN "nothing changed", .nothing, 7
   RUN "PTE and INVLPG", .invlpg, 7
   RUN "PTE and MOV CR3", .cr3, 7
@@ -133,6 +126,12 @@ main:
   WRMSR 0xc0000082, .back_elsewhere
   RUN3 "ring 3, system call with MOV CR3", .do_syscall
   RESULT
+
+  WRMSR 0xc0000082, .back
+  RUN3 "ring 3, SSE after a system call", .do_syscall, 6
+  WRMSR 0xc0000082, .back_ts
+  RUN3 "ring 3, SSE after a system call that sets CR0.TS", .do_syscall, 6
+  clts
 
   ; page faults come to a handler that mends them
   mov rax, .mend
@@ -205,6 +204,11 @@ main:
   PAGE FRAME(3) + 7
   mov rax, cr3
   mov cr3, rax
+  o64 sysret
+.back_ts:
+  mov rax, cr0
+  or eax, 8
+  mov cr0, rax
   o64 sysret
 ; on a stack of its own, ring 0 calls functions around the change
 .back_deep:

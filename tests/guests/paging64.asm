@@ -50,12 +50,6 @@
 
 %define V 0xffff800012345000
 %define INDEX4 256
-%define PDPT2 (TABLES + 0x10000)
-%define PD2 (TABLES + 0x11000)
-%define PT2 (TABLES + 0x12000)
-%define INDEX3 ((V >> 30) & 511)
-%define INDEX2 ((V >> 21) & 511)
-%define INDEX1 ((V >> 12) & 511)
 %define P SCRATCH
 
 %macro ENTRY 3 ; table, index, value

@@ -40,14 +40,6 @@
 %define CSTAR 0xc0000083
 %define SFMASK 0xc0000084
 
-%macro WRMSR 2
-  mov ecx, %1
-  mov rax, %2
-  mov rdx, rax
-  shr rdx, 32
-  wrmsr
-%endmacro
-
 main:
   WRMSR STAR, 0x0018000800000000     ; SYSRET: 18h + 3, SYSCALL: 8
   WRMSR LSTAR, .syscall_target

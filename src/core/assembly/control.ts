@@ -4,7 +4,7 @@
 import { Cpu, Exit, Rflags, SegAttr, Status, Vector } from '../layout';
 import { arm } from './debug';
 import { get_rflags, set_rflags } from './flags';
-import { tlb_flush, tlb_flush_page } from './memory';
+import { allForgotten, tlb_flush, tlb_flush_page } from './memory';
 import { update_mode } from './mode';
 import { loadPdptes } from './paging';
 import { mmioRead, mmioWrite } from './physical';
@@ -103,6 +103,7 @@ function writeCr0(cpu: u32, value: u64): i32 {
   store<u64>(cpu, efer, Cpu.EFER);
   store<u64>(cpu, now, Cpu.CR0);
   const changed = now ^ old;
+  if (changed & (Cr0.EM | Cr0.TS)) allForgotten(cpu);
   if (changed & (Cr0.PG | Cr0.WP)) tlb_flush(cpu, 0);
   if (changed & (Cr0.PG | Cr0.WP | Cr0.PE | Cr0.AM)) return jumpToNext(cpu);
   return Status.NEXT;
@@ -132,6 +133,7 @@ function writeCr4(cpu: u32, value: u64): i32 {
     return jumpToNext(cpu);
   }
   store<u64>(cpu, value, Cpu.CR4);
+  if ((now ^ old) & Cr4.OSFXSR) allForgotten(cpu);
   return Status.NEXT;
 }
 

@@ -407,6 +407,12 @@ function forgotten(cpu: u32, counter: u32): void {
   store<u32>(cpu + counter, load<u32>(cpu + counter) + 1);
 }
 
+/** Whoever waits must not rely on what it asked when it was entered, such as CR0.TS (src/x86/assumptions.ts). */
+export function allForgotten(cpu: u32): void {
+  forgotten(cpu, Cpu.FORGOTTEN_USER);
+  forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
+}
+
 /** Empty both TLBs; with keepGlobal only what a CR3 write drops. */
 export function tlb_flush(cpu: u32, keepGlobal: i32): void {
   translationsChanged(cpu);
@@ -440,8 +446,7 @@ export function tlb_flush_page(cpu: u32, va: u64): void {
   // Compiled code minds only where it lies itself.
   if (load<u8>(codeSeen(cpu, va)) || load<u8>(largeSeen(cpu, va))) {
     translationsChanged(cpu);
-    forgotten(cpu, Cpu.FORGOTTEN_USER);
-    forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
+    allForgotten(cpu);
   }
   const page = va & PAGE;
   // Entries of a 4 MiB page (the largest usual one) lie in 1,024 neighbouring slots; of a 1 GiB page, anywhere.
