@@ -2,9 +2,11 @@
 
 import { parentPort } from 'node:worker_threads';
 import { serveCompiler } from '../src/machine/compile-channel.ts';
+import { lowerThisThread } from './threads-node.ts';
 
 const port = parentPort;
 if (!port) throw new Error('compiler-node is a worker: start it with node:worker_threads');
+lowerThisThread();
 serveCompiler({
   post: (message) => port.postMessage(message),
   onMessage: (handler) => port.on('message', handler),

@@ -15,6 +15,7 @@ import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
 import { Folder } from '../src/backends/fs/folder-node.ts';
+import { lowerV8Threads } from './threads-node.ts';
 
 /** A TFTP server's files are read into memory. */
 const LONGEST_TFTP_FILE = 256 * 2 ** 20;
@@ -38,6 +39,7 @@ const environment: HostEnvironment = {
   },
 
   openCompiler() {
+    lowerV8Threads();
     const worker = new Worker(fileURLToPath(new URL('./compiler-node.js', import.meta.url)));
     // It ends with the machine.
     worker.unref();

@@ -1,0 +1,44 @@
+// Whose turn it is when processors are few: the threads of bin/tabvisor as the kernel sees them.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterEach, expect, it } from 'vitest';
+import { killAll, PATIENCE_MS, Running } from './runner.ts';
+
+afterEach(killAll);
+
+/** Nice values of a process's threads by id (proc(5), /proc/PID/task/TID/stat, field 19; the name before them may have spaces). */
+function niceOf(pid: number): Map<number, number> {
+  return new Map(readdirSync(`/proc/${pid}/task`).map((id) => {
+    const stat = readFileSync(`/proc/${pid}/task/${id}/stat`, 'latin1');
+    return [Number(id), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])];
+  }));
+}
+
+const LOWEST = 19;
+const lowered = (pid: number): number => [...niceOf(pid).values()].filter((nice) => nice === LOWEST).length;
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !condition();) {
+    if (Date.now() > end) throw new Error('in vain');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+it('lets compiling wait for the guest: V8\'s threads and the compiler\'s have the lowest priority, all others what they had', async () => {
+  const own = niceOf(process.pid).get(process.pid);
+  const machine = new Running(['-nographic', '-net', 'none']);
+  // Five of V8's, and the compiler's worker.
+  await until(() => lowered(machine.pid) === 6);
+  const all = niceOf(machine.pid);
+  expect(all.get(machine.pid)).toBe(own);
+  const others = [...all.values()].filter((nice) => nice !== LOWEST);
+  // Its own first thread, and the machine's worker; Node has some more.
+  expect(others.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(others)).toEqual(new Set([own]));
+}, PATIENCE_MS);
+
+it('lowers nothing where nothing is compiled beside the guest', async () => {
+  const machine = new Running(['-nographic', '-net', 'none', '-accel', 'interpreter']);
+  await machine.until(/No bootable device/);
+  expect(lowered(machine.pid)).toBe(0);
+}, PATIENCE_MS);

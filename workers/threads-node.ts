@@ -1,0 +1,36 @@
+// Priorities of this process's threads under Linux, where each thread has its own: setpriority(2) takes a thread's id, and Node's
+// os.setPriority is that call. The thread that runs the guest must not wait for those that compile what the guest will perhaps execute
+// again: on two processors they would have most of one, and of the other what the kernel calls fair, milliseconds at a time.
+
+import { readdirSync, readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
+
+/** They take what is left over, and that is mostly a whole processor. */
+const LOWEST = 19;
+/** The threads of V8's platform, which Node makes before all others: one that waits for what is due later, four that work. */
+const V8_THREADS = 5;
+
+function lower(find: () => number[]): void {
+  if (process.platform !== 'linux') return;
+  try {
+    for (const thread of find()) setPriority(thread, LOWEST);
+  } catch {
+    // No /proc, or not allowed here: all goes on as it is, only slower.
+  }
+}
+
+const ownId = (): number => Number(readlinkSync('/proc/thread-self').split('/').pop());
+
+/** The thread that calls this, a worker's. */
+export function lowerThisThread(): void {
+  lower(() => [ownId()]);
+}
+
+/** The threads on which V8 compiles. They collect garbage too, but whoever waits for that leaves them its processor. */
+export function lowerV8Threads(): void {
+  lower(() => {
+    const own = ownId();
+    const others = readdirSync('/proc/self/task').map(Number).filter((id) => id > process.pid).sort((a, b) => a - b);
+    return others.slice(0, V8_THREADS).filter((id) => id !== own);
+  });
+}
