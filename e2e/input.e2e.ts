@@ -1,7 +1,7 @@
 // Keyboard and pointer of the page as a Linux guest's drivers see them: Debian's atkbd and psmouse (with its vmmouse protocol), read from /dev/input.
 
 import { existsSync } from 'node:fs';
-import { type Browser, expect, type Page, test } from '@playwright/test';
+import { type Browser, devices, expect, type Page, test } from '@playwright/test';
 import { deviceGuest } from '../bench/device-guest.ts';
 import { type PageServer, servePage } from './page-server.ts';
 import { consoleText, waitForText } from './room.ts';
@@ -13,7 +13,7 @@ const [REL_X, REL_Y, REL_WHEEL] = [0, 1, 8];
 const [BTN_LEFT, BTN_RIGHT] = [0x110, 0x111];
 const KEYBOARD = 'AT-Translated-Set-2-keyboard';
 const VMMOUSE = 'VirtualPS/2-VMware-VMMouse';
-const KEYS = { Escape: 1, 2: 3, Backspace: 14, T: 20, H: 35, E: 18, ShiftLeft: 42, Slash: 53, Space: 57, L: 38, S: 31, X: 45 } as const;
+const KEYS = { Escape: 1, 2: 3, Backspace: 14, Tab: 15, Enter: 28, ControlLeft: 29, C: 46, AltLeft: 56, F10: 68, Up: 103, Left: 105, Delete: 111, T: 20, H: 35, E: 18, ShiftLeft: 42, Slash: 53, Space: 57, L: 38, S: 31, X: 45 } as const;
 /** Where vmmouse's coordinates end. */
 const ABS_MAX = 0xffff;
 
@@ -143,7 +143,8 @@ test('PS/2 mouse: a click captures the mouse, movement goes to the guest, and it
 
 /** A page as a phone has it. */
 async function phone(browser: Browser): Promise<Page> {
-  const context = await browser.newContext({ viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true });
+  const { defaultBrowserType: _, ...pixel } = devices['Pixel 7'];
+  const context = await browser.newContext(pixel);
   return context.newPage();
 }
 
@@ -163,12 +164,40 @@ test('a phone: what its keyboard composes and corrects is typed, keys above it a
     // Its Backspace is a change of the text, too.
     const deleted = await eventsOf(page, () => page.evaluate(() => document.execCommand('delete')), (them) => pressed(them).length > 0);
     expect(pressed(deleted)).toEqual([KEYS.Backspace]);
+    // Keys of such a keyboard have names but no places; and what it composes comes as a key that says nothing.
+    const keyWithout = async (key: string, windowsVirtualKeyCode: number, text?: string, modifiers = 0) => {
+      await cdp.send('Input.dispatchKeyEvent', { type: text ? 'keyDown' : 'rawKeyDown', key, code: '', windowsVirtualKeyCode, text, modifiers });
+      await cdp.send('Input.dispatchKeyEvent', { type: 'keyUp', key, code: '', windowsVirtualKeyCode, modifiers });
+    };
+    const named = await eventsOf(page, async () => {
+      await keyWithout('Unidentified', 229);
+      await compose('x');
+      await keyWithout('Unidentified', 229);
+      await compose('');
+      await keyWithout('ArrowUp', 38);
+      await keyWithout('c', 67, undefined, 2);
+      await keyWithout('Enter', 13, '\r');
+      await keyWithout('Backspace', 8);
+      await keyWithout('Tab', 9);
+    }, (them) => pressed(them).includes(KEYS.Tab));
+    expect(pressed(named)).toEqual([KEYS.X, KEYS.Backspace, KEYS.Up, KEYS.ControlLeft, KEYS.C, KEYS.Enter, KEYS.Backspace, KEYS.Tab]);
+    // A finger's way over its space bar moves the caret. What is typed then stands behind it, not in front of what is there.
+    const after = await eventsOf(page, async () => {
+      await cdp.send('Input.insertText', { text: 's' });
+      await page.getByRole('textbox', { name: /^Keyboard of/ }).evaluate((it) => (it as HTMLTextAreaElement).setSelectionRange(1, 1));
+      await expect.poll(() => page.getByRole('textbox', { name: /^Keyboard of/ }).evaluate((it) => (it as HTMLTextAreaElement).selectionStart)).toBe(3);
+      await cdp.send('Input.insertText', { text: 'h' });
+    }, (them) => pressed(them).includes(KEYS.H));
+    expect(pressed(after)).toEqual([KEYS.S, KEYS.Left, KEYS.Left, KEYS.H]);
     const above = await eventsOf(page, async () => {
       const keyboard = page.getByRole('group', { name: 'PC keyboard' });
+      await keyboard.getByRole('button', { name: 'More keys' }).tap();
+      await keyboard.getByRole('button', { name: 'F10', exact: true }).tap();
+      await keyboard.getByRole('button', { name: 'Ctrl+Alt+Del' }).tap();
       await keyboard.getByRole('button', { name: 'Ctrl', exact: true }).first().tap();
       await keyboard.getByRole('button', { name: 'Escape' }).first().tap();
     }, (them) => pressed(them).includes(KEYS.Escape));
-    expect(pressed(above)).toEqual([29, KEYS.Escape]);
+    expect(pressed(above)).toEqual([KEYS.F10, KEYS.ControlLeft, KEYS.AltLeft, KEYS.Delete, KEYS.ControlLeft, KEYS.Escape]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
     // A finger on the screen is the guest's pointer.
     const box = (await screen(page).boundingBox())!;

@@ -66,7 +66,7 @@ describe('Monitor', { timeout: 60_000 }, () => {
     const text = await monitor.execute('info pci');
     expect(text).toContain('  Bus  0, device   1, function 3:\n    Bridge: PCI device 8086:7113\n      PCI subsystem 1af4:1100\n');
     // Recorded from QEMU, before firmware has placed anything.
-    expect(text).toMatch(/device {3}\d+, function 0:\n {4}Class 00ff: PCI device 1af4:1005\n {6}PCI subsystem 1af4:0004\n {6}IRQ 0, pin A\n {6}BAR0: I\/O at 0xffffffffffffffff \[0x001e\]\.\n {6}BAR1: 32 bit memory at 0xffffffffffffffff \[0x00000ffe\]\.\n/);
+    expect(text).toMatch(/device {3}\d+, function 0:\n {4}Class 0255: PCI device 1af4:1005\n {6}PCI subsystem 1af4:0004\n {6}IRQ 0, pin A\n {6}BAR0: I\/O at 0xffffffffffffffff \[0x001e\]\.\n {6}BAR1: 32 bit memory at 0xffffffffffffffff \[0x00000ffe\]\.\n/);
     expect(text).toContain('      id "random"\n');
   });
 

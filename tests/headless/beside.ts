@@ -23,6 +23,27 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** What the VGA's screen shows now, with what blinks visible or not. */
 export const picture = (pc: MediaMachine, phase = { cursor: false, text: true }): Picture => drawScreen(pc.machine.pc.vga!.view, phase);
 
+/**
+ * The same as QEMU would show it. Its ninth dots repeat the eighth for characters B0h to DFh (hw/display/vga.c), the VGA's for C0h to DFh (IBM, "Personal
+ * System/2 Hardware Interface Technical Reference", Attribute Mode Control Register), and scroll bars are made of B0h to B2h.
+ */
+function asQemu(pc: MediaMachine, phase: { cursor: boolean; text: boolean }): Picture {
+  const vga = pc.machine.pc.vga!;
+  const it = picture(pc, phase);
+  const text = vga.textScreen();
+  if (!text || it.width !== 9 * text.columns || !(vga.view.attributes[0x10] & 0x04)) return it;
+  const height = it.height / text.rows;
+  text.characters.forEach((code, cell) => {
+    if (code < 0xb0 || code > 0xbf) return;
+    const [left, top] = [9 * (cell % text.columns), height * Math.floor(cell / text.columns)];
+    for (let y = top; y < top + height; y++) {
+      const ninth = 4 * (y * it.width + left + 8);
+      it.rgba.copyWithin(ninth, ninth - 4, ninth);
+    }
+  });
+  return it;
+}
+
 /** A PPM file with three bytes a dot, as screendump writes it. */
 function fromPpm(file: Uint8Array): Picture {
   const header = /^P6\n(\d+) (\d+)\n255\n/.exec(Buffer.from(file.subarray(0, 64)).toString('latin1'));
@@ -102,16 +123,17 @@ export class QemuPeer {
     for (;;) {
       // It may be in the middle of drawing.
       pc.pass(STEP_NS);
-      const phases = [true, false].map((cursor) => Buffer.from(toPpm(picture(pc, { cursor, text: true }))));
+      const phases = [true, false].map((cursor) => Buffer.from(toPpm(asQemu(pc, { cursor, text: true }))));
       const theirs = await this.picture();
       if (phases.some((ours) => ours.equals(theirs))) return;
       if (Date.now() - began > patience) {
         mkdirSync(PICTURES, { recursive: true });
         const qemu = fromPpm(theirs);
-        const tabvisor = picture(pc);
+        const tabvisor = asQemu(pc, { cursor: false, text: true });
         writeFileSync(join(PICTURES, `${name}-tabvisor.png`), await toPng(tabvisor));
         writeFileSync(join(PICTURES, `${name}-qemu.png`), await toPng(qemu));
-        throw new Error(`${name}: the pictures are not the same: ${tabvisor.width}x${tabvisor.height}, QEMU's ${qemu.width}x${qemu.height}, ${differences(tabvisor, qemu)}; see ${PICTURES}\n${pc.screen}`);
+        throw new Error(`${name}: the pictures are not the same: ${tabvisor.width}x${tabvisor.height}, QEMU's ${qemu.width}x${qemu.height}, ${differences(tabvisor, qemu)}; see ${PICTURES}.`
+          + `\nHere:\n${pc.screen || '(graphics)'}\nQEMU, its text memory:\n${await this.text()}`);
       }
       await sleep(LOOK_MS);
     }

@@ -3,7 +3,7 @@
 import { expect } from 'vitest';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { picture } from './beside.ts';
-import { type Arch, byCd, byKernel, LIMIT, makeCd, type Pair, QEMU_PATIENCE_MS, untilDialog } from './installer.ts';
+import { type Arch, byCd, byKernel, LIMIT, makeCd, type Pair, QEMU_PATIENCE_MS, untilDialog, untilTextDialog } from './installer.ts';
 
 async function ending(pair: Pair, steps: () => Promise<void>): Promise<void> {
   try {
@@ -13,27 +13,24 @@ async function ending(pair: Pair, steps: () => Promise<void>): Promise<void> {
   }
 }
 
-/** The text screen, equal to QEMU's, and the same dialogs on the serial port, both at once. */
+/** A key moves the selection, on both alike. */
+async function selectionMoves({ pc, qemu }: Pair, name: string): Promise<void> {
+  const colours = () => pc.machine.pc.vga!.textScreen()!.attributes;
+  const before = colours();
+  pc.press('down');
+  await qemu.press('down');
+  pc.pass(1e9);
+  await qemu.untilSame(pc, name);
+  expect(colours()).not.toEqual(before);
+}
+
+/** The text screen, equal to QEMU's, and the same dialog on the serial port, both at once. */
 export async function textAndSerial(modules: VcpuModules, arch: Arch): Promise<void> {
   const pair = await byKernel(modules, arch, 'vga=normal nomodeset console=ttyS0 console=tty0');
-  const { pc, qemu } = pair;
   await ending(pair, async () => {
-    let serial = '';
-    const dialog = 'Choose the language to be used for the installation process';
-    pc.until('the language dialog on the screen and on the serial port', () => {
-      serial += pair.serial();
-      // It is drawn from the top.
-      return pc.screen.includes(dialog) && /English +- +English/.test(pc.screen) && serial.includes('Select a language');
-    }, LIMIT);
-    await qemu.untilSame(pc, `installer-${arch}-text`, QEMU_PATIENCE_MS);
-    // A key moves the selection, on both alike.
-    const colours = () => pc.machine.pc.vga!.textScreen()!.attributes;
-    const before = colours();
-    pc.press('down');
-    await qemu.press('down');
-    pc.pass(1e9);
-    await qemu.untilSame(pc, `installer-${arch}-text-down`);
-    expect(colours()).not.toEqual(before);
+    untilTextDialog(pair, (serial) => serial.includes('Select a language'));
+    await pair.qemu.untilSame(pair.pc, `installer-${arch}-text`, QEMU_PATIENCE_MS);
+    await selectionMoves(pair, `installer-${arch}-text-down`);
   });
 }
 
@@ -50,8 +47,8 @@ export async function framebuffer(modules: VcpuModules, arch: Arch, append: stri
   });
 }
 
-/** isolinux's graphical menu, equal to QEMU's; a key moves the selection; Enter boots the kernel to the first dialog. */
-export async function fromCd(modules: VcpuModules, arch: Arch): Promise<void> {
+/** isolinux's graphical menu, equal to QEMU's; keys move the selection; Enter boots the kernel to the first dialog, in text or in a framebuffer. */
+export async function fromCd(modules: VcpuModules, arch: Arch, screen: 'text' | 'framebuffer'): Promise<void> {
   const cd = makeCd(arch, 'vga=788 cryptomgr.notests');
   try {
     const pair = await byCd(modules, cd.image);
@@ -61,17 +58,25 @@ export async function fromCd(modules: VcpuModules, arch: Arch): Promise<void> {
       pc.until('the menu', mode(640), LIMIT);
       pc.pass(2e9);
       await qemu.untilSame(pc, `cd-${arch}-menu`);
-      const first = picture(pc);
-      pc.press('down');
-      await qemu.press('down');
-      pc.pass(1e9);
-      await qemu.untilSame(pc, `cd-${arch}-menu-down`);
-      expect(Buffer.from(picture(pc).rgba).equals(Buffer.from(first.rgba))).toBe(false);
+      let last = picture(pc);
+      for (let entry = 1; entry <= (screen === 'text' ? 2 : 1); entry++) {
+        pc.press('down');
+        await qemu.press('down');
+        pc.pass(1e9);
+        await qemu.untilSame(pc, `cd-${arch}-menu-${entry}`);
+        const now = picture(pc);
+        expect(Buffer.from(now.rgba).equals(Buffer.from(last.rgba))).toBe(false);
+        last = now;
+      }
       pc.press('ret');
       await qemu.press('ret');
-      pc.until('the mode of vga=788', mode(800), LIMIT);
-      untilDialog(pair);
-      await qemu.untilSame(pc, `cd-${arch}-dialog`, QEMU_PATIENCE_MS);
+      if (screen === 'text') untilTextDialog(pair);
+      else {
+        pc.until('the mode of vga=788', mode(800), LIMIT);
+        untilDialog(pair);
+      }
+      await qemu.untilSame(pc, `cd-${arch}-${screen}`, QEMU_PATIENCE_MS);
+      if (screen === 'text') await selectionMoves(pair, `cd-${arch}-text-down`);
     });
   } finally {
     cd.remove();

@@ -21,6 +21,8 @@ describe('Debian\'s installer', () => {
   it('amd64, by -kernel, vga=788: in the mode of the screen\'s EDID, set by its own driver', { timeout: TIMEOUT }, () => framebuffer(modules, 'amd64', 'vga=788'));
   it('i386, by -kernel, vga=788: in the VESA framebuffer that the BIOS set up', { timeout: TIMEOUT }, () => framebuffer(modules, 'i386', 'vga=788 nomodeset'));
   it('amd64, by -kernel, vga=788: in the VESA framebuffer that the BIOS set up', { timeout: TIMEOUT }, () => framebuffer(modules, 'amd64', 'vga=788 nomodeset'));
-  it('i386, from a CD: graphical menu, framebuffer', { timeout: TIMEOUT }, () => fromCd(modules, 'i386'));
-  it('amd64, from a CD: graphical menu, framebuffer', { timeout: TIMEOUT }, () => fromCd(modules, 'amd64'));
+  it('i386, from a CD: graphical menu, framebuffer', { timeout: TIMEOUT }, () => fromCd(modules, 'i386', 'framebuffer'));
+  it('amd64, from a CD: graphical menu, framebuffer', { timeout: TIMEOUT }, () => fromCd(modules, 'amd64', 'framebuffer'));
+  it('i386, from a CD: graphical menu, text', { timeout: TIMEOUT }, () => fromCd(modules, 'i386', 'text'));
+  it('amd64, from a CD: graphical menu, text', { timeout: TIMEOUT }, () => fromCd(modules, 'amd64', 'text'));
 });

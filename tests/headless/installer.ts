@@ -67,20 +67,27 @@ export function dialogShare(pc: MediaMachine): number {
   return count / (width * height);
 }
 
+/** Guest instructions between two looks for what comes once in thousands of millions: a picture has a million dots. */
+export const LOOK_EVERY = 40e6;
+
 /** Until a dialog covers the most of a graphical screen. */
 export function untilDialog(pair: Pair): void {
-  const began = { dialog: false };
-  let look = 0;
   pair.pc.until('the first dialog', () => {
     pair.serial();
-    // The picture has a million dots.
-    const now = pair.pc.machine.vcpu.icount;
-    if (now < look && !began.dialog) return false;
-    look = now + 50e6;
     return pair.pc.machine.pc.vga!.view.vbe !== null && dialogShare(pair.pc) > 0.5;
-  }, LIMIT);
+  }, LIMIT, LOOK_EVERY);
 }
 
+/** Until the language dialog is on a text screen, which is drawn from the top. */
+export function untilTextDialog(pair: Pair, isMore: (serial: string) => boolean = () => true): void {
+  let serial = '';
+  pair.pc.until('the language dialog', () => {
+    serial += pair.serial();
+    return pair.pc.screen.includes('Choose the language to be used for the installation process') && /English +- +English/.test(pair.pc.screen) && isMore(serial);
+  }, LIMIT, LOOK_EVERY);
+}
+
+/** The graphical menu of a CD: the third entry starts the installer in text, the second with what is asked for. */
 const MENU = (append: string) => `UI vesamenu.c32
 MENU TITLE Tabvisor's installation CD
 MENU RESOLUTION 640 480
@@ -94,9 +101,11 @@ LABEL install
   KERNEL /install/linux
   INITRD /install/initrd.gz
   APPEND ${append}
-LABEL help
-  MENU LABEL ^Help
-  LOCALBOOT -1
+LABEL text
+  MENU LABEL Install in ^text mode
+  KERNEL /install/linux
+  INITRD /install/initrd.gz
+  APPEND cryptomgr.notests vga=normal nomodeset
 `;
 
 /** Makes a CD of an installer. @returns its path, in a folder of its own */

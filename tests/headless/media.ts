@@ -68,15 +68,19 @@ export class MediaMachine {
     return screen ? screenText(screen) : '';
   }
 
-  /** Run until something is so. @param limit guest instructions from now */
-  until(what: string, isSo: () => boolean, limit = 2e9): void {
+  /**
+   * Run until something is so.
+   * @param limit guest instructions from now
+   * @param every guest instructions between two looks: less often where a look takes long
+   */
+  until(what: string, isSo: () => boolean, limit = 2e9, every = LOOK_EVERY): void {
     const end = this.machine.vcpu.icount + limit;
     let look = 0;
     for (;;) {
       // Slices may be short, and looking takes longer than they do.
       if (this.machine.vcpu.icount >= look) {
         if (isSo()) return;
-        look = this.machine.vcpu.icount + LOOK_EVERY;
+        look = this.machine.vcpu.icount + every;
       }
       const result = this.machine.runSlice();
       const stuck = result.kind === 'failed' || result.kind === 'off' || result.kind === 'exit' || (result.kind === 'idle' && result.ns === Infinity) || this.machine.vcpu.icount > end;

@@ -64,6 +64,11 @@ export class IdeDisk extends IdeDrive {
     this.s = { transfer: null, asked: '', multiple: MAX_MULTIPLE, writeCache: true, smart: true, smartAutosave: true, current: geometry };
   }
 
+  /** Writes end before they are safe; a guest switches this off and on (SET FEATURES 82h, 02h). */
+  get writeCache(): boolean {
+    return this.s.writeCache;
+  }
+
   override reset(): void {
     this.s.multiple = MAX_MULTIPLE;
     this.s.current = this.geometry;

@@ -13,9 +13,10 @@ const CLASSES: Readonly<Record<number, string>> = {
   0x0680: 'Bridge', 0x0700: 'Serial port', 0x0701: 'Parallel port', 0x0900: 'Keyboard', 0x0902: 'Mouse', 0x0c03: 'USB controller', 0x0c05: 'SMBus',
 };
 
-export function className(device: PciFunction): string {
+/** @param radix info qtree has codes without a name in 16, info pci in 10 */
+export function className(device: PciFunction, radix: 10 | 16 = 16): string {
   const code = device.get16(PCI_CLASS_DEVICE);
-  return CLASSES[code] ?? `Class ${hex(code, 4)}`;
+  return CLASSES[code] ?? `Class ${code.toString(radix).padStart(4, '0')}`;
 }
 
 const NOWHERE = 0xffff_ffff_ffff_ffffn;
@@ -30,7 +31,7 @@ export const pci = infoCommand('pci', 'show PCI info', ({ target: { machine: { p
   pc.pci.list().map(({ slot, fn, device }) => {
     const lines = [
       `  Bus  0, device ${String(slot).padStart(3)}, function ${fn}:`,
-      `    ${className(device)}: PCI device ${hex(device.get16(PCI_VENDOR_ID), 4)}:${hex(device.get16(PCI_DEVICE_ID), 4)}`,
+      `    ${className(device, 10)}: PCI device ${hex(device.get16(PCI_VENDOR_ID), 4)}:${hex(device.get16(PCI_DEVICE_ID), 4)}`,
       `      PCI subsystem ${hex(device.get16(PCI_SUBSYSTEM_VENDOR_ID), 4)}:${hex(device.get16(PCI_SUBSYSTEM_ID), 4)}`,
     ];
     const pin = device.config[PCI_INTERRUPT_PIN];

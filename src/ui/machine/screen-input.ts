@@ -4,7 +4,7 @@
 import { Button, keyNamed, keyOfCode, POINTER_MAX, type InputSender } from '../../machine/input.ts';
 import type { StickyKeys } from './sticky-keys.ts';
 import { TouchPointer } from './touch-pointer.ts';
-import { edits, KEPT } from './typed-text.ts';
+import { edits, KEPT, keysWithoutPlace } from './typed-text.ts';
 
 export interface ScreenInputEvents {
   /** The user did something that leaving would lose. */
@@ -34,6 +34,7 @@ export class ScreenInput {
   private readonly abort = new AbortController();
   private readonly touch: TouchPointer;
   private before = KEPT;
+  private composes = false;
   private turned = 0;
 
   constructor(
@@ -49,7 +50,12 @@ export class ScreenInput {
     on(field, 'keydown', (event: KeyboardEvent) => this.keyDown(event));
     on(field, 'keyup', (event: KeyboardEvent) => this.keyUp(event));
     on(field, 'input', () => this.textChanged());
-    on(field, 'compositionend', () => this.emptyField());
+    on(field, 'compositionstart', () => (this.composes = true));
+    on(field, 'compositionend', () => {
+      this.composes = false;
+      this.emptyField();
+    });
+    on(document, 'selectionchange', () => this.caretMoved());
     on(field, 'paste', (event: ClipboardEvent) => {
       event.preventDefault();
       this.releaseKeys();
@@ -103,7 +109,15 @@ export class ScreenInput {
       if (event.code === 'KeyV') return;
     }
     const key = keyOfCode(event.code);
-    if (key === undefined || event.isComposing) return;
+    if (event.isComposing) return;
+    if (key === undefined) {
+      const keys = event.code === '' ? keysWithoutPlace(event) : undefined;
+      if (!keys) return;
+      event.preventDefault();
+      this.sticky.press(this.sender, ...keys);
+      this.events.onUsed();
+      return;
+    }
     event.preventDefault();
     // The machine's keyboard repeats by itself.
     if (event.repeat) return;
@@ -155,6 +169,17 @@ export class ScreenInput {
     if (unknown) this.events.onUnknown(unknown);
     this.events.onUsed();
     if (after.length > FIELD_LENGTH || after.length < KEPT.length || typed.includes('\n')) this.emptyField();
+  }
+
+  /** Some keyboards move the caret by a finger's way over them. What is typed is looked for at the end, so it goes back there. */
+  private caretMoved(): void {
+    const { field, before } = this;
+    if (this.composes || document.activeElement !== field || field.value !== before || field.selectionStart !== field.selectionEnd) return;
+    const moved = [...before.slice(field.selectionStart)].length;
+    if (moved === 0) return;
+    for (let n = 0; n < moved; n++) this.sticky.press(this.sender, 'left');
+    field.setSelectionRange(before.length, before.length);
+    this.events.onUsed();
   }
 
   private emptyField(): void {
