@@ -29,6 +29,7 @@ import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
+import { buildSmbiosFiles } from './smbios.ts';
 import type { CompileChannel, CompilerOptions } from '../engine/compile/compiler.ts';
 import { MachineInput } from './input.ts';
 import { drawScreen, type Picture } from './png.ts';
@@ -225,6 +226,10 @@ export class Machine {
       },
       this.compilerOptions(),
     );
+    if (config.bios !== undefined) {
+      const [signature, , , features] = this.vcpu.cpuid.query(1, 0);
+      for (const [name, bytes] of buildSmbiosFiles({ ramSize: config.ramSize, cpus: config.cpus, signature, features })) pc.fwCfg.addFile(name, bytes);
+    }
     if (this.clock instanceof VirtualClock) this.clock.setInstructionCounter(() => this.vcpu.currentIcount);
     // A timer armed in the middle of a slice may be due before its end.
     this.clock.onEarlier = () => this.vcpu.requestExit();

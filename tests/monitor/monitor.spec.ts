@@ -63,8 +63,21 @@ async function untilBootFailed(monitor: Monitor, file: string): Promise<void> {
   }
 }
 
+/** The SMBIOS tables that the firmware has placed, as text. */
+function smbios(fSegment: Buffer): string[] {
+  const anchor = fSegment.indexOf('_SM_');
+  expect(anchor, 'an SMBIOS entry point').toBeGreaterThan(-1);
+  for (const [from, length] of [[anchor, fSegment[anchor + 5]], [anchor + 0x10, 0x0f]]) expect(fSegment.subarray(from, from + length).reduce((sum, byte) => sum + byte, 0) & 0xff).toBe(0);
+  const at = fSegment.readUInt32LE(anchor + 0x18) - 0xf0000;
+  const tables = fSegment.subarray(at, at + fSegment.readUInt16LE(anchor + 0x16));
+  const processor = tables.indexOf(Buffer.from([4, 42, 0, 4]));
+  // The processors have not the same features.
+  tables.fill(0, processor + 12, processor + 16);
+  return [fSegment.subarray(anchor + 5, anchor + 11).toString('hex'), String(fSegment.readUInt16LE(anchor + 0x1c)), ...tables.toString('hex').match(/.{1,64}/g)!];
+}
+
 describe('as QEMU, of the same machine', () => {
-  it('PCI functions and drives, placed by the firmware and with media changed', async () => {
+  it('PCI functions, drives and SMBIOS tables, placed by the firmware; media changed', async () => {
     for (const [name, size] of [['disk', 2 << 20], ['cd', 1 << 20], ['floppy', 1_474_560], ['other', 737_280]] as const) writeFileSync(workshop.path(name), new Uint8Array(size));
     const line = '-vga std -drive file=disk,format=raw,if=ide,index=0 -drive file=cd,format=raw,media=cdrom,index=2,readonly=on -drive file=floppy,format=raw,if=floppy '
       + '-device virtio-rng-pci,id=random -netdev hubport,id=n,hubid=0 -device e1000,netdev=n,romfile= -boot order=c';
@@ -76,8 +89,9 @@ describe('as QEMU, of the same machine', () => {
         // Names of nodes and paths of objects are QEMU's own.
         answers[`${Object.keys(answers).length} ${command}`] = plain(await monitor.ask(command)).replace(/ \(#block\d+\)/g, '').replace(/^( +Attached to: +).*$/gm, '$1');
       }
+      await monitor.ask(`pmemsave 0xf0000 65536 fseg-${program}`);
       await monitor.end();
-      return answers;
+      return { ...answers, smbios: smbios(readFileSync(workshop.path(`fseg-${program}`))) };
     }));
     expect(ours).toEqual(theirs);
   }, PATIENCE_MS);
