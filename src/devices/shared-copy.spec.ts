@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { copyBytes } from './shared-copy.ts';
+import { copyBytes, copyBytesTo } from './shared-copy.ts';
 
 const LENGTHS = [0, 1, 255, 256, 257, 65535, 65536, 65537, 200_000];
 const random = (length: number): Uint8Array => Uint8Array.from({ length }, (_, n) => Math.imul(n + 1, 2654435761) >>> 24);
@@ -15,6 +15,9 @@ it.each([['plain', 'plain'], ['plain', 'shared'], ['shared', 'plain'], ['shared'
       wanted.set(from.subarray(fromPlace, fromPlace + length), toPlace);
       copyBytes(to.subarray(toPlace), from.subarray(fromPlace, fromPlace + length));
       expect(Buffer.compare(Buffer.from(to), wanted), `${length} bytes from ${fromPlace} to ${toPlace}`).toBe(0);
+      to.fill(0);
+      copyBytesTo(to, toPlace, from.subarray(fromPlace, fromPlace + length));
+      expect(Buffer.compare(Buffer.from(to), wanted), `${length} bytes from ${fromPlace} to place ${toPlace}`).toBe(0);
     }
   }
 });

@@ -13,9 +13,20 @@ const isShared = (bytes: Uint8Array): boolean => !(bytes.buffer instanceof Array
 
 /** Copy all of `from` to the start of `to`. They must not overlap. */
 export function copyBytes(to: Uint8Array, from: Uint8Array): void {
+  if (from.length < SMALLEST) to.set(from);
+  else copyLong(to, from);
+}
+
+/** Copy all of `from` to a place in `to`. Without a view of that place for what is short: making one takes longer than copying. */
+export function copyBytesTo(to: Uint8Array, at: number, from: Uint8Array): void {
+  if (from.length < SMALLEST || (to.byteOffset + at) % WORD === from.byteOffset % WORD) to.set(from, at);
+  else copyLong(to.subarray(at), from);
+}
+
+function copyLong(to: Uint8Array, from: Uint8Array): void {
   const toPlace = to.byteOffset % WORD;
   const fromPlace = from.byteOffset % WORD;
-  if (toPlace === fromPlace || from.length < SMALLEST || !(isShared(to) || isShared(from))) return to.set(from);
+  if (toPlace === fromPlace || !(isShared(to) || isShared(from))) return to.set(from);
   const place = isShared(from) ? fromPlace : toPlace;
   for (let at = 0; at < from.length; at += STAGE) {
     const length = Math.min(STAGE, from.length - at);

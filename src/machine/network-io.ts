@@ -13,7 +13,7 @@ import { formatAddress } from '../backends/net/user/address.ts';
 import type { HostNetwork } from '../backends/net/user/host.ts';
 import { asFailure, MachineError } from './client.ts';
 import type { NetdevConfig } from './options/index.ts';
-import { ringDoorbell } from './protocol.ts';
+import { doorbell } from './protocol.ts';
 
 /** Far ends that need the I/O worker. */
 export const needsIo = (config: NetdevConfig): boolean => config.type === 'user' || config.type === 'hub' || config.type === 'relay';
@@ -92,7 +92,7 @@ export interface IoEnvironment {
 
 /** The I/O worker's side: does what the machine's worker asks for. */
 export class NetworkServer {
-  private memory: SharedArrayBuffer | undefined;
+  private ring: (() => void) | undefined;
   private readonly views = new Map<string, NetworkView>();
   private readonly members: HubMember[] = [];
   private readonly askers = new Map<string, GuestAsker>();
@@ -110,8 +110,8 @@ export class NetworkServer {
       }
     },
     attach: (memory) => {
-      this.memory = memory;
-      ringDoorbell(memory);
+      this.ring = doorbell(memory);
+      this.ring();
     },
   };
 
@@ -145,7 +145,7 @@ export class NetworkServer {
   }
 
   private readonly wake = (): void => {
-    if (this.memory) ringDoorbell(this.memory);
+    this.ring?.();
   };
 
   private async start({ config, channel }: IoNetdev): Promise<void> {

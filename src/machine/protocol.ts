@@ -277,7 +277,14 @@ export function serialRings(buffer: ArrayBufferLike, port: number): { toHost: By
 
 /** Wake the machine worker. */
 export function ringDoorbell(buffer: ArrayBufferLike): void {
+  doorbell(buffer)();
+}
+
+/** The same for who does it often. */
+export function doorbell(buffer: ArrayBufferLike): () => void {
   const words = new Int32Array(buffer, Control.DOORBELL, 1);
-  Atomics.add(words, 0, 1);
-  Atomics.notify(words, 0);
+  return () => {
+    Atomics.add(words, 0, 1);
+    Atomics.notify(words, 0);
+  };
 }

@@ -176,8 +176,9 @@ export abstract class VirtioDevice implements Snapshotable {
    * no more once BATCH is reached. The rest waits until the guest has run again.
    * @param answer gives the number of bytes that it wrote; or undefined: then it, or something later, calls finish(); or NOT_NOW:
    * this buffer and those behind it stay in the queue
+   * @param quiet the driver need not say when it has put more there: the device will look again
    */
-  protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number | undefined): void {
+  protected serve(index: number, answer: (chain: Chain, queue: Virtqueue) => number | undefined, quiet = false): void {
     const queue = this.queues[index];
     queue.setNotification(false);
     this.moved = 0;
@@ -197,7 +198,7 @@ export abstract class VirtioDevice implements Snapshotable {
       if (written !== undefined) queue.push(chain, written);
     }
     this.serving = false;
-    queue.setNotification(true);
+    if (!quiet) queue.setNotification(true);
     if (!waits && queue.available > 0) this.later?.arm(this.clock.now() + 1);
     this.interrupt(index);
   }

@@ -123,6 +123,100 @@ describe('virtio-net', () => {
     expect(slot.messages).toHaveLength(3);
   });
 
+  /** Put a frame into the queue without a notification. */
+  const queue = (): void => {
+    memory.bytes(TX, NET_HEADER).fill(0);
+    memory.write(TX + NET_HEADER, frame());
+    queues[TRANSMITQ].add([{ address: TX, length: NET_HEADER + frame().length }], []);
+  };
+  /** Whether the driver has to give notice of the next frame. */
+  const wantsNotice = (): boolean => memory.read16(device.queues[TRANSMITQ].device) === 0;
+
+  it('wants notice of each frame from a driver that sends now and then', () => {
+    for (let n = 0; n < 10; n++) {
+      send(frame());
+      expect(wantsNotice()).toBe(true);
+      slot.clock.advance(100_000);
+    }
+    expect(net.sent).toHaveLength(10);
+  });
+
+  it('looks by itself after a driver that sends and sends, in its order, until that sends little', () => {
+    send(frame());
+    slot.clock.advance(99_999);
+    send(frame());
+    expect(wantsNotice()).toBe(false);
+    for (let n = 0; n < 3; n++) queue();
+    expect(net.sent).toHaveLength(2);
+    slot.clock.advance(199_999);
+    expect(net.sent).toHaveLength(2);
+    slot.clock.advance(1);
+    expect(net.sent).toHaveLength(5);
+    expect(wantsNotice()).toBe(false);
+    queue();
+    slot.clock.advance(200_000);
+    expect(net.sent).toHaveLength(6);
+    expect(wantsNotice()).toBe(true);
+    // Nothing more is due.
+    queue();
+    slot.clock.advance(1e9);
+    expect(net.sent).toHaveLength(6);
+    slot.kick(TRANSMITQ);
+    expect(net.sent).toHaveLength(7);
+  });
+
+  it('sends at once what waits when the CPU has nothing else to do', () => {
+    send(frame());
+    send(frame());
+    queue();
+    queue();
+    expect(slot.clock.runIdle()).toBe(true);
+    expect(net.sent).toHaveLength(4);
+    expect(wantsNotice()).toBe(true);
+  });
+
+  it('forgets nothing that a driver put there without notice: not by EVENT_IDX, a backend without room, bus mastering that was off, nor a snapshot', () => {
+    build(VIRTIO_F_EVENT_IDX | VIRTIO_NET_F_MAC);
+    send(frame());
+    send(frame());
+    expect(queues[TRANSMITQ].availEvent).toBe(1);
+    queue();
+    slot.clock.advance(200_000);
+    expect(net.sent).toHaveLength(3);
+    expect(queues[TRANSMITQ].availEvent).toBe(3);
+
+    send(frame());
+    send(frame());
+    queue();
+    queue();
+    net.canSend = false;
+    slot.clock.advance(200_000);
+    expect(net.sent).toHaveLength(5);
+    net.canSend = true;
+    net.receiver!.drained();
+    expect(net.sent).toHaveLength(7);
+
+    slot.clock.advance(1e9);
+    send(frame());
+    send(frame());
+    queue();
+    slot.fn.writeConfig(4, 2, 0);
+    slot.clock.advance(1e9);
+    expect(net.sent).toHaveLength(9);
+    slot.fn.writeConfig(4, 2, 7);
+    slot.fn.poll();
+    expect(net.sent).toHaveLength(10);
+
+    send(frame());
+    send(frame());
+    queue();
+    const other = new VirtioNet({ mac: MAC, backend: net });
+    const there = new TestSlot(other, memory);
+    there.fn.load(slot.fn.save());
+    there.clock.advance(200_000);
+    expect(net.sent).toHaveLength(13);
+  });
+
   it('gives the interrupt that a snapshot came before', () => {
     send(frame());
     const other = new VirtioNet({ mac: MAC, backend: net });

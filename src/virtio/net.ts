@@ -52,6 +52,7 @@ export const VIRTIO_NET_HDR_GSO_UDP = 3;
 export const VIRTIO_NET_HDR_GSO_TCPV6 = 4;
 export const VIRTIO_NET_HDR_GSO_ECN = 0x80;
 const GSO_TYPES = { tcp4: VIRTIO_NET_HDR_GSO_TCPV4, tcp6: VIRTIO_NET_HDR_GSO_TCPV6, udp: VIRTIO_NET_HDR_GSO_UDP } as const;
+const GSO_NAMES = new Map<number, keyof typeof GSO_TYPES>(Object.entries(GSO_TYPES).map(([name, type]) => [type, name as keyof typeof GSO_TYPES]));
 
 export const VIRTIO_NET_CTRL_MAC = 1;
 export const VIRTIO_NET_CTRL_MAC_TABLE_SET = 0;
@@ -75,6 +76,12 @@ const CONTROL_SIZE = 64;
 const MAX_COMMAND = 65536;
 /** Work of a frame beside its bytes, as bytes: it bounds what one notification can make of tiny segments. */
 const FRAME_COST = 512;
+/**
+ * A driver that sends and sends need not say so each time: each notification is an exit, and waking the far end for each frame costs as much again. After notifications less than
+ * TX_QUICK_NS apart the queue is looked at every TX_LOOK_NS, and when the CPU has nothing else to do, until a look finds no more than one frame. QEMU's tx=timer, for who sends much.
+ */
+const TX_QUICK_NS = 100e3;
+const TX_LOOK_NS = 200e3;
 /** Interrupts for what was sent wait so long for more of it, ns; and no longer than until so many buffers are used, as parts of the queue. */
 const TX_INTERRUPT_NS = 1e6;
 const TX_INTERRUPT_PART = 4;
@@ -140,6 +147,12 @@ export class VirtioNet extends VirtioDevice implements Nic {
   private readonly filter = new NetFilter();
   private announce: Timer | undefined;
   private sentTimer: Timer | undefined;
+  private lookTimer: Timer | undefined;
+  /** When it is due, and when the driver last gave notice of frames. */
+  private lookAt = 0;
+  private noticeAt = -TX_QUICK_NS;
+  /** It was due while the device could not reach memory: the driver believes that the queue is looked at. */
+  private looksLater = false;
   /** Buffers used since the last interrupt was thought of. */
   private sent = 0;
   /** Which of the guest's offloads are in use, as feature bits, and the same for the backend. */
@@ -148,6 +161,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
   /** Bytes of the header on the queues now. */
   private header = LEGACY_HEADER;
   private readonly sending = new Uint8Array(NET_HEADER + MAX_FRAME);
+  private readonly sendingView = new DataView(this.sending.buffer);
   private readonly headerBytes = new DataView(new ArrayBuffer(NET_HEADER));
 
   constructor(options: VirtioNetOptions) {
@@ -183,6 +197,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
     super.attach(transport);
     this.announce = transport.clock.timer('virtio-net announce', () => this.announceNow());
     this.sentTimer = transport.clock.timer('virtio-net sent', () => this.interruptSent(), true);
+    this.lookTimer = transport.clock.timer('virtio-net look', (now) => this.lookAgain(now), true);
   }
 
   // Features and configuration
@@ -217,6 +232,8 @@ export class VirtioNet extends VirtioDevice implements Nic {
     this.header = LEGACY_HEADER;
     this.announce?.disarm();
     this.sentTimer?.disarm();
+    this.lookTimer?.disarm();
+    this.looksLater = false;
     this.sent = 0;
     this.config.set(this.mac, CONFIG_MAC);
     new DataView(this.config.buffer).setUint16(CONFIG_STATUS, this.linkStatus(), true);
@@ -230,11 +247,11 @@ export class VirtioNet extends VirtioDevice implements Nic {
 
   protected notified(index: number): void {
     if (index === TRANSMITQ) {
-      this.serve(index, (chain, queue) => {
-        if (!this.port.canSend) return NOT_NOW;
-        this.sent++;
-        return this.transmit(chain, queue);
-      });
+      const now = this.clock.now();
+      const isQuick = now - this.noticeAt < TX_QUICK_NS;
+      this.noticeAt = now;
+      this.transmitAll(isQuick);
+      if (isQuick && this.lookTimer!.deadline === Infinity) this.lookLater(now);
     } else if (index === RECEIVEQ) {
       this.refilled();
     } else {
@@ -244,6 +261,36 @@ export class VirtioNet extends VirtioDevice implements Nic {
 
   // Transmission, 5.1.6.2
 
+  /** @returns how many frames there were */
+  private transmitAll(quiet: boolean): number {
+    let count = 0;
+    this.serve(TRANSMITQ, (chain, queue) => {
+      if (!this.port.canSend) return NOT_NOW;
+      this.sent++;
+      count++;
+      return this.transmit(chain, queue);
+    }, quiet);
+    return count;
+  }
+
+  private lookLater(now: number): void {
+    this.lookAt = now + TX_LOOK_NS;
+    this.lookTimer!.arm(this.lookAt);
+  }
+
+  /** After a while, or the CPU is idle. A driver that has sent little meanwhile has to say so when it does again. */
+  private lookAgain(now: number): void {
+    this.looksLater = !this.live;
+    if (this.looksLater || !this.queues[TRANSMITQ].enabled) return;
+    const isIdle = now < this.lookAt;
+    if (!isIdle && this.queues[TRANSMITQ].available > 0 && this.transmitAll(true) > 1) this.lookLater(now);
+    else this.transmitAll(false);
+  }
+
+  override poll(): void {
+    if (this.looksLater && this.live) this.lookAgain(this.clock.now());
+  }
+
   /**
    * A driver looks for what was sent whenever it sends, and mostly when it receives: an interrupt for each frame would only take its time. It gets
    * one when it has nothing else to do, or after a while.
@@ -251,7 +298,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
   protected override interrupt(index: number): void {
     if (index !== TRANSMITQ) return super.interrupt(index);
     if (this.sent >= this.queues[index].size / TX_INTERRUPT_PART) this.interruptSent();
-    else if (this.sentTimer!.deadline === Infinity) this.sentTimer!.arm(this.clock.now() + TX_INTERRUPT_NS);
+    else if (this.sent > 0 && this.sentTimer!.deadline === Infinity) this.sentTimer!.arm(this.clock.now() + TX_INTERRUPT_NS);
   }
 
   private interruptSent(): void {
@@ -281,10 +328,9 @@ export class VirtioNet extends VirtioDevice implements Nic {
       this.charge(FRAME_COST * this.port.send(frame));
       return 0;
     }
-    const view = new DataView(bytes.buffer);
+    const view = this.sendingView;
     const csum = flags & VIRTIO_NET_HDR_F_NEEDS_CSUM ? { start: view.getUint16(6, true), offset: view.getUint16(8, true) } : undefined;
-    const kind = type & ~VIRTIO_NET_HDR_GSO_ECN;
-    const name = (Object.keys(GSO_TYPES) as (keyof typeof GSO_TYPES)[]).find((candidate) => GSO_TYPES[candidate] === kind);
+    const name = GSO_NAMES.get(type & ~VIRTIO_NET_HDR_GSO_ECN);
     // 5.1.6.2.2: what is to be cut needs its checksum made, and the checksum's place lies in the frame.
     if ((type !== VIRTIO_NET_HDR_GSO_NONE && (!name || !csum)) || (csum && csum.start + csum.offset + 2 > frame.length)) {
       this.port.counters.dropped++;
@@ -453,6 +499,7 @@ export class VirtioNet extends VirtioDevice implements Nic {
     new DataView(this.config.buffer).setUint16(CONFIG_STATUS, this.linkStatus(), true);
     this.announce?.arm(this.clock.now() + ANNOUNCE_NS);
     this.sentTimer?.arm(this.clock.now() + TX_INTERRUPT_NS);
+    this.lookLater(this.clock.now());
   }
 }
 

@@ -6,7 +6,7 @@
 // chains. No method throws for anything that a guest does.
 
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
-import { copyBytes } from '../devices/shared-copy.ts';
+import { copyBytes, copyBytesTo } from '../devices/shared-copy.ts';
 
 /** Entries of a queue at most (2.7: "maximum Queue Size value is 32768"); QEMU's limit, which bounds a chain too. */
 export const MAX_QUEUE_SIZE = 1024;
@@ -52,35 +52,29 @@ function eachPiece(segments: readonly Segment[], offset: number, length: number,
   }
 }
 
-const total = (segments: readonly Segment[]): number => segments.reduce((sum, { length }) => sum + length, 0);
-
 /** One buffer of the driver: what the device reads, then what it writes. Addresses were inside RAM when it was taken, and are checked again at each access. */
 export class Chain {
-  /** Bytes. */
-  readonly readableLength: number;
-  readonly writableLength: number;
-
   constructor(
     private readonly memory: GuestMemory,
     /** Index of the first descriptor: the buffer's name in the used ring. */
     readonly head: number,
     readonly readable: readonly Segment[],
     readonly writable: readonly Segment[],
-  ) {
-    this.readableLength = total(readable);
-    this.writableLength = total(writable);
-  }
+    /** Bytes. */
+    readonly readableLength: number,
+    readonly writableLength: number,
+  ) {}
 
   /** A copy of `length` bytes of the readable part, from `offset`; shorter where it ends. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.readableLength - offset)));
-    eachPiece(this.readable, offset, bytes.length, (address, at, n) => copyBytes(bytes.subarray(at), this.memory.bytes(address, n)));
+    this.readInto(offset, bytes);
     return bytes;
   }
 
   /** Fill `into` from `offset` of the readable part. */
   readInto(offset: number, into: Uint8Array): void {
-    eachPiece(this.readable, offset, into.length, (address, at, n) => copyBytes(into.subarray(at), this.memory.bytes(address, n)));
+    eachPiece(this.readable, offset, into.length, (address, at, n) => copyBytesTo(into, at, this.memory.bytes(address, n)));
   }
 
   /** The readable part as it lies in guest memory, which the guest may change while it is looked at. */
@@ -105,7 +99,7 @@ export class Chain {
   write(offset: number, data: Uint8Array): number {
     let written = 0;
     eachPiece(this.writable, offset, data.length, (address, at, n) => {
-      this.memory.write(address, data.subarray(at, at + n));
+      this.memory.write(address, n === data.length ? data : data.subarray(at, at + n));
       written += n;
     });
     return written;
@@ -131,8 +125,8 @@ export interface VirtqueueState {
 
 export class Virtqueue {
   private s: Omit<VirtqueueState, 'inFlight'>;
-  /** Buffers that the device holds, by head. A buffer of before a reset is not among them. */
-  private readonly inFlight = new Map<number, Chain>();
+  /** Buffers that the device holds, by head. A buffer of before a reset is not among them. No Map: one that is emptied again and again makes a new table each time. */
+  private readonly inFlight: (Chain | undefined)[];
   /** Heads of buffers that were held when the state was saved. */
   private again: number[] = [];
   /** VIRTIO_F_INDIRECT_DESC and VIRTIO_F_EVENT_IDX were negotiated. */
@@ -149,11 +143,12 @@ export class Virtqueue {
     private readonly onBroken: (error: Error) => void,
   ) {
     if (maxSize < 1 || maxSize > MAX_QUEUE_SIZE || maxSize & (maxSize - 1)) throw new RangeError(`a queue of ${maxSize} entries`);
+    this.inFlight = new Array<Chain | undefined>(maxSize).fill(undefined);
     this.s = this.resetState();
   }
 
   private resetState(): Omit<VirtqueueState, 'inFlight'> {
-    this.inFlight.clear();
+    this.inFlight.fill(undefined);
     this.again = [];
     return {
       size: this.maxSize, desc: 0, driver: 0, device: 0, enabled: false, broken: false, lastAvail: 0, usedIndex: 0, signalled: -1, suppressed: false,
@@ -197,7 +192,7 @@ export class Virtqueue {
   enable(): void {
     if (this.s.enabled) return;
     this.s.enabled = true;
-    this.guard(undefined, () => {
+    this.guard(() => {
       const { size, desc, driver, device } = this.s;
       if (size < 1 || size > this.maxSize || size & (size - 1)) throw new VirtqueueError(`the queue size ${size} is not a power of two up to ${this.maxSize}`);
       // Alignments: 2.7, table "Virtqueue part".
@@ -215,7 +210,7 @@ export class Virtqueue {
 
   /** Break the queue: the device found something in a buffer that it cannot answer. */
   fail(message: string): void {
-    this.guard(undefined, () => {
+    this.guard(() => {
       throw new VirtqueueError(message);
     });
   }
@@ -224,22 +219,31 @@ export class Virtqueue {
     return this.s.enabled && !this.s.broken;
   }
 
-  /** Turn what a guest can cause into a broken queue. */
-  private guard<T>(otherwise: T, action: () => T): T {
-    if (!this.usable) return otherwise;
+  /** Turn what a guest can cause into a broken queue. What is done for each buffer has its own `try`, and makes no function each time. */
+  private guard(action: () => void): void {
+    if (!this.usable) return;
     try {
-      return action();
+      action();
     } catch (error) {
-      if (!(error instanceof VirtqueueError) && !(error instanceof GuestMemoryError)) throw error;
-      this.s.broken = true;
-      this.onBroken(error);
-      return otherwise;
+      this.broke(error);
     }
+  }
+
+  private broke(error: unknown): void {
+    if (!(error instanceof VirtqueueError) && !(error instanceof GuestMemoryError)) throw error;
+    this.s.broken = true;
+    this.onBroken(error);
   }
 
   /** Buffers that wait. */
   get available(): number {
-    return this.guard(0, () => this.again.length + this.waiting());
+    if (!this.usable) return 0;
+    try {
+      return this.again.length + this.waiting();
+    } catch (error) {
+      this.broke(error);
+      return 0;
+    }
   }
 
   private waiting(): number {
@@ -251,8 +255,9 @@ export class Virtqueue {
 
   /** The next buffer of the driver, undefined if there is none. Each must be given back by push(), in any order and at any time, or at once by unpop(). */
   pop(): Chain | undefined {
-    return this.guard(undefined, () => {
-      const held = this.again.shift();
+    if (!this.usable) return undefined;
+    try {
+      const held = this.again.length > 0 ? this.again.shift() : undefined;
       if (held !== undefined) return this.take(held);
       if (this.waiting() === 0) return undefined;
       const { driver, lastAvail, size } = this.s;
@@ -262,20 +267,25 @@ export class Virtqueue {
       // With EVENT_IDX the driver notifies when it passes avail_event.
       if (this.eventIdx && !this.s.suppressed) this.writeAvailEvent();
       return chain;
-    });
+    } catch (error) {
+      this.broke(error);
+      return undefined;
+    }
   }
 
   /** Heads are below the queue's size, so that no more buffers are held than it has entries. */
   private take(head: number): Chain {
-    if (this.inFlight.has(head)) throw new VirtqueueError(`descriptor ${head} is offered again while the device has it`);
+    if (head < this.maxSize && this.inFlight[head]) throw new VirtqueueError(`descriptor ${head} is offered again while the device has it`);
     const chain = this.walk(head);
-    this.inFlight.set(head, chain);
+    this.inFlight[head] = chain;
     return chain;
   }
 
   /** Take back the last pop(): the buffer stays in the queue, and its descriptors are looked at anew the next time. */
   unpop(chain: Chain): void {
-    if (this.inFlight.delete(chain.head)) this.again.unshift(chain.head);
+    if (!this.inFlight[chain.head]) return;
+    this.inFlight[chain.head] = undefined;
+    this.again.unshift(chain.head);
   }
 
   private walk(head: number): Chain {
@@ -286,7 +296,8 @@ export class Virtqueue {
     let size = this.s.size;
     let inside = false;
     let index = head;
-    let bytes = 0;
+    let readableLength = 0;
+    let writableLength = 0;
     for (let left = size; ; left--) {
       if (index >= size) throw new VirtqueueError(`descriptor ${index} in a table of ${size}`);
       // More steps than entries: the chain bites its own tail.
@@ -314,47 +325,67 @@ export class Virtqueue {
         continue;
       }
       if (length === 0) throw new VirtqueueError('a buffer of zero bytes');
-      bytes += length;
       // 2.7.5.2: the driver must not make a chain of more than 2^32 bytes; used elements have 32 bits for it.
-      if (bytes > 0xffffffff) throw new VirtqueueError('a chain of 4 GiB or more');
+      if (readableLength + writableLength + length > 0xffffffff) throw new VirtqueueError('a chain of 4 GiB or more');
       memory.check(address, length);
-      if (flags & VIRTQ_DESC_F_WRITE) writable.push({ address, length });
-      else if (writable.length > 0) throw new VirtqueueError('a readable descriptor behind a writable one');
-      else readable.push({ address, length });
-      if (!(flags & VIRTQ_DESC_F_NEXT)) return new Chain(memory, head, readable, writable);
+      if (flags & VIRTQ_DESC_F_WRITE) {
+        writable.push({ address, length });
+        writableLength += length;
+      } else {
+        if (writable.length > 0) throw new VirtqueueError('a readable descriptor behind a writable one');
+        readable.push({ address, length });
+        readableLength += length;
+      }
+      if (!(flags & VIRTQ_DESC_F_NEXT)) return new Chain(memory, head, readable, writable, readableLength, writableLength);
       index = control >>> 16;
     }
   }
 
   /** Whether the driver still waits for this buffer: it did not take the queue back meanwhile. A device writes to no other. */
   holds(chain: Chain): boolean {
-    return this.usable && this.inFlight.get(chain.head) === chain;
+    return this.usable && this.inFlight[chain.head] === chain;
   }
 
   /** Give a buffer back; one from before a reset is dropped. @param written bytes that the device wrote to its start */
   push(chain: Chain, written: number): void {
-    this.pushAll([{ chain, written }]);
+    if (!this.usable) return;
+    try {
+      this.use(chain, written);
+      this.publish();
+    } catch (error) {
+      this.broke(error);
+    }
   }
 
   /** Give buffers back, all of which the driver sees at once. */
   pushAll(buffers: readonly { chain: Chain; written: number }[]): void {
-    this.guard(undefined, () => {
-      const { device, size } = this.s;
-      for (const { chain, written } of buffers) {
-        if (!this.holds(chain)) continue;
-        this.inFlight.delete(chain.head);
-        const at = device + RING + 8 * (this.s.usedIndex & (size - 1));
-        this.memory.write32(at, chain.head);
-        this.memory.write32(at + 4, written);
-        this.s.usedIndex = (this.s.usedIndex + 1) & 0xffff;
-      }
-      this.memory.write16(device + 2, this.s.usedIndex);
-    });
+    if (!this.usable) return;
+    try {
+      for (const { chain, written } of buffers) this.use(chain, written);
+      this.publish();
+    } catch (error) {
+      this.broke(error);
+    }
+  }
+
+  private use(chain: Chain, written: number): void {
+    if (this.inFlight[chain.head] !== chain) return;
+    this.inFlight[chain.head] = undefined;
+    const { device, size, usedIndex } = this.s;
+    const at = device + RING + 8 * (usedIndex & (size - 1));
+    this.memory.write32(at, chain.head);
+    this.memory.write32(at + 4, written);
+    this.s.usedIndex = (usedIndex + 1) & 0xffff;
+  }
+
+  private publish(): void {
+    this.memory.write16(this.s.device + 2, this.s.usedIndex);
   }
 
   /** Whether the driver wants an interrupt for what was pushed since this was asked last (2.7.7.2). */
   shouldInterrupt(): boolean {
-    return this.guard(false, () => {
+    if (!this.usable) return false;
+    try {
       const { signalled, usedIndex, driver, size } = this.s;
       if (signalled === usedIndex || (signalled < 0 && usedIndex === 0)) return false;
       this.s.signalled = usedIndex;
@@ -362,16 +393,22 @@ export class Virtqueue {
       if (signalled < 0) return true;
       const usedEvent = this.memory.read16(driver + RING + 2 * size);
       return ((usedIndex - usedEvent - 1) & 0xffff) < ((usedIndex - signalled) & 0xffff);
-    });
+    } catch (error) {
+      this.broke(error);
+      return false;
+    }
   }
 
   /** Whether the driver should notify about new buffers (2.7.10). After switching on, look at `available` again: some may have come unannounced. */
   setNotification(wanted: boolean): void {
-    this.guard(undefined, () => {
+    if (!this.usable) return;
+    try {
       this.s.suppressed = !wanted;
       if (!this.eventIdx) this.memory.write16(this.s.device, wanted ? 0 : VIRTQ_USED_F_NO_NOTIFY);
       else if (wanted) this.writeAvailEvent();
-    });
+    } catch (error) {
+      this.broke(error);
+    }
   }
 
   private writeAvailEvent(): void {
@@ -379,11 +416,11 @@ export class Virtqueue {
   }
 
   save(): VirtqueueState {
-    return { ...this.s, inFlight: [...this.again, ...this.inFlight.keys()] };
+    return { ...this.s, inFlight: [...this.again, ...this.inFlight.flatMap((chain) => (chain ? [chain.head] : []))] };
   }
 
   load({ inFlight, ...state }: VirtqueueState): void {
-    this.inFlight.clear();
+    this.inFlight.fill(undefined);
     this.s = { ...state };
     this.again = [...inFlight];
   }

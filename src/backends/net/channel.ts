@@ -187,26 +187,35 @@ export function hostBell(buffer: SharedArrayBuffer): () => void {
 type WaitAsync = (words: Int32Array, index: number, value: number, timeoutMs: number) => { value: Promise<string> | string };
 const waitAsync = (Atomics as unknown as { waitAsync?: WaitAsync }).waitAsync;
 /** A wake-up that was lost may delay something, and not hold it for ever; and the time between two looks where there is no waitAsync. */
-const LONGEST_WAIT_MS = 250;
+const LOST_WAKE_MS = 250;
 const LOOK_MS = 4;
 
-/** Let messages and sockets in. A MessageChannel's turn costs microseconds, a zero timeout a millisecond or more. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
+/** Let messages and sockets in. A MessageChannel's turn costs microseconds, a zero timeout a millisecond or more; Node has something that costs less. */
+const nextTurn: () => Promise<void> = makeTurn();
+
+function makeTurn(): () => Promise<void> {
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
+  if (setImmediate) return () => new Promise((resolve) => setImmediate(resolve));
+  const channel = new MessageChannel();
+  const turns: (() => void)[] = [];
+  channel.port1.onmessage = () => turns.shift()?.();
+  return () => new Promise((resolve) => {
     turns.push(resolve);
     channel.port2.postMessage(0);
   });
 }
-const channel = new MessageChannel();
-const turns: (() => void)[] = [];
-channel.port1.onmessage = () => turns.shift()?.();
-// Under Node an open port would keep the process alive.
-(channel.port1 as { unref?(): void }).unref?.();
 
 /** Call `look` whenever the host's bell rings. @returns a function that stops it */
 export function watchBell(buffer: SharedArrayBuffer, look: () => void): () => void {
   const words = new Int32Array(buffer, 0, Word.COUNT);
+  const ring = hostBell(buffer);
   let isRunning = true;
+  // Not as the waits' own time-out, for which V8 would set a timer each time.
+  const watchdog = setInterval(() => {
+    if (Atomics.load(words, Word.HOST_SLEEPS) === 1) ring();
+  }, LOST_WAKE_MS);
+  // Under Node the worker ends with its machine.
+  (watchdog as { unref?(): void }).unref?.();
   const loop = async (): Promise<void> => {
     while (isRunning) {
       const seen = Atomics.load(words, Word.BELL);
@@ -214,16 +223,25 @@ export function watchBell(buffer: SharedArrayBuffer, look: () => void): () => vo
       if (!isRunning) return;
       if (waitAsync) {
         Atomics.store(words, Word.HOST_SLEEPS, 1);
-        await waitAsync(words, Word.BELL, seen, LONGEST_WAIT_MS).value;
-        Atomics.store(words, Word.HOST_SLEEPS, 0);
-      } else if (seen === Atomics.load(words, Word.BELL)) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      // A bell that rings on and on is a promise kept at once each time: others must have their turn.
+        const { value } = waitAsync(words, Word.BELL, seen, Infinity);
+        // A bell that rings on and on never sleeps: others must have their turn. What wakes a sleeper comes in a turn of its own.
+        if (typeof value === 'string') {
+          Atomics.store(words, Word.HOST_SLEEPS, 0);
+          await nextTurn();
+        } else {
+          await value;
+          Atomics.store(words, Word.HOST_SLEEPS, 0);
+        }
+        continue;
+      }
+      if (seen === Atomics.load(words, Word.BELL)) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       await nextTurn();
     }
   };
   void loop();
   return () => {
     isRunning = false;
-    hostBell(buffer)();
+    clearInterval(watchdog);
+    ring();
   };
 }

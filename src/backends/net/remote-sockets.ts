@@ -1,7 +1,7 @@
 // The host's sockets over a channel: RemoteSockets stands in the machine's worker for a HostNetwork that SocketServer drives in the I/O
 // worker. Bytes in flight are bounded by credit both ways, so that what waits for room in the rings is bounded too.
 
-import { type ChannelEnd, type Message, Outbox } from './channel.ts';
+import { type ChannelEnd, MAX_PAYLOAD, type Message, Outbox } from './channel.ts';
 import { get16, set16 } from './user/bytes.ts';
 import { type Accepted, type HostNetwork, type HostStream, type HostStreamEvents, type HostUdp, STREAM_CREDIT, type StreamError, type UdpReceiver } from './user/host.ts';
 
@@ -31,6 +31,8 @@ const ERRORS: readonly StreamError[] = ['refused', 'unreachable', 'timeout', 're
 const PIECE = 64 * 1024;
 /** Ids of streams that the host opens (forwarded ports). */
 const HOST_IDS = 0x8000_0000;
+/** A datagram of IPv4 has no more data. */
+const MAX_DATAGRAM = 65507;
 /** Messages that one look takes, so that the machine runs on. */
 const LOOK = 512;
 
@@ -48,6 +50,46 @@ function withAddress(address: string, port: number, data: Uint8Array = new Uint8
 function splitAddress(payload: Uint8Array): { address: string; port: number; rest: Uint8Array } {
   const length = payload[0];
   return { address: new TextDecoder().decode(payload.slice(1, 1 + length)), port: get16(payload, 1 + length), rest: payload.subarray(3 + length) };
+}
+
+/** Datagrams that go one way through a channel: most have the same address as the one before, which is then neither written nor read again. */
+class DatagramWriter {
+  private readonly bytes = new Uint8Array(MAX_PAYLOAD);
+  private address: string | undefined;
+  private port = 0;
+  private head = 0;
+
+  /** @param data at most MAX_DATAGRAM bytes  @returns the message's payload, good until the next one */
+  message(address: string, port: number, data: Uint8Array): Uint8Array {
+    if (address !== this.address || port !== this.port) {
+      const head = withAddress(address, port);
+      this.bytes.set(head);
+      [this.address, this.port, this.head] = [address, port, head.length];
+    }
+    this.bytes.set(data, this.head);
+    return this.bytes.subarray(0, this.head + data.length);
+  }
+}
+
+class DatagramReader {
+  private head = new Uint8Array(0);
+  private address = '';
+  private port = 0;
+
+  read(payload: Uint8Array, receive: UdpReceiver): void {
+    if (!this.isSame(payload)) {
+      const { address, port, rest } = splitAddress(payload);
+      [this.address, this.port, this.head] = [address, port, payload.slice(0, payload.length - rest.length)];
+    }
+    receive(this.address, this.port, payload.subarray(this.head.length));
+  }
+
+  private isSame(payload: Uint8Array): boolean {
+    const { head } = this;
+    if (head.length === 0) return false;
+    for (let n = 0; n < head.length; n++) if (payload[n] !== head[n]) return false;
+    return true;
+  }
 }
 
 function inPieces(data: Uint8Array, send: (piece: Uint8Array) => void): void {
@@ -92,6 +134,8 @@ export class RemoteSockets implements HostNetwork {
   private readonly outbox: Outbox;
   private readonly streams = new Map<number, RemoteStream>();
   private readonly sockets = new Map<number, UdpReceiver>();
+  private readonly writer = new DatagramWriter();
+  private readonly reader = new DatagramReader();
   private nextId = 1;
 
   constructor(private readonly end: ChannelEnd) {
@@ -119,7 +163,7 @@ export class RemoteSockets implements HostNetwork {
     this.outbox.send(Type.UDP_OPEN, id, 0, bound ? withAddress(bound.address, bound.port) : undefined);
     return {
       // Datagrams may be lost; they do not wait.
-      send: (address, port, data) => void (this.outbox.isEmpty && data.length <= 65507 && this.end.send(Type.UDP_SEND, id, 0, withAddress(address, port, data))),
+      send: (address, port, data) => void (this.outbox.isEmpty && data.length <= MAX_DATAGRAM && this.end.send(Type.UDP_SEND, id, 0, this.writer.message(address, port, data))),
       close: () => {
         this.sockets.delete(id);
         this.outbox.send(Type.UDP_CLOSE, id);
@@ -138,8 +182,8 @@ export class RemoteSockets implements HostNetwork {
 
   private take({ type, id, argument, payload }: Message): void {
     if (type === Type.UDP_RECEIVED) {
-      const { address, port, rest } = splitAddress(payload);
-      this.sockets.get(id)?.(address, port, rest);
+      const receive = this.sockets.get(id);
+      if (receive) this.reader.read(payload, receive);
       return;
     }
     if (type === Type.ACCEPTED) return this.accepted(id, payload);
@@ -186,6 +230,8 @@ export class SocketServer {
   private readonly outbox: Outbox;
   private readonly streams = new Map<number, Served>();
   private readonly sockets = new Map<number, HostUdp>();
+  private readonly writer = new DatagramWriter();
+  private readonly reader = new DatagramReader();
   private nextId = HOST_IDS;
 
   constructor(
@@ -214,14 +260,14 @@ export class SocketServer {
       case Type.UDP_OPEN: {
         const bound = payload.length > 0 ? splitAddress(payload) : undefined;
         const socket = this.network.udp((address, port, data) => {
-          if (this.outbox.isEmpty && data.length <= 65507) this.end.send(Type.UDP_RECEIVED, id, 0, withAddress(address, port, data));
+          if (this.outbox.isEmpty && data.length <= MAX_DATAGRAM) this.end.send(Type.UDP_RECEIVED, id, 0, this.writer.message(address, port, data));
         }, bound);
         if (socket) this.sockets.set(id, socket);
         return;
       }
       case Type.UDP_SEND: {
-        const { address, port, rest } = splitAddress(payload);
-        this.sockets.get(id)?.send(address, port, rest);
+        const socket = this.sockets.get(id);
+        if (socket) this.reader.read(payload, (address, port, data) => socket.send(address, port, data));
         return;
       }
       case Type.UDP_CLOSE:

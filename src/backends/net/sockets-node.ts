@@ -194,9 +194,13 @@ export class NodeSockets implements HostNetwork {
 
   udp(receive: UdpReceiver, bound?: { address: string; port: number }): HostUdp {
     const sockets = new Map<SocketType, UdpSocket>();
+    /** Where the last datagram went. */
+    let to: { name: string; wantedPort: number; address: string; port: number; socket: UdpSocket } | undefined;
     let isClosed = false;
     const open = (type: SocketType): UdpSocket => {
-      const socket = createSocket(type);
+      // Addresses are numbers here: without this Node asks a resolver, whose answer comes in a later turn, for each datagram.
+      const lookup = (address: string, _options: unknown, found: (error: null, address: string, family: number) => void): void => found(null, address, type === 'udp6' ? 6 : 4);
+      const socket = createSocket({ type, lookup: lookup as never });
       // What cannot be sent or bound is lost, as datagrams may be.
       socket.on('error', () => {});
       socket.on('message', (data, { address, port }) => {
@@ -213,11 +217,15 @@ export class NodeSockets implements HostNetwork {
     if (bound) open(bound.address.includes(':') ? 'udp6' : 'udp4');
     return {
       send: (name, wantedPort, data) => {
-        const { address, port } = this.resolve(name, wantedPort);
-        if (isClosed || port === 0 || data.length > MAX_DATAGRAM || !this.allows(name, address, port, 'udp')) return;
-        const type = address.includes(':') ? 'udp6' : 'udp4';
-        const socket = sockets.get(type) ?? open(type);
-        socket.send(Buffer.from(data), port, address, () => {});
+        if (isClosed || data.length > MAX_DATAGRAM) return;
+        // What a name leads to, and whether it may, does not change from one datagram to the next.
+        if (!to || to.name !== name || to.wantedPort !== wantedPort) {
+          const { address, port } = this.resolve(name, wantedPort);
+          if (port === 0 || !this.allows(name, address, port, 'udp')) return;
+          const type = address.includes(':') ? 'udp6' : 'udp4';
+          to = { name, wantedPort, address, port, socket: sockets.get(type) ?? open(type) };
+        }
+        to.socket.send(Buffer.from(data), to.port, to.address);
         this.moved(data.length, 0);
       },
       close: () => {

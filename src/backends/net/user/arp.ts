@@ -1,7 +1,7 @@
 // ARP for IPv4 over Ethernet (RFC 826): messages, and the table of who was heard of.
 
 import { type IpAddress } from './address.ts';
-import { get16, set16 } from './bytes.ts';
+import { equalBytes, get16, set16 } from './bytes.ts';
 import { BROADCAST, ETHERNET_HEADER, ETHERNET_MIN, ETHERTYPE_ARP, ETHERTYPE_IPV4, isGroup, writeEthernet } from './ethernet.ts';
 
 export const ARP_REQUEST = 1;
@@ -49,23 +49,28 @@ export function buildArp(operation: number, senderMac: Uint8Array, senderIp: IpA
 /** Link-layer addresses of neighbours by IP address, IPv4 and IPv6. The oldest are forgotten when there are too many. */
 export class Neighbours {
   private readonly table = new Map<string, Uint8Array>();
+  /** Whom the last packet was from or for, as the table has it: most of the time the next one's too. */
+  private last: { address: IpAddress; mac: Uint8Array } | undefined;
 
   constructor(private readonly limit = 1024) {}
 
   learn(address: IpAddress, mac: Uint8Array): void {
     if (isGroup(mac)) return;
-    const key = address.join();
-    const known = this.table.get(key);
+    const known = this.get(address);
     if (known) {
       known.set(mac);
       return;
     }
     if (this.table.size >= this.limit) this.table.delete(this.table.keys().next().value!);
-    this.table.set(key, mac.slice());
+    this.last = undefined;
+    this.table.set(address.join(), mac.slice());
   }
 
   get(address: IpAddress): Uint8Array | undefined {
-    return this.table.get(address.join());
+    if (this.last && equalBytes(this.last.address, address)) return this.last.mac;
+    const mac = this.table.get(address.join());
+    if (mac) this.last = { address: address.slice(), mac };
+    return mac;
   }
 
   save(): [string, Uint8Array][] {
@@ -74,6 +79,7 @@ export class Neighbours {
 
   load(state: [string, Uint8Array][]): void {
     this.table.clear();
+    this.last = undefined;
     for (const [key, mac] of state) this.table.set(key, mac.slice());
   }
 }

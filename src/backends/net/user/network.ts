@@ -21,7 +21,7 @@ import type { UserNetConfig } from './options.ts';
 import { TcpTable } from './tcp.ts';
 import { segmentHeaderLength, TCP_HEADER, writeSegmentHeader } from './tcp-segment.ts';
 import { TFTP_PORT, type TftpFiles, TftpServer } from './tftp.ts';
-import { buildUdp, type Datagram, parseUdp, UdpTable } from './udp.ts';
+import { buildUdp, type Datagram, parseUdp, UDP_HEADER, UdpTable, writeUdp } from './udp.ts';
 
 const MTU = 1500;
 /** TCP stops filling the queue at this many bytes, and all else is dropped at the second. */
@@ -66,6 +66,8 @@ export class UserNetwork implements NetBackend, Snapshotable {
   private readonly tftp: TftpServer;
   private readonly udp: UdpTable;
   private readonly tcp: TcpTable;
+  /** The network's broadcast address. */
+  private readonly broadcast: IpAddress;
   private ipId = 0;
 
   /** @param files of the TFTP server; without it there is none */
@@ -75,6 +77,8 @@ export class UserNetwork implements NetBackend, Snapshotable {
     private readonly host: HostNetwork,
     private readonly files?: TftpFiles,
   ) {
+    const mask = netmask(config.netBits);
+    this.broadcast = config.net.map((byte, n) => byte | (~mask[n] & 0xff));
     this.flushTimer = clock.timer('user network', () => this.flush());
     this.dhcp = new DhcpServer({
       host: config.host, netmask: netmask(config.netBits), dns: config.dns, hasRouter: !config.restrict, hostname: config.hostname, domainname: config.domainname,
@@ -123,6 +127,10 @@ export class UserNetwork implements NetBackend, Snapshotable {
     this.tcp.hold();
     this.host.poll();
     this.tcp.release();
+    // The guest waits for what has come, and no send() of its NIC is under way: no timer is needed.
+    if (this.flushTimer.deadline === Infinity) return;
+    this.flushTimer.disarm();
+    this.flush();
   }
 
   ready(): void {
@@ -294,9 +302,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
   }
 
   private isBroadcast(address: IpAddress): boolean {
-    const { net, netBits } = this.config;
-    const mask = netmask(netBits);
-    return address.length === 4 && address.every((byte, n) => byte === (net[n] | (~mask[n] & 0xff)));
+    return equalBytes(address, this.broadcast);
   }
 
   /** One of the network's own, with an address that packets can go back to. */
@@ -341,8 +347,13 @@ export class UserNetwork implements NetBackend, Snapshotable {
   // ---- to the guest
 
   private sendUdp(from: IpAddress, fromPort: number, to: IpAddress, toPort: number, data: Uint8Array): void {
-    if (data.length > 65535 - IPV4_HEADER - 8) return;
-    this.sendIp(from, to, PROTOCOL_UDP, buildUdp(from, fromPort, to, toPort, data));
+    if (data.length > 65535 - IPV4_HEADER - UDP_HEADER) return;
+    if (to.length === 16 || IPV4_HEADER + UDP_HEADER + data.length > MTU) return this.sendIp(from, to, PROTOCOL_UDP, buildUdp(from, fromPort, to, toPort, data));
+    // Most are short: no copy for the packet's own sake.
+    const frame = new Uint8Array(ETHERNET_HEADER + IPV4_HEADER + UDP_HEADER + data.length);
+    writeIpv4(frame, ETHERNET_HEADER, from, to, PROTOCOL_UDP, UDP_HEADER + data.length, this.nextId());
+    writeUdp(frame, ETHERNET_HEADER + IPV4_HEADER, from, fromPort, to, toPort, data);
+    this.sendTo(from, to, { frame });
   }
 
   private sendUnreachable(packet: IpPacket, isProhibited: boolean): void {

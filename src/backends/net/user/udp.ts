@@ -2,7 +2,7 @@
 
 import type { UdpRow } from './connections.ts';
 import { formatAddress, type IpAddress } from './address.ts';
-import { get16, set16, sum16 } from './bytes.ts';
+import { equalBytes, get16, set16, sum16 } from './bytes.ts';
 import type { HostNetwork, HostUdp } from './host.ts';
 import { type IpPacket, PROTOCOL_UDP, pseudoHeaderSum } from './ipv4.ts';
 
@@ -30,16 +30,26 @@ export function parseUdp(packet: IpPacket, verified: boolean): Datagram | undefi
 /** Header and data with their checksum, as IP's payload. */
 export function buildUdp(source: IpAddress, sourcePort: number, destination: IpAddress, destinationPort: number, data: Uint8Array): Uint8Array {
   const b = new Uint8Array(UDP_HEADER + data.length);
-  set16(b, 0, sourcePort);
-  set16(b, 2, destinationPort);
-  set16(b, 4, b.length);
-  b.set(data, UDP_HEADER);
-  const sum = ~sum16(b, 0, b.length, pseudoHeaderSum(source, destination, PROTOCOL_UDP, b.length)) & 0xffff;
-  set16(b, 6, sum === 0 ? 0xffff : sum);
+  writeUdp(b, 0, source, sourcePort, destination, destinationPort, data);
   return b;
 }
 
+/** The same into a frame, whose checksum field is 0. */
+export function writeUdp(b: Uint8Array, at: number, source: IpAddress, sourcePort: number, destination: IpAddress, destinationPort: number, data: Uint8Array): void {
+  const length = UDP_HEADER + data.length;
+  set16(b, at, sourcePort);
+  set16(b, at + 2, destinationPort);
+  set16(b, at + 4, length);
+  b.set(data, at + UDP_HEADER);
+  const sum = ~sum16(b, at, at + length, pseudoHeaderSum(source, destination, PROTOCOL_UDP, length)) & 0xffff;
+  set16(b, at + 6, sum === 0 ? 0xffff : sum);
+}
+
 interface Flow {
+  key: string;
+  /** The guest's end. */
+  guest: IpAddress;
+  guestPort: number;
   socket: HostUdp;
   usedAt: number;
   /** Where it has sent to last, as the guest knows it. */
@@ -63,6 +73,8 @@ export interface UdpFlows {
 /** One socket of the host for each port of a guest that sends; the one idle longest goes when there are too many. */
 export class UdpTable {
   private readonly flows = new Map<string, Flow>();
+  /** The one used last, which is the table's last. */
+  private last: Flow | undefined;
 
   constructor(
     private readonly host: HostNetwork,
@@ -72,24 +84,39 @@ export class UdpTable {
   /** @param far, to the far end as the guest and as the host know it  @returns false if there is no socket to be had */
   send(guest: IpAddress, guestPort: number, far: IpAddress, to: string, port: number, data: Uint8Array): boolean {
     const now = this.link.now();
+    let flow = this.last;
+    if (!flow || flow.guestPort !== guestPort || !equalBytes(flow.guest, guest)) {
+      flow = this.use(guest, guestPort, now);
+      if (!flow) return false;
+      this.last = flow;
+    }
+    flow.usedAt = now;
+    if (!equalBytes(flow.far, far)) flow.far = far.slice();
+    flow.farPort = port;
+    flow.socket.send(to, port, data);
+    return true;
+  }
+
+  /** Find a flow or make it, and put it at the table's end: the table's order is that of use. */
+  private use(guest: IpAddress, guestPort: number, now: number): Flow | undefined {
     const key = `${formatAddress(guest)} ${guestPort}`;
     let flow = this.flows.get(key);
-    if (flow) {
-      // The table's order is that of use.
-      this.flows.delete(key);
-    } else {
+    if (flow) this.flows.delete(key);
+    else {
       this.makeRoom(now);
       const own = guest.slice();
       const socket = this.host.udp((address, fromPort, answer) => this.link.answer(own, guestPort, address, fromPort, answer));
-      if (!socket) return false;
-      flow = { socket, usedAt: now, far: own, farPort: 0, isBound: false };
+      if (!socket) return undefined;
+      flow = { key, guest: own, guestPort, socket, usedAt: now, far: own, farPort: 0, isBound: false };
     }
-    flow.usedAt = now;
-    flow.far = far.slice();
-    flow.farPort = port;
     this.flows.set(key, flow);
-    flow.socket.send(to, port, data);
-    return true;
+    return flow;
+  }
+
+  private remove(flow: Flow): void {
+    if (this.last === flow) this.last = undefined;
+    this.flows.delete(flow.key);
+    flow.socket.close();
   }
 
   /** A port of the host leads to a port of a guest. @returns false if there is no such port to be had */
@@ -97,32 +124,26 @@ export class UdpTable {
     const receive = (address: string, fromPort: number, data: Uint8Array): void => this.link.answer(guest, guestPort, address, fromPort, data);
     const socket = this.host.udp(receive, { address: hostAddress, port: hostPort });
     if (!socket) return false;
-    this.flows.set(`${formatAddress(guest)} ${guestPort}`, { socket, usedAt: 0, far: guest, farPort: 0, isBound: true });
+    const key = `${formatAddress(guest)} ${guestPort}`;
+    this.flows.set(key, { key, guest, guestPort, socket, usedAt: 0, far: guest, farPort: 0, isBound: true });
     return true;
   }
 
   private makeRoom(now: number): void {
-    for (const [key, flow] of this.flows) {
+    for (const flow of this.flows.values()) {
       if (now - flow.usedAt < IDLE_NS && this.flows.size < MAX_FLOWS) return;
-      if (flow.isBound) continue;
-      this.flows.delete(key);
-      flow.socket.close();
+      if (!flow.isBound) this.remove(flow);
     }
   }
 
   list(): UdpRow[] {
-    return [...this.flows].flatMap(([key, { usedAt, far, farPort, isBound }]) => {
-      const [guest, guestPort] = key.split(' ');
-      return isBound ? [] : [{ guest, guestPort: Number(guestPort), far: formatAddress(far), farPort, left: Math.max(0, Math.round((IDLE_NS - this.link.now() + usedAt) / 1e9)) }];
+    return [...this.flows.values()].flatMap(({ guest, guestPort, usedAt, far, farPort, isBound }) => {
+      return isBound ? [] : [{ guest: formatAddress(guest), guestPort, far: formatAddress(far), farPort, left: Math.max(0, Math.round((IDLE_NS - this.link.now() + usedAt) / 1e9)) }];
     });
   }
 
   /** End all flows but those of forwarded ports. */
   closeAll(): void {
-    for (const [key, flow] of this.flows) {
-      if (flow.isBound) continue;
-      this.flows.delete(key);
-      flow.socket.close();
-    }
+    for (const flow of [...this.flows.values()]) if (!flow.isBound) this.remove(flow);
   }
 }
