@@ -60,6 +60,10 @@ describe('recognise', () => {
     expect(recognise(disk, 3 * 2 ** 30)).toEqual({ role: 'disk', words: 'raw disk, 3 GiB, one partition, boots by BIOS', raw: true });
     expect(recognise(bytes(0x9000, [0x1c2, [0xee]], [0x1fe, [0x55, 0xaa]]), 2 ** 21).words).toBe('raw disk, 2 MiB, GPT');
     expect(recognise(bytes(0x9000, [9, [1]]), 2 ** 21).role).toBe('other');
+    // A new one, to install on; others without partitions.
+    expect(recognise(bytes(0x9000), 4 * 2 ** 30)).toEqual({ role: 'disk', words: 'raw disk, 4 GiB, no partition table', raw: true });
+    expect(recognise(bytes(0x9000), 2 ** 21 + 1).role).toBe('other');
+    expect(recognise(bytes(0x9000, [0x438, [0x53, 0xef]]), 2 ** 30).words).toBe('raw disk, 1 GiB, ext2, ext3 or ext4, no partition table');
   });
 
   it('looks into images, made by qemu-img, for what the guest will find', { timeout: 60_000 }, async () => {
@@ -95,10 +99,22 @@ describe('recognise', () => {
     }
   });
 
-  it('looks into gzip', async () => {
-    const packed = async (content: Uint8Array) => new Response(new Blob([content as BlobPart]).stream().pipeThrough(new CompressionStream('gzip'))).blob();
-    expect((await recogniseFile(await packed(bytes(0x9000, [0x8001, 'CD001'])))).words).toBe('CD, not bootable, packed by gzip');
-    expect((await recogniseFile(await packed(bytes(200, [0, '070701'])))).words).toBe('initramfs (gzip)');
-    expect((await recogniseFile((await packed(bytes(0x20000, [0, '070701']))).slice(0, 30))).words).toBe('initramfs (gzip)');
+  it('looks into gzip and zstd', async () => {
+    const gzip = async (content: Uint8Array) => new Response(new Blob([content as BlobPart]).stream().pipeThrough(new CompressionStream('gzip'))).blob();
+    const zstd = async (content: Uint8Array, ...options: string[]) => new Blob([execFileSync('zstd', ['-q', '-c', `--stream-size=${content.length}`, ...options], { input: content, maxBuffer: 1 << 26 })]);
+    const floppy = bytes(1440 * 1024, [0, [0xeb]], [0x1fe, [0x55, 0xaa]]);
+    const disk = bytes(3 << 20, [0, [0x33]], [0x1be, [0x80]], [0x1c2, [0x83]], [0x1fe, [0x55, 0xaa]]);
+    for (const [pack, name] of [[gzip, 'gzip'], [zstd, 'zstd']] as const) {
+      const look = async (content: Uint8Array) => recogniseFile(await pack(content));
+      expect(await look(bytes(0x9000, [0x8001, 'CD001']))).toEqual({ role: 'cdrom', words: `CD, not bootable, packed by ${name}` });
+      expect(await look(floppy)).toEqual({ role: 'floppy', words: `floppy of 1.44 MB, boots by BIOS, packed by ${name}` });
+      expect(await look(disk)).toEqual({ role: 'disk', words: `raw disk, 3 MiB, one partition, boots by BIOS, packed by ${name}` });
+      expect(await look(bytes(300, [0, [0x51, 0x46, 0x49, 0xfb]], [27, [2]]))).toEqual({ role: 'disk', words: `qcow2 disk, 8 GiB, packed by ${name}` });
+      expect((await look(bytes(200, [0, '070701']))).words).toBe(`initramfs (${name})`);
+      expect((await recogniseFile((await pack(bytes(0x20000, [0, '070701'], [4000, [...Array(200).keys()]]))).slice(0, 30))).words).toBe(`initramfs (${name})`);
+    }
+    // A stream, whose frame does not tell its size.
+    expect((await recogniseFile(await zstd(disk, '--no-content-size'))).words).toBe('raw disk, one partition, boots by BIOS, packed by zstd');
+    expect((await recogniseFile(await zstd(floppy, '--no-content-size'))).role).toBe('floppy');
   });
 });

@@ -1,12 +1,15 @@
 // What a file is, by its content. Sources: the Linux/x86 Boot Protocol (Documentation/arch/x86/boot.rst), the Multiboot
 // Specification 0.6.96 section 3.1, the initramfs buffer format (Documentation/driver-api/early-userspace); ECMA-119 and El Torito
 // (CDs), the partition table of IBM's PC, QEMU's docs/interop/qcow2.txt, VMware's "Virtual Disk Format 5.0", Microsoft's "Virtual Hard
-// Disk Image Format" and [MS-VHDX]; iPXE's scripts (ipxe.org/scripting).
+// Disk Image Format" and [MS-VHDX]; gzip (RFC 1952) and Zstandard (RFC 8878); iPXE's scripts (ipxe.org/scripting).
 
 import { openBlob } from '../backends/block/blob-storage.ts';
+import { GzipUnpacker, isGzip } from '../backends/block/gzip.ts';
 import { ImageDisk } from '../backends/block/image.ts';
 import { ImageError, runLater } from '../backends/block/io.ts';
 import { openImage } from '../backends/block/open.ts';
+import { isZstd, ZstdUnpacker } from '../backends/block/zstd-unpacker.ts';
+import { readFrame } from '../backends/block/zstd.ts';
 
 /** netboot: what a network card's firmware runs. */
 export type Role = 'kernel' | 'initrd' | 'disk' | 'cdrom' | 'floppy' | 'netboot' | 'other';
@@ -27,6 +30,7 @@ export const RECOGNISE_BYTES = 0x9000;
 
 /** Sizes of diskettes, KiB. */
 const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 2880];
+const MAX_FLOPPY = 2880 * 1024;
 const SECTOR = 512;
 
 /** Look at a file: its start, its end, what is in it if it is packed, and the first sector of the disk that it is an image of. */
@@ -36,10 +40,11 @@ export async function recogniseFile(file: Blob): Promise<Recognised> {
   const it = recognise(head, file.size, await read(file.slice(Math.max(0, file.size - RECOGNISE_TAIL))));
   // What the guest will find in an image that has a format of its own.
   if (it.role === 'disk' && !it.raw) return { ...it, words: `${it.words}, ${await insideImage(file)}` };
-  if (it.words !== 'initramfs (gzip)') return it;
-  // A disk may be packed, too.
-  const inner = recognise(await unpackedHead(file), Infinity);
-  return inner.role === 'disk' || inner.role === 'cdrom' ? { role: inner.role, words: `${inner.words}, packed by gzip` } : it;
+  if (!isGzip(head) && !isZstd(head)) return it;
+  // Images may be packed, too.
+  const { head: start, size } = await unpackedHead(file, head);
+  const inner = recognise(start, size);
+  return inner.role === 'disk' || inner.role === 'cdrom' || inner.role === 'floppy' ? { role: inner.role, words: `${inner.words}, packed by ${isGzip(head) ? 'gzip' : 'zstd'}` } : it;
 }
 
 /** What the disk in an image holds, or why nobody can tell. */
@@ -64,22 +69,32 @@ function bootsByBios(head: Uint8Array): boolean {
 
 const isEmpty = (head: Uint8Array): boolean => head.every((byte) => byte === 0);
 
-async function unpackedHead(file: Blob): Promise<Uint8Array> {
-  const reader = file.stream().pipeThrough(new DecompressionStream('gzip')).getReader();
-  const head = new Uint8Array(RECOGNISE_BYTES);
+/** What a file holds that is packed whole, for initramfs and images alike: its start, and its size, Infinity if the file does not say it. */
+async function unpackedHead(file: Blob, head: Uint8Array): Promise<{ head: Uint8Array; size: number }> {
+  const storage = openBlob(file, 'image');
+  const unpacker = isGzip(head) ? new GzipUnpacker(storage) : new ZstdUnpacker(storage);
+  const start = new Uint8Array(RECOGNISE_BYTES);
   let at = 0;
+  let size = Infinity;
   try {
-    while (at < head.length) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      head.set(value.subarray(0, head.length - at), at);
-      at += value.length;
+    // As far as a diskette goes: not every file says how much it holds.
+    while (at <= MAX_FLOPPY) {
+      const piece = await runLater(unpacker.next());
+      if (!piece) return { head: start.subarray(0, Math.min(at, start.length)), size: at };
+      if (at < start.length) start.set(piece.subarray(0, start.length - at), at);
+      at += piece.length;
     }
-  } catch {
+    // RFC 1952, 2.3.1: ISIZE. A zstd frame may have its contents' size in front.
+    if (isGzip(head)) size = new DataView(await file.slice(-4).arrayBuffer()).getUint32(0, true);
+    else {
+      const frame = readFrame(head, 0);
+      if ('contentSize' in frame && frame.contentSize !== undefined) size = frame.contentSize;
+    }
+  } catch (error) {
     // Damaged: what there is may say enough.
+    if (!(error instanceof ImageError)) throw error;
   }
-  void reader.cancel().catch(() => {});
-  return head.subarray(0, Math.min(at, head.length));
+  return { head: start.subarray(0, Math.min(at, start.length)), size };
 }
 
 /**
@@ -116,7 +131,21 @@ export function recognise(head: Uint8Array, size = head.length, tail: Uint8Array
     if (table) return { role: 'disk', words: `raw disk${of(size)}, ${table}${boots ? ', boots by BIOS' : ''}`, raw: true };
     if (boots) return { role: 'disk', words: `raw disk${of(size)}, boots by BIOS`, raw: true };
   }
+  // A new disk, to install on, or one that is a file system as a whole.
+  const fileSystem = wholeFileSystem(head);
+  if (size >= 0x10000 && size % SECTOR === 0 && (fileSystem || (head.length >= SECTOR && isEmpty(head)))) {
+    return { role: 'disk', words: `raw disk${of(size)}, ${fileSystem ? `${fileSystem}, ` : ''}no partition table`, raw: true };
+  }
   return { role: 'other', words: 'neither a disk, a CD, a floppy, a kernel nor an initramfs that Tabvisor knows' };
+}
+
+/** What a disk without partitions may hold: Linux, Documentation/filesystems/ext4/super.rst; XFS, fs/xfs/libxfs/xfs_format.h; LVM2, lib/format_text/layout.h. */
+function wholeFileSystem(head: Uint8Array): string | undefined {
+  const ascii = (offset: number, text: string) => [...text].every((c, i) => head[offset + i] === c.charCodeAt(0));
+  if (head[0x438] === 0x53 && head[0x439] === 0xef) return 'ext2, ext3 or ext4';
+  if (ascii(0, 'XFSB')) return 'XFS';
+  if (ascii(0xff6, 'SWAPSPACE2')) return 'swap space';
+  return ascii(0x200, 'LABELONE') ? 'LVM' : undefined;
 }
 
 /** Formats of disk images that have a header, or a footer. */
