@@ -39,12 +39,26 @@ const clock: Clock = {
   },
 };
 
-/** @param toGuest gets whole Ethernet frames, its own */
-export function joinUserNetwork(toGuest: (frame: Uint8Array) => void): { send(frame: Uint8Array): void } {
+/**
+ * v86 says nothing of the room in its cards: what comes while a card is full is lost. A window of TCP at once loses hundreds of frames, each of which is then sent again after a
+ * time-out, for minutes. So a card gets no more between two turns of the emulator than it has room for.
+ * @param toGuest gets whole Ethernet frames, its own
+ * @param atOnce so many frames between two turns
+ */
+export function joinUserNetwork(toGuest: (frame: Uint8Array) => void, atOnce: number): { send(frame: Uint8Array): void } {
   const network = new UserNetwork(userNetConfig([]), clock, new NodeSockets());
+  let room = atOnce;
   network.attach({
     accepts: NO_OFFLOADS,
     receive(frame) {
+      if (room === 0) return false;
+      if (room-- === atOnce) {
+        setImmediate(() => {
+          const wasFull = room === 0;
+          room = atOnce;
+          if (wasFull) network.ready();
+        });
+      }
       toGuest(frame.slice());
       return true;
     },

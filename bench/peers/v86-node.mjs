@@ -29,7 +29,8 @@ const emulator = new V86({
 
 if (given.more.net_device) {
   const { joinUserNetwork } = await import(pathToFileURL(given.network).href);
-  const network = joinUserNetwork((frame) => emulator.bus.send('net0-receive', frame));
+  // The NE2000's ring holds ten long frames, virtio's queue some hundred.
+  const network = joinUserNetwork((frame) => emulator.bus.send('net0-receive', frame), given.more.net_device.type === 'virtio' ? 64 : 4);
   emulator.add_listener('net0-send', (frame) => network.send(frame));
 }
 
