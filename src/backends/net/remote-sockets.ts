@@ -29,6 +29,8 @@ const enum Type {
 const ERRORS: readonly StreamError[] = ['refused', 'unreachable', 'timeout', 'reset', 'forbidden'];
 /** Pieces of a stream in one message. */
 const PIECE = 64 * 1024;
+/** The host is told of so many bytes that were taken: it may wait only while far more are on their way, and each message may have to wake it. */
+const TELL = STREAM_CREDIT / 4;
 /** Ids of streams that the host opens (forwarded ports). */
 const HOST_IDS = 0x8000_0000;
 /** A datagram of IPv4 has no more data. */
@@ -99,6 +101,8 @@ function inPieces(data: Uint8Array, send: (piece: Uint8Array) => void): void {
 class RemoteStream implements HostStream {
   room = STREAM_CREDIT;
   events!: HostStreamEvents;
+  /** Bytes that have been taken, and the host does not know. */
+  private untold = 0;
   /** Both directions have ended: nothing follows. */
   private hasEnded = false;
   private farEnded = false;
@@ -124,7 +128,10 @@ class RemoteStream implements HostStream {
     this.outbox.send(Type.ABORT, this.id);
   }
   taken(bytes: number): void {
-    this.outbox.send(Type.TAKEN, this.id, bytes);
+    this.untold += bytes;
+    if (this.untold < TELL) return;
+    this.outbox.send(Type.TAKEN, this.id, this.untold);
+    this.untold = 0;
   }
 }
 
