@@ -2,7 +2,7 @@
 // os.setPriority is that call. The thread that runs the guest must not wait for those that compile what the guest will perhaps execute
 // again: on two processors they would have most of one, and of the other what the kernel calls fair, milliseconds at a time.
 
-import { readdirSync, readlinkSync } from 'node:fs';
+import { opendirSync, readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
 /** They take what is left over, and that is mostly a whole processor. */
@@ -19,6 +19,18 @@ function lower(find: () => number[]): void {
   }
 }
 
+/** All threads as they were made, which is the folder's own order; their numbers begin anew at some time. */
+function inOrder(): number[] {
+  const folder = opendirSync('/proc/self/task');
+  const ids: number[] = [];
+  try {
+    for (let entry = folder.readSync(); entry; entry = folder.readSync()) ids.push(Number(entry.name));
+  } finally {
+    folder.closeSync();
+  }
+  return ids;
+}
+
 const ownId = (): number => Number(readlinkSync('/proc/thread-self').split('/').pop());
 
 /** The thread that calls this, a worker's. */
@@ -30,7 +42,6 @@ export function lowerThisThread(): void {
 export function lowerV8Threads(): void {
   lower(() => {
     const own = ownId();
-    const others = readdirSync('/proc/self/task').map(Number).filter((id) => id > process.pid).sort((a, b) => a - b);
-    return others.slice(0, V8_THREADS).filter((id) => id !== own);
+    return inOrder().filter((id) => id !== process.pid).slice(0, V8_THREADS).filter((id) => id !== own);
   });
 }
