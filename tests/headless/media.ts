@@ -83,6 +83,8 @@ export class MediaMachine {
         look = this.machine.vcpu.icount + every;
       }
       const result = this.machine.runSlice();
+      // It waits for somebody who takes what it has written: whoever looks does.
+      if (result.kind === 'idle') look = 0;
       const stuck = result.kind === 'failed' || result.kind === 'off' || result.kind === 'exit' || (result.kind === 'idle' && result.ns === Infinity) || this.machine.vcpu.icount > end;
       if (stuck && !isSo()) throw new Error(`never came to ${what} (${JSON.stringify(result)}):\n${this.screen}\n${this.log.slice(-2000)}`);
     }

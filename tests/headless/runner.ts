@@ -30,7 +30,8 @@ export class Running {
 
   /** @param cwd folder to run in */
   constructor(args: readonly string[], program = TABVISOR, cwd = root) {
-    this.child = spawn(program, args, { cwd, stdio: 'pipe' });
+    // It ends with this process, however that ends: a guest that nobody waits for any more would keep a processor busy.
+    this.child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { cwd, stdio: 'pipe' });
     this.child.stdout!.setEncoding('latin1').on('data', (text: string) => this.took(text.replaceAll('\r', '')));
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => { this.err += text; });
     // A guest that ends does not wait for its input.
