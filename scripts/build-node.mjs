@@ -17,6 +17,9 @@ export async function build() {
     platform: 'node',
     target: 'node20',
     sourcemap: true,
+    // A start waits for V8 to read all of it.
+    minifyWhitespace: true,
+    minifySyntax: true,
     logLevel: 'warning',
     // Two optional parts of ws, in native code; and its CommonJS asks for Node's modules by require().
     external: ['bufferutil', 'utf-8-validate'],

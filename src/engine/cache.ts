@@ -30,13 +30,16 @@ export const EMPTY_MAP: number = Mem.RECORDS;
 /** Address of the counter that tells when what a map maps has been dropped. */
 export const generationOf = (map: number): number => Mem.CODE_GENERATIONS + ((map - Mem.RECORDS) / MAP_BYTES) * 4;
 
+const joined = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0);
+
 const MAX_INSTRUCTION = 15;
 const ENTERS_HANDLER = new Set(['int', 'int3', 'int1', 'into', 'syscall', 'sysenter']);
 
 /** What the cache calls in core.wasm. */
 export interface CacheCore {
   /** Translate for execution and fill the TLB: physical page number, or 0xffffffff with the exception pending. */
-  fetch_page(cpu: number, linear: bigint): number;
+  fetch_page_at(cpu: number, low: number, high: number): number;
+  clear_memory(at: number, bytes: number): void;
   tlb_forget_writes(cpu: number, physicalPage: number): void;
 }
 
@@ -52,8 +55,6 @@ export interface CodePage {
   readonly mode: number;
   /** Cpu.MODE, and 16 for user mode. */
   readonly key: number;
-  /** Linear address at which it was last fetched from. */
-  linear: bigint;
   /** Address of the map. */
   readonly map: number;
   readonly chunks: number[];
@@ -82,6 +83,12 @@ export class CodeCache {
   private readonly split = new Uint8Array(2 * MAX_INSTRUCTION + 2);
   /** Pages by the address of their map. */
   private readonly byMap = new Map<number, CodePage>();
+  /** The address in question, in halves, because look-ups are too many for BigInts. */
+  private linearLow = 0;
+  private linearHigh = 0;
+  /** What fetch() found. */
+  private fetchedPhysical = 0;
+  private fetchedHost = 0;
   listener: DecodeListener | null = null;
   /** Records of a page are about to go: these, the first of each instruction, or with null all. */
   onClear: ((page: CodePage, records: readonly number[] | null) => void) | null = null;
@@ -113,18 +120,44 @@ export class CodeCache {
     return (rip + this.u64[(cpu + Cpu.CS + Seg.BASE) >> 3]) & 0xffff_ffffn;
   }
 
-  /** Translate for execution; gives the page's address in the shared memory, or 0 with an exception pending. */
-  private fetch(cpu: number, linear: bigint): { physical: number; host: number } | null {
-    const physical = this.core.fetch_page(cpu, linear) >>> 0;
-    if (physical === NO_PAGE) return null;
+  /** Where linear() lies, into linearLow and linearHigh. */
+  private locate(cpu: number, mode: number): void {
+    this.linearLow = this.u32[(cpu + Cpu.RIP) >> 2];
+    this.linearHigh = this.u32[((cpu + Cpu.RIP) >> 2) + 1];
+    if ((mode & Mode.CODE_MASK) === Mode.CODE64) return;
+    this.linearLow = (this.linearLow + this.u32[(cpu + Cpu.CS + Seg.BASE) >> 2]) >>> 0;
+    this.linearHigh = 0;
+  }
+
+  /** From linearLow and linearHigh to the first address of the page after. */
+  private toPageAfter(mode: number): void {
+    const low = (this.linearLow & ~(PAGE - 1)) >>> 0;
+    this.linearLow = (low + PAGE) >>> 0;
+    if (this.linearLow !== 0 || (mode & Mode.CODE_MASK) !== Mode.CODE64) return;
+    this.linearHigh = (this.linearHigh + 1) >>> 0;
+  }
+
+  /**
+   * Translate linearLow and linearHigh for execution, into fetchedPhysical and fetchedHost, the page's address in the shared memory.
+   * False: an exception is pending.
+   */
+  private fetch(cpu: number): boolean {
+    const physical = this.core.fetch_page_at(cpu, this.linearLow, this.linearHigh) >>> 0;
+    if (physical === NO_PAGE) return false;
     const entry = this.u32[(Mem.PMAP >> 2) + physical];
     if (!(entry & Pmap.READ) || physical >= 0x10_0000) {
       throw new Error(`the guest executes at physical address 0x${(physical * PAGE).toString(16)}, where there is neither RAM nor ROM`);
     }
     const known = this.pages.get(this.key(cpu, physical));
-    const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
-    this.u32[(slot + Tlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
-    return { physical, host: (entry & ~0xfff) >>> 0 };
+    this.u32[(this.slot(cpu, this.linearLow) + Tlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
+    this.fetchedPhysical = physical;
+    this.fetchedHost = (entry & ~(PAGE - 1)) >>> 0;
+    return true;
+  }
+
+  /** Address of the TLB's entry for a linear address, by its low half. */
+  private slot(cpu: number, low: number): number {
+    return this.u32[(cpu + Cpu.TLB) >> 2] + ((low >>> 12) & (Tlb.ENTRIES - 1)) * Tlb.ENTRY_SIZE;
   }
 
   private raise(cpu: number, vector: Vector, error: number | null): number {
@@ -134,34 +167,40 @@ export class CodeCache {
     return 0;
   }
 
+  /** Does RIP lie beyond the code segment's limit? */
+  private isBeyondLimit(cpu: number, mode: number): boolean {
+    if ((mode & Mode.CODE_MASK) === Mode.CODE64) return false;
+    const rip = (cpu + Cpu.RIP) >> 2;
+    return this.u32[rip + 1] !== 0 || this.u32[rip] > this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2];
+  }
+
+  /** RIP_PAGE: RIP of offset 0 of its page. */
+  private setRipPage(cpu: number, offset: number): void {
+    const rip = (cpu + Cpu.RIP) >> 2;
+    const page = (cpu + Cpu.RIP_PAGE) >> 2;
+    const low = this.u32[rip];
+    this.u32[page] = low - offset;
+    this.u32[page + 1] = this.u32[rip + 1] - (low < offset ? 1 : 0);
+  }
+
   /** The record of the instruction at RIP, decoded if need be; sets RIP_PAGE. 0: an exception is pending. */
   lookup(cpu: number): number {
     const mode = this.u32[(cpu + Cpu.MODE) >> 2];
-    const rip = this.u64[(cpu + Cpu.RIP) >> 3];
-    if ((mode & Mode.CODE_MASK) !== Mode.CODE64 && rip > BigInt(this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2])) {
-      return this.raise(cpu, Vector.GP, 0);
-    }
-    const linear = this.linear(cpu);
-    const at = this.fetch(cpu, linear);
-    if (!at) return 0;
-    const offset = Number(linear & 0xfffn);
-    const page = this.page(cpu, linear, at.physical, mode);
-    page.linear = linear & ~0xfffn;
+    if (this.isBeyondLimit(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
+    this.locate(cpu, mode);
+    if (!this.fetch(cpu)) return 0;
+    const { linearLow: low, linearHigh: high, fetchedPhysical: physical, fetchedHost: host } = this;
+    const offset = low & (PAGE - 1);
+    const page = this.page(cpu, physical, mode);
     let record = this.u32[(page.map >> 2) + offset];
     if (record !== 0 && this.u16[(record + Rec.KIND) >> 1] === Pseudo.CROSSING) {
-      const second = this.fetch(cpu, this.after(linear, mode));
-      if (!second) return 0;
-      if (second.host !== this.u32[(record + Rec.IMM) >> 2]) record = 0;
+      this.toPageAfter(mode);
+      if (!this.fetch(cpu)) return 0;
+      if (this.fetchedHost !== this.u32[(record + Rec.IMM) >> 2]) record = 0;
     }
-    if (record === 0) record = this.decodeBlock(cpu, page, at.host, offset, linear, mode);
-    if (record !== 0) this.u64[(cpu + Cpu.RIP_PAGE) >> 3] = rip - BigInt(offset);
+    if (record === 0) record = this.decodeBlock(cpu, page, host, offset, low, high, mode);
+    if (record !== 0) this.setRipPage(cpu, offset);
     return record;
-  }
-
-  /** First linear address of the page after. */
-  private after(linear: bigint, mode: number): bigint {
-    const next = (linear & ~0xfffn) + 0x1000n;
-    return (mode & Mode.CODE_MASK) === Mode.CODE64 ? BigInt.asUintN(64, next) : next & 0xffff_ffffn;
   }
 
   /** Code is kept by physical page, mode and whether it runs in user mode, whose TLB is another. */
@@ -172,26 +211,26 @@ export class CodeCache {
 
   /** The page of decoded code that a linear page address stands for now, if the TLB knows it. */
   pageAt(cpu: number, linear: bigint): CodePage | null {
-    const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
+    const slot = this.slot(cpu, Number(BigInt.asUintN(32, linear)));
     if (this.u64[(slot + Tlb.TAG_EXECUTE) >> 3] !== BigInt.asUintN(64, linear)) return null;
     return this.byMap.get(this.u32[(slot + Tlb.CODE_MAP) >> 2]) ?? null;
   }
 
-  private page(cpu: number, linear: bigint, physical: number, mode: number): CodePage {
+  /** The page of decoded code at linearLow and linearHigh. */
+  private page(cpu: number, physical: number, mode: number): CodePage {
     const key = this.key(cpu, physical);
     let page = this.pages.get(key);
     if (page) return page;
     if (this.freeMaps.length === 0) this.evict();
     const map = this.freeMaps.pop()!;
-    this.u32.fill(0, map >> 2, (map + MAP_BYTES) >> 2);
-    page = { physical, mode, key: key % 32, linear: linear & ~0xfffn, map, chunks: [], at: 0, end: 0, reaches: new Set() };
+    // It is empty: memory begins so, and clear() leaves it so.
+    page = { physical, mode, key: key % 32, map, chunks: [], at: 0, end: 0, reaches: new Set() };
     this.pages.set(key, page);
     this.byMap.set(map, page);
     let same = this.byPhysical.get(physical);
     if (!same) this.byPhysical.set(physical, (same = new Set()));
     same.add(page);
-    const slot = this.u32[(cpu + Cpu.TLB) >> 2] + (Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1))) * Tlb.ENTRY_SIZE;
-    this.u32[(slot + Tlb.CODE_MAP) >> 2] = map;
+    this.u32[(this.slot(cpu, this.linearLow) + Tlb.CODE_MAP) >> 2] = map;
     return page;
   }
 
@@ -225,7 +264,7 @@ export class CodeCache {
     return this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2] + 1 - Number(this.u64[(cpu + Cpu.RIP) >> 3]);
   }
 
-  private decodeBlock(cpu: number, page: CodePage, host: number, start: number, linear: bigint, mode: number): number {
+  private decodeBlock(cpu: number, page: CodePage, host: number, start: number, low: number, high: number, mode: number): number {
     const { decoder, writer } = this;
     const bits = 16 << (mode & Mode.CODE_MASK);
     const mapAt = page.map >> 2;
@@ -251,7 +290,7 @@ export class CodeCache {
           page.at = writer.at;
           break;
         }
-        return this.decodeCrossing(cpu, page, host, offset, linear, mode);
+        return this.decodeCrossing(cpu, page, host, offset, low, high, mode);
       }
       const record = writer.at;
       this.u32[mapAt + offset] = record;
@@ -291,23 +330,26 @@ export class CodeCache {
       }
     }
     this.markCode(page.physical, start, Math.min(PAGE, Math.max(offset, start + 1)));
-    this.listener?.decoded(linear, this.u8.slice(host + start, host + Math.min(PAGE, offset)), bits);
+    this.listener?.decoded(joined(low, high), this.u8.slice(host + start, host + Math.min(PAGE, offset)), bits);
     return first;
   }
 
   /** A block of one instruction that lies on two pages. */
-  private decodeCrossing(cpu: number, page: CodePage, host: number, offset: number, linear: bigint, mode: number): number {
+  private decodeCrossing(cpu: number, page: CodePage, host: number, offset: number, low: number, high: number, mode: number): number {
     const { decoder, writer, split } = this;
-    const second = this.fetch(cpu, this.after(linear, mode));
-    if (!second) return 0;
+    this.linearLow = low;
+    this.linearHigh = high;
+    this.toPageAfter(mode);
+    if (!this.fetch(cpu)) return 0;
+    const { fetchedPhysical: secondPhysical, fetchedHost: secondHost } = this;
     const head = PAGE - offset;
     split.set(this.u8.subarray(host + offset, host + PAGE), 0);
-    split.set(this.u8.subarray(second.host, second.host + MAX_INSTRUCTION), head);
+    split.set(this.u8.subarray(secondHost, secondHost + MAX_INSTRUCTION), head);
     const result = decoder.decode(split, 0, head + MAX_INSTRUCTION, 16 << (mode & Mode.CODE_MASK));
     if (result === DecodeResult.OK && decoder.length > this.segmentRoom(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
     const record = page.at;
     writer.at = record;
-    writer.crossing(second.host, offset, 0);
+    writer.crossing(secondHost, offset, 0);
     if (result === DecodeResult.OK) {
       writer.instruction(decoder, mode, offset, 0);
       this.decodedInstructions++;
@@ -318,35 +360,32 @@ export class CodeCache {
     page.at = writer.at;
     this.u32[(page.map >> 2) + offset] = record;
     this.markCode(page.physical, offset, PAGE);
-    this.markCode(second.physical, 0, Math.max(1, decoder.length - head));
-    page.reaches.add(second.physical);
-    let reached = this.reachedBy.get(second.physical);
-    if (!reached) this.reachedBy.set(second.physical, (reached = new Set()));
+    this.markCode(secondPhysical, 0, Math.max(1, decoder.length - head));
+    page.reaches.add(secondPhysical);
+    let reached = this.reachedBy.get(secondPhysical);
+    if (!reached) this.reachedBy.set(secondPhysical, (reached = new Set()));
     reached.add(page);
-    this.listener?.decoded(linear, split.slice(0, decoder.length), 16 << (mode & Mode.CODE_MASK));
+    this.listener?.decoded(joined(low, high), split.slice(0, decoder.length), 16 << (mode & Mode.CODE_MASK));
     return record;
   }
 
   /** Records of the instruction at RIP alone, followed by STEP_END; never cached. 0: an exception is pending. */
   step(cpu: number): number {
     const mode = this.u32[(cpu + Cpu.MODE) >> 2];
-    const rip = this.u64[(cpu + Cpu.RIP) >> 3];
-    if ((mode & Mode.CODE_MASK) !== Mode.CODE64 && rip > BigInt(this.u32[(cpu + Cpu.CS + Seg.LIMIT) >> 2])) {
-      return this.raise(cpu, Vector.GP, 0);
-    }
-    const linear = this.linear(cpu);
-    const at = this.fetch(cpu, linear);
-    if (!at) return 0;
-    const offset = Number(linear & 0xfffn);
+    if (this.isBeyondLimit(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
+    this.locate(cpu, mode);
+    if (!this.fetch(cpu)) return 0;
+    const { linearLow: low, linearHigh: high, fetchedHost: host } = this;
+    const offset = low & (PAGE - 1);
     const bits = 16 << (mode & Mode.CODE_MASK);
     const { decoder, writer, split } = this;
-    let result = decoder.decode(this.u8, at.host + offset, at.host + PAGE, bits);
+    let result = decoder.decode(this.u8, host + offset, host + PAGE, bits);
     const isSplit = result === DecodeResult.TRUNCATED;
     if (isSplit) {
-      const second = this.fetch(cpu, this.after(linear, mode));
-      if (!second) return 0;
-      split.set(this.u8.subarray(at.host + offset, at.host + PAGE), 0);
-      split.set(this.u8.subarray(second.host, second.host + MAX_INSTRUCTION), PAGE - offset);
+      this.toPageAfter(mode);
+      if (!this.fetch(cpu)) return 0;
+      split.set(this.u8.subarray(host + offset, host + PAGE), 0);
+      split.set(this.u8.subarray(this.fetchedHost, this.fetchedHost + MAX_INSTRUCTION), PAGE - offset);
       result = decoder.decode(split, 0, PAGE - offset + MAX_INSTRUCTION, bits);
     }
     if (result === DecodeResult.OK && decoder.length > this.segmentRoom(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
@@ -359,8 +398,8 @@ export class CodeCache {
     } else {
       writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, 0);
     }
-    this.u64[(cpu + Cpu.RIP_PAGE) >> 3] = rip - BigInt(offset);
-    this.listener?.stepped(linear, isSplit ? split.slice(0, decoder.length) : this.u8.slice(at.host + offset, at.host + offset + decoder.length), bits);
+    this.setRipPage(cpu, offset);
+    this.listener?.stepped(joined(low, high), isSplit ? split.slice(0, decoder.length) : this.u8.slice(host + offset, host + offset + decoder.length), bits);
     return record;
   }
 
@@ -411,7 +450,7 @@ export class CodeCache {
     page.chunks.length = 0;
     page.at = 0;
     page.end = 0;
-    this.u32.fill(0, page.map >> 2, (page.map + MAP_BYTES) >> 2);
+    this.core.clear_memory(page.map, MAP_BYTES);
     for (const second of page.reaches) this.reachedBy.get(second)?.delete(page);
     page.reaches.clear();
   }

@@ -190,10 +190,11 @@ export class Kinds {
 
   constructor() {
     this.bySlot = new Uint16Array(slot(table.definitions.length, 16, false, 0, false)).fill(0xffff);
-    const found = new Map<string, { kind: Omit<Kind, 'number'>; slots: number[] }>();
+    const found = new Map<string, { -readonly [K in keyof Kind]: Kind[K] } & { slots: number[] }>();
     const meaningIds = new Map<unknown, number>();
     for (const d of table.definitions) {
-      if (!meaningIds.has(d.meaning)) meaningIds.set(d.meaning, meaningIds.size);
+      let meaningId = meaningIds.get(d.meaning);
+      if (meaningId === undefined) meaningIds.set(d.meaning, (meaningId = meaningIds.size));
       for (const size of SIZES) {
         if (d.f64 && size === 64 && d.not64) continue;
         if (size === 64 && d.not64) continue;
@@ -204,6 +205,9 @@ export class Kinds {
           const canBeMemory = wantsMemory || d.operands.some((o) => 'EWQ'.includes(o.method) && o.method.length === 1) || d.mod === 'mem';
           const canBeRegister = !wantsMemory && d.mod !== 'mem';
           if (isMemory ? !canBeMemory : !canBeRegister) continue;
+          const shapeSize = d.anySize ? 32 : size;
+          const shapes = operandShapes(d, shapeSize, isMemory);
+          const places = shapes.map((s) => `${s.place}${s.field ?? ''}${s.vector ?? ''}${s.bits}`).join(',');
           for (let stack = 0; stack < 3; stack++) {
             if (!d.stack && stack > 0) continue;
             if (d.stack && stack > 0 && size === 64) continue;
@@ -211,29 +215,22 @@ export class Kinds {
             for (const locked of [false, true]) {
               if (locked && !(d.lock && isMemory)) continue;
               if (!locked && d.implicitLock && isMemory) continue;
-              const shapeSize = d.anySize ? 32 : size;
-              const shapes = operandShapes(d, shapeSize, isMemory);
               // Only a memory destination is locked.
               if (locked && shapes[0]?.place !== 'memory') continue;
-              const key = [
-                meaningIds.get(d.meaning),
-                shapeSize,
-                shapes.map((s) => `${s.place}${s.field ?? ''}${s.vector ?? ''}${s.bits}`).join(','),
-                d.stack ? STACKS[stack] : '',
-                locked ? 'lock' : '',
-                d.readOnly ? 'r' : '',
-              ].join('/');
+              let form = ` ${shapeSize}`;
+              if (places) form += ` ${places}`;
+              if (d.stack) form += ` ${STACKS[stack]}`;
+              if (locked) form += ' lock';
+              if (d.readOnly) form += ' r';
               const at = slot(d.id, size, isMemory, stack, locked);
+              const key = meaningId + form;
               const known = found.get(key);
               if (known) known.slots.push(at);
               else {
                 // Without the meaning's number, which changes with every new line of the table.
-                const label = [d.name, ...key.split('/').slice(1).filter(Boolean)].join(' ');
+                const label = d.name + form;
                 const hot = !!d.hot && HOT_KINDS.has(label);
-                found.set(key, {
-                  kind: { definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label },
-                  slots: [at],
-                });
+                found.set(key, { number: 0, definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label, slots: [at] });
               }
             }
           }
@@ -241,15 +238,16 @@ export class Kinds {
       }
     }
     const all = [...found.values()];
-    const unknown = [...HOT_KINDS].filter((label) => !all.some((k) => k.kind.hot && k.kind.label === label));
+    const hot = all.filter((k) => k.hot);
+    const labels = new Set(hot.map((k) => k.label));
+    const unknown = [...HOT_KINDS].filter((label) => !labels.has(label));
     if (unknown.length > 0) throw new Error(`hot-kinds.ts names kinds that do not exist or may not be inline: ${unknown.join('; ')}. Run scripts/profile-kinds.ts.`);
-    const ordered = [...all.filter((k) => k.kind.hot), ...all.filter((k) => !k.kind.hot)];
-    this.hotEnd = Pseudo.COUNT + all.filter((k) => k.kind.hot).length;
-    ordered.forEach(({ kind, slots }, n) => {
-      const number = Pseudo.COUNT + n;
-      this.kinds.push({ ...kind, number });
-      for (const s of slots) this.bySlot[s] = number;
-    });
+    this.hotEnd = Pseudo.COUNT + hot.length;
+    for (const kind of [...hot, ...all.filter((k) => !k.hot)]) {
+      kind.number = Pseudo.COUNT + this.kinds.length;
+      this.kinds.push(kind);
+      for (const at of kind.slots) this.bySlot[at] = kind.number;
+    }
     if (Pseudo.COUNT + this.kinds.length >= 0xffff) throw new Error('record kinds do not fit into 16 bits');
   }
 

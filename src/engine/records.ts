@@ -1,7 +1,7 @@
 // Writes a decoded instruction as records (core/layout.ts, Rec): an address pseudo-record where the address is more than
 // base + displacement, and the instruction's own.
 
-import { Cpu, JumpTargets, Mem, Mode, Rec, Seg, Side } from '../core/layout.ts';
+import { Cpu, JumpTargets, Mem, Mode, Rec, Seg } from '../core/layout.ts';
 import { OperandClass, type Decoder } from '../x86/decode.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
@@ -28,23 +28,26 @@ export class RecordWriter {
     this.i32 = new Int32Array(buffer);
   }
 
-  /** Start a record: all fields but kind, offset and ordinal are 0 and the registers Cpu.ZERO. */
+  /** Start a record: all fields but kind, offset and ordinal are 0, base and index Cpu.ZERO, and REG is no segment. */
   private begin(kind: number, offset: number, ordinal: number): number {
     const at = this.at;
     this.at = at + Rec.SIZE;
+    const { i32 } = this;
     const words = at >> 2;
-    this.i32.fill(0, words, words + Rec.SIZE / 4);
+    // Word by word: fill() of shared memory is a call of V8's runtime.
+    i32[words + Rec.KIND / 4] = kind;
+    i32[words + Rec.RM / 4] = NO_SEGMENT << 16;
+    i32[words + Rec.BASE / 4] = Cpu.ZERO | (Cpu.ZERO << 16);
+    i32[words + Rec.ORDINAL / 4] = ordinal | (offset << 16);
+    i32[words + Rec.DISP / 4] = 0;
+    i32[words + Rec.LINK / 4] = 0;
+    i32[words + Rec.IMM / 4] = 0;
+    i32[words + Rec.IMM / 4 + 1] = 0;
     if (at >= Mem.RECORDS) {
       const side = sideOf(at) >> 2;
-      this.i32.fill(0, side, side + Side.SIZE / 4);
+      i32[side] = 0;
+      i32[side + 1] = 0;
     }
-    const halves = at >> 1;
-    this.u16[halves + Rec.KIND / 2] = kind;
-    this.u16[halves + Rec.BASE / 2] = Cpu.ZERO;
-    this.u16[halves + Rec.INDEX / 2] = Cpu.ZERO;
-    this.u16[halves + Rec.REG / 2] = NO_SEGMENT;
-    this.u16[halves + Rec.ORDINAL / 2] = ordinal;
-    this.u16[halves + Rec.OFFSET / 2] = offset;
     return at;
   }
 

@@ -1,7 +1,7 @@
 // core.wasm: the parts of a CPU that are neither an instruction's meaning nor a device. All functions take the
 // vCPU area's address (layout.ts) first. Each line names the file that documents its functions.
 
-export { fetch_page, lock_address, probe_read, probe_write, read_slow, read_slow128, read_slow_ss, rmw_slow, stack_fault, tlb_flush, tlb_flush_page, tlb_forget_writes, write_slow, write_slow128, write_slow_ss } from './memory';
+export { clear_memory, fetch_page, fetch_page_at, lock_address, probe_read, probe_write, read_slow, read_slow128, read_slow_ss, rmw_slow, stack_fault, tlb_flush, tlb_flush_page, tlb_forget_writes, write_slow, write_slow128, write_slow_ss } from './memory';
 export { translate_debug } from './paging';
 export { update_mode } from './mode';
 export { get_rflags, set_rflags } from './flags';

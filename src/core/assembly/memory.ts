@@ -397,6 +397,16 @@ export function fetch_page(cpu: u32, linear: u64): u32 {
   return <u32>(phys >> 12);
 }
 
+/** fetch_page() of an address in halves, for TypeScript: a BigInt costs it more than the walk. */
+export function fetch_page_at(cpu: u32, low: u32, high: u32): u32 {
+  return fetch_page(cpu, (<u64>high << 32) | low);
+}
+
+/** Set bytes of the shared memory to 0. `TypedArray.fill` does that for shared memory element by element. */
+export function clear_memory(at: u32, bytes: u32): void {
+  memory.fill(at, 0, bytes);
+}
+
 /** The region that is executing must not rely on what it knew before. */
 export function translationsChanged(cpu: u32): void {
   store<u32>(cpu, load<u32>(cpu, Cpu.TRANSLATIONS) + 1, Cpu.TRANSLATIONS);
