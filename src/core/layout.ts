@@ -25,6 +25,8 @@ export const enum Mem {
   /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
   CHARDEV_RINGS = 0x0050_0000,
   CHARDEV_RINGS_SIZE = 0x0008_0000,
+  /** A u32 for each compiled region's slot: how often it was left because accesses near one another lay on two pages. */
+  REGION_SPANS = 0x005c_0000,
   /** A u32 for each map of decoded code: how often what it maps was dropped. */
   CODE_GENERATIONS = 0x0060_0000,
   /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
@@ -458,6 +460,8 @@ export const enum RegionCause {
   MODE = 7,
   /** A kind's function did not say NEXT. */
   STATUS = 8,
+  /** Accesses near one another lie on two pages. */
+  SPAN = 9,
 }
 
 /** What a function called for an instruction says about how to go on. */

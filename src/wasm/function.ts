@@ -551,6 +551,11 @@ export class FunctionBuilder {
     }, larger(a, b));
   }
 
+  /** What a function writes into the code. */
+  raw(type: ValType, write: (w: Writer) => void): Value {
+    return other(type, write);
+  }
+
   /** A SIMD instruction (prefix 0xFD) on any operands, with immediate bytes (lane numbers). */
   simd(type: ValType, opcode: number, operands: readonly Value[], immediates: readonly number[] = []): Value {
     return other(type, (w) => {

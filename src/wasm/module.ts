@@ -32,6 +32,16 @@ export class Writer {
     this.buffer[at] = value;
   }
 
+  /** Signed LEB128 in two bytes of -8192 to 8191, and another in its place. */
+  short(value: number): void {
+    this.byte((value & 0x7f) | 0x80);
+    this.byte((value >> 7) & 0x7f);
+  }
+  patchShort(at: number, value: number): void {
+    this.patch(at, (value & 0x7f) | 0x80);
+    this.patch(at + 1, (value >> 7) & 0x7f);
+  }
+
   bytes(values: ArrayLike<number>): void {
     if (this.length + values.length > this.buffer.length) this.grow(values.length);
     this.buffer.set(values, this.length);

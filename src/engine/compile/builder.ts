@@ -15,7 +15,7 @@ import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
-import { KnownPages, type PagesState, type Symbol } from './pages.ts';
+import { KnownPages, type PagesState, type Span, type Symbol } from './pages.ts';
 import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -75,6 +75,7 @@ export interface Watcher {
 /** Offsets below this are general registers. */
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
+const PAGE_SIZE = 4096;
 
 interface Stub {
   readonly dirty: number;
@@ -117,6 +118,11 @@ export class CompileBuilder extends HandlerBuilder {
   /** An exit goes to code that was not compiled. */
   private leavesForTarget = false;
   copyReads = false;
+  /** Address of the word that counts exits by RegionCause.SPAN. */
+  spansAt = 0;
+  private leavesForSpan = false;
+  /** Accesses near one another may well lie on two pages: each is asked for, and looked up where it must be. */
+  isWide = false;
   /** Address of the region's counters (Mem.REGION_COUNTS), or 0. */
   counters = 0;
   ending: Ending | null = null;
@@ -389,6 +395,7 @@ export class CompileBuilder extends HandlerBuilder {
   /** Leave the region for good if a condition (i32) holds; with null always. */
   exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
     if (cause === RegionCause.TARGET) this.leavesForTarget = true;
+    if (cause === RegionCause.SPAN) this.leavesForSpan = true;
     this.i64(this.describe(how, cause, left, ripOffset)).emit(this.w);
     condition?.emit(this.w);
     this.w.byte(condition ? 0x0d : 0x0c);
@@ -532,61 +539,97 @@ export class CompileBuilder extends HandlerBuilder {
     then();
   }
 
-  /** Address in the shared memory of a guest operand, by the TLB or by what is known of its page. The region is left where it is not there. */
-  private hostOf(va: Value, size: number, write: boolean): Value {
+  /**
+   * Where a guest operand lies in the shared memory, by the TLB or by what is known of its page: an address and an offset to add. The region
+   * is left where it is not there.
+   */
+  private placeOf(address: Value, size: number, write: boolean): { host: Value; offset: number } {
     if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
     const { symbol } = this;
     this.symbol = null;
     const bytes = size / 8;
     const lookUp = (): Value => {
+      const va = this.let(address);
       const entry = this.tlbEntry(va);
       this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
       return this.host(va, entry);
     };
-    if (!symbol) return this.let(lookUp());
-    const known = this.pages.near(symbol, write);
+    const known = symbol && this.pages.near(symbol, bytes, write, this.isWide);
     // What a branch of a meaning looks up is not known after it.
-    if (!known && this.branches > 0) return this.let(lookUp());
+    if (!symbol || (!known?.span && !this.isWide && this.branches > 0) || (!known && this.branches > 0)) return { host: this.let(lookUp()), offset: 0 };
     if (!known) {
-      const page = this.pages.note(symbol, write);
+      const page = this.pages.note(symbol, bytes, write);
       page.host.set(lookUp());
-      page.place.set(this.and(this.wrap(va), 0xfff));
-      return page.host.get();
+      return { host: page.host.get(), offset: 0 };
     }
     const distance = symbol.offset - known.offset;
-    const host = this.variable('i32');
-    this.if(
-      this.leU(this.add(known.place.get(), distance), 4096 - bytes),
-      () => host.set(this.add(known.host.get(), distance)),
-      () => host.set(lookUp()),
+    const host = known.host.get();
+    if (this.isWide) {
+      const found = this.variable('i32');
+      this.if(
+        this.leU(this.add(this.and(host, PAGE_SIZE - 1), distance), PAGE_SIZE - bytes),
+        () => found.set(this.add(host, distance)),
+        () => found.set(lookUp()),
+      );
+      return { host: found.get(), offset: 0 };
+    }
+    if (known.span) this.pages.lengthen(known.span, distance, bytes);
+    else this.isOnPage(known.host, this.pages.spans(known, distance, bytes));
+    return distance < 0 ? { host: this.let(this.add(host, distance)), offset: 0 } : { host, offset: distance };
+  }
+
+  /** Leave unless a span about an address in the shared memory lies on one page, as long as it will have become. */
+  private isOnPage(host: Variable, span: Span): void {
+    const numbers = { from: 0, last: 0 };
+    this.exitIf(
+      this.raw('i32', (w) => {
+        host.get().emit(w);
+        w.byte(0x41);
+        numbers.from = w.length;
+        w.short(span.from);
+        w.bytes([0x6a, 0x41, 0xff, 0x1f, 0x71, 0x41]);
+        numbers.last = w.length;
+        w.short(PAGE_SIZE - (span.to - span.from));
+        w.byte(0x4b);
+      }),
+      RegionCause.SPAN,
     );
-    return host.get();
+    const { w } = this;
+    span.patch = ({ from, to }) => {
+      w.patchShort(numbers.from, from);
+      w.patchShort(numbers.last, PAGE_SIZE - (to - from));
+    };
+  }
+
+  /** The same as one address. */
+  private hostOf(address: Value, size: number, write: boolean): Value {
+    const { host, offset } = this.placeOf(address, size, write);
+    return offset === 0 ? host : this.let(this.add(host, offset));
   }
 
   override loadGuest(address: Value, size: number): Value {
     this.memoryAccess();
-    const va = this.let(address);
-    return this.let(this.load(size === 128 ? 'v128' : 'i64', this.hostOf(va, size, false), 0, size));
+    const { host, offset } = this.placeOf(address, size, false);
+    return this.let(this.load(size === 128 ? 'v128' : 'i64', host, offset, size));
   }
 
   override storeGuest(address: Value, size: number, value: Value): void {
     this.memoryAccess();
-    const va = this.let(address);
     const v = this.let(value);
-    this.store(this.hostOf(va, size, true), 0, v, size);
+    const { host, offset } = this.placeOf(address, size, true);
+    this.store(host, offset, v, size);
     this.changed = true;
   }
 
   override modifyGuest(address: Value, size: number): { value: Value; store: (v: Value) => void } {
     this.memoryAccess();
-    const va = this.let(address);
-    const host = this.hostOf(va, size, true);
+    const { host, offset } = this.placeOf(address, size, true);
     return {
-      value: this.let(this.load('i64', host, 0, size)),
+      value: this.let(this.load('i64', host, offset, size)),
       store: (v) => {
         const r = this.let(v);
         this.changed = true;
-        this.store(host, 0, r, size);
+        this.store(host, offset, r, size);
       },
     };
   }
@@ -758,6 +801,8 @@ export class CompileBuilder extends HandlerBuilder {
     const rip = this.add(this.param(1), this.shrS(desc.get(), 32));
     this.store(this.cpu(), Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
     this.spillBudget();
+    if (this.leavesForSpan) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.SLOW | (RegionCause.SPAN << 2)), () =>
+      this.store(this.i32(0), this.spansAt, this.add(this.load('i32', this.i32(0), this.spansAt), 1)));
     // Where nothing was known when this was made there may be a region by now.
     if (this.leavesForTarget) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.TARGET << 2)), () =>
       this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)]));

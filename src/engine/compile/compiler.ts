@@ -12,7 +12,7 @@ import { FCW_MASKS } from './x87-stack.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
 /** Names of RegionCause, by number. */
-export const CAUSES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status'] as const;
+export const CAUSES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status', 'span'] as const;
 
 /** Budget that no run has: a region with this limit is not entered. */
 const NEVER = 0x7fff_ffff;
@@ -23,6 +23,9 @@ const JOBS_MAX = 2;
 const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
 const WARMTH_SHIFT = 6;
+/** A region that was left so often because accesses near one another lay on two pages is made again, wide; and how many such exits, of all regions, let look for it. */
+const SPANS_MAX = 500;
+const SPANS_STEP = 1000;
 
 /** What is known of a record, by its number. */
 const enum Known {
@@ -71,6 +74,9 @@ export interface CompilerOptions {
   bytesMax?: number;
 }
 
+/** CodePage.key of the pages that a region's code may be on. */
+const keyOf = ({ mode, user }: RegionMode): number => mode | (user ? 16 : 0);
+
 const numberOf = (record: number): number => (record - Mem.RECORDS) / Rec.SIZE;
 
 /** One compiled module; its slots are free again when its last region is gone. */
@@ -93,6 +99,8 @@ interface Region {
   readonly isCounted: boolean;
   /** Of the entry, when it was compiled. */
   readonly rip: bigint;
+  /** What it was made of. */
+  readonly pending: Pending;
 }
 
 interface Pending extends Omit<CompileEntry, 'slot'> {
@@ -118,6 +126,8 @@ export class Compiler {
   private readonly live = new Set<Module>();
   private liveBytes = 0;
   private jobs = 0;
+  /** Exits by RegionCause.SPAN when regions were last looked through for them. */
+  private spansSeen = 0;
   private interpreter: WebAssembly.Exports | null = null;
   private core: WebAssembly.Exports | null = null;
   private none: (() => bigint) | null = null;
@@ -194,7 +204,9 @@ export class Compiler {
     this.queued.add(record);
     const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
     const where = { mode, user: page.key >= 16, isX87Masked, cpu: this.cpu };
-    this.queue.push({ where, key: page.key, map: page.map, rip, offset, record, again: known === Known.ENTRY });
+    // What is compiled at once is for tests: half of it is wide.
+    const isWide = this.eager && (offset & 1) !== 0;
+    this.queue.push({ where, key: page.key, map: page.map, rip, offset, record, again: known === Known.ENTRY, isWide });
     if (this.eager) this.flush();
   }
 
@@ -205,6 +217,7 @@ export class Compiler {
 
   /** Have compiled what has become hot. */
   flush(): void {
+    this.widen();
     while (this.queue.length > 0 && this.jobs < JOBS_MAX) {
       const { key, where } = this.queue[0];
       // A module is for one mode.
@@ -212,13 +225,31 @@ export class Compiler {
       if (chosen.length === 0) return;
       const taken = new Set(chosen);
       this.queue = this.queue.filter((it) => !taken.has(it));
-      const entries = chosen.map(({ map, rip, offset, record, again }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()!, again }));
-      for (const { slot } of entries) this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
+      const entries = chosen.map(({ map, rip, offset, record, again, isWide }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()!, again, isWide }));
+      for (const { slot } of entries) {
+        this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
+        this.u32[(Mem.REGION_SPANS >> 2) + slot] = 0;
+      }
       this.jobs++;
       const warmth = this.options!.threshold >> WARMTH_SHIFT;
       const job: CompileJob = { where, entries, warmth, all: this.eager, isCounted: this.listener !== null };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
+    }
+  }
+
+  /** Regions that are often left because accesses near one another lie on two pages are made again, to look each of them up. */
+  private widen(): void {
+    const left = this.u32[(this.cpu + Cpu.REGION_EXITS + 4 * RegionCause.SPAN) >> 2];
+    if (left - this.spansSeen < SPANS_STEP) return;
+    this.spansSeen = left;
+    for (const module of this.live) {
+      for (const { slot, record, pending } of module.regions) {
+        const isTold = this.u32[(Mem.REGION_SPANS >> 2) + slot] >= SPANS_MAX;
+        if (!isTold || pending.isWide || this.queued.has(record) || this.u32[(sideOf(record) + Side.SLOT) >> 2] !== slot) continue;
+        this.queued.add(record);
+        this.queue.push({ ...pending, isWide: true });
+      }
     }
   }
 
@@ -254,7 +285,8 @@ export class Compiler {
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = entry.rip + BigInt(entry.offset);
-      const region: Region = { slot, module: shared, record, maps: pages.map(({ map }) => map), records, instructions, bytes: size, isCounted: job.isCounted, rip };
+      const pending = { ...entry, where: job.where, key: keyOf(job.where) };
+      const region: Region = { pending, slot, module: shared, record, maps: pages.map(({ map }) => map), records, instructions, bytes: size, isCounted: job.isCounted, rip };
       if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);
       this.listener?.made(this.infoOf(region));

@@ -17,6 +17,8 @@ export interface RegionRequest {
   /** Its place in the table of regions. */
   readonly slot: number;
   readonly name: string;
+  /** CompileEntry.isWide */
+  readonly isWide: boolean;
 }
 
 /**
@@ -64,9 +66,9 @@ export function generateRegions(requests: readonly RegionRequest[], where: Regio
   const refs = requests.map(({ name }) => module.declare(name, REGION_PARAMS, 'i64'));
   const byPlace = new Map<string, FunctionRef>();
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
-  const sizes = requests.map(({ plan, slot }, n) => {
+  const sizes = requests.map(({ plan, slot, isWide }, n) => {
     const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
-    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, isCounted).emit();
+    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, isWide }).emit();
     module.define(refs[n], localTypes, body);
     module.export(refs[n], String(slot));
     return body.length;

@@ -1,5 +1,6 @@
-// Accesses through the same base register mostly lie on the same page: one look-up in the TLB serves them all, and for the others the
-// place in the page is enough. What is known holds along a path without joins, until something is called.
+// Accesses through the same base register mostly lie on the same page: one look-up in the TLB serves them all. The second of them asks
+// whether the page holds all that the path will access through it, from the lowest to the highest; the region is left if not, and the others
+// ask nothing. What is known holds along a path without joins, until something is called.
 
 import type { Variable } from '../../wasm/function.ts';
 
@@ -9,19 +10,36 @@ export interface Symbol {
   readonly offset: number;
 }
 
+/** Bytes that are known to lie on one page, as offsets from the address that was looked up. It grows while the path goes on. */
+export interface Span {
+  from: number;
+  to: number;
+  /** Writes the span as it is into the code that asks for it. */
+  patch: ((span: Span) => void) | null;
+}
+
 /** A page that was looked up. */
 export interface KnownPage {
   /** The symbol whose address was looked up. */
   readonly id: number;
   readonly offset: number;
-  /** Address in the shared memory of that address, and its place in its page (i32). */
+  /** Bytes that were accessed there. */
+  readonly bytes: number;
+  /** Address in the shared memory of that address (i32). */
   readonly host: Variable;
-  readonly place: Variable;
   readonly writable: boolean;
+  /** null: only these bytes. */
+  readonly span: Span | null;
 }
 
 /** Pages kept at a time. */
-const PAGES_MAX = 4;
+const PAGES_MAX = 6;
+/** What a span may grow to: the longer, the more often it lies across pages. */
+const SPAN_MAX = 512;
+
+/** A span and an access together. */
+const lengthened = (page: KnownPage, at: number, bytes: number): number =>
+  Math.max(page.span?.to ?? page.bytes, at + bytes) - Math.min(page.span?.from ?? 0, at);
 
 export interface PagesState {
   readonly symbols: readonly (Symbol | null)[];
@@ -33,11 +51,11 @@ export class KnownPages {
   private symbols: (Symbol | null)[] = [];
   private pages: KnownPage[] = [];
   private ids = 0;
-  private readonly pool: { host: Variable; place: Variable }[];
+  private readonly pool: Variable[];
   private next = 0;
 
   constructor(variable: () => Variable) {
-    this.pool = Array.from({ length: PAGES_MAX }, () => ({ host: variable(), place: variable() }));
+    this.pool = Array.from({ length: PAGES_MAX }, variable);
     this.forget();
   }
 
@@ -70,16 +88,38 @@ export class KnownPages {
     this.symbols[register] = symbol;
   }
 
-  /** A page through which an address may be reached: its symbol is near. */
-  near(symbol: Symbol, write: boolean): KnownPage | undefined {
-    return this.pages.find((page) => page.id === symbol.id && (page.writable || !write) && Math.abs(symbol.offset - page.offset) < 4096);
+  /**
+   * A page through which an access may be made: its symbol is near.
+   * @param wide up to a page away, whatever else is accessed
+   */
+  near(symbol: Symbol, bytes: number, write: boolean, wide: boolean): KnownPage | undefined {
+    const most = wide ? 4096 : SPAN_MAX;
+    const fits = (page: KnownPage): boolean => page.id === symbol.id && (page.writable || !write) && lengthened(page, symbol.offset - page.offset, bytes) <= most;
+    return this.pages.findLast(fits);
   }
 
   /** A place to note a page that is being looked up; the oldest is given up. */
-  note(symbol: Symbol, writable: boolean): KnownPage {
-    const variables = this.pool[this.next++ % PAGES_MAX];
-    const page: KnownPage = { ...symbol, ...variables, writable };
-    this.pages = [...this.pages.filter((other) => other.host !== variables.host && other.id !== symbol.id), page];
+  note(symbol: Symbol, bytes: number, writable: boolean): KnownPage {
+    const host = this.pool[this.next++ % PAGES_MAX];
+    const page: KnownPage = { ...symbol, bytes, host, writable, span: null };
+    // One that is as near is of no use any more.
+    const isLess = (other: KnownPage): boolean => other.id === symbol.id && lengthened(other, symbol.offset - other.offset, bytes) <= SPAN_MAX;
+    this.pages = [...this.pages.filter((other) => other.host !== host && !isLess(other)), page];
     return page;
+  }
+
+  /** On this path the page is known to hold an access more. */
+  spans(page: KnownPage, at: number, bytes: number): Span {
+    const span: Span = { from: Math.min(0, at), to: Math.max(page.bytes, at + bytes), patch: null };
+    this.pages = this.pages.map((other) => (other === page ? { ...page, span } : other));
+    return span;
+  }
+
+  /** The span is to hold an access more. */
+  lengthen(span: Span, at: number, bytes: number): void {
+    if (at >= span.from && at + bytes <= span.to) return;
+    span.from = Math.min(span.from, at);
+    span.to = Math.max(span.to, at + bytes);
+    span.patch!(span);
   }
 }

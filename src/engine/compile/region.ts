@@ -50,6 +50,14 @@ export interface Neighbours {
   regionAt(pageMap: number, offset: number): FunctionRef | null;
 }
 
+/** How a region is made. */
+export interface RegionForm {
+  /** It counts entries and exits. */
+  readonly isCounted: boolean;
+  /** CompileBuilder.isWide */
+  readonly isWide: boolean;
+}
+
 export class RegionEmitter {
   private readonly b: CompileBuilder;
   private readonly blocks: readonly Block[];
@@ -65,10 +73,11 @@ export class RegionEmitter {
     private readonly plan: Plan,
     private readonly slot: number,
     private readonly neighbours: Neighbours,
-    /** Count entries and exits. */
-    isCounted: boolean,
+    { isCounted, isWide }: RegionForm,
   ) {
     this.b = new CompileBuilder(shared, imports, where, records);
+    this.b.isWide = isWide;
+    this.b.spansAt = Mem.REGION_SPANS + slot * 4;
     if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = reducible(plan.blocks);
     this.structure = structureOf(this.blocks.map((block) => successorsOf(block.terminator)));

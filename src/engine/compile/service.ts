@@ -22,6 +22,8 @@ export interface CompileEntry {
   readonly slot: number;
   /** Other regions have its code already, and jumps go there all the same: the region ends where others begin. */
   readonly again: boolean;
+  /** Accesses near one another were often on two pages. */
+  readonly isWide: boolean;
 }
 
 export interface CompileJob {
@@ -78,7 +80,7 @@ export class CompileService {
     const { where } = job;
     const planned = job.entries.flatMap((entry) => {
       const plan = this.plan(entry, job);
-      return plan ? [{ plan, entry, slot: entry.slot, name: (entry.rip + BigInt(entry.offset)).toString(16) }] : [];
+      return plan ? [{ plan, entry, slot: entry.slot, isWide: entry.isWide, name: (entry.rip + BigInt(entry.offset)).toString(16) }] : [];
     });
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
