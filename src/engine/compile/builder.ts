@@ -15,7 +15,7 @@ import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
-import { KnownPages, type PagesState, type Span, type Symbol } from './pages.ts';
+import { KnownPages, type PagesMark, type PagesState, type Span, type Symbol } from './pages.ts';
 import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -490,9 +490,26 @@ export class CompileBuilder extends HandlerBuilder {
     this.widths = widths;
   }
 
-  /** Nothing is known: at a join, or after a call. */
+  /** Nothing is known: after a call. */
   forget(): void {
-    this.pages.forget();
+    this.pages.lose();
+    this.forgetRest();
+  }
+
+  /** Paths join, from the mark or from anywhere: only what is known of pages can hold. */
+  join(mark: PagesMark | null): void {
+    if (mark) this.pages.join(mark);
+    else this.pages.forget();
+    this.forgetRest();
+  }
+
+  /** The same at the head of a loop that calls nothing and writes these registers; see KnownPages.enterLoop(). */
+  enterLoop(mark: PagesMark, writes: number): Variable[] {
+    this.forgetRest();
+    return this.pages.enterLoop(mark, writes);
+  }
+
+  private forgetRest(): void {
     this.stack.state = null;
     this.isMxcsrKnown = false;
     this.widths = this.anyWidths();

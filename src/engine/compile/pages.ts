@@ -1,6 +1,6 @@
 // Accesses through the same base register mostly lie on the same page: one look-up in the TLB serves them all. The second of them asks
 // whether the page holds all that the path will access through it, from the lowest to the highest; the region is left if not, and the others
-// ask nothing. What is known holds along a path without joins, until something is called.
+// ask nothing. What is known holds until something is called; where paths join, what held where they parted and no path has changed.
 
 import type { Variable } from '../../wasm/function.ts';
 
@@ -36,6 +36,8 @@ export interface KnownPage {
 const PAGES_MAX = 6;
 /** What a span may grow to: the longer, the more often it lies across pages. */
 const SPAN_MAX = 512;
+/** Pages at most that keep their local through a loop. */
+const PINNED_MAX = 3;
 
 /** A span and an access together. */
 const lengthened = (page: KnownPage, at: number, bytes: number): number =>
@@ -46,6 +48,11 @@ export interface PagesState {
   readonly pages: readonly KnownPage[];
 }
 
+/** What was known at a moment, to be recalled where paths from there join again, once all of them are emitted. */
+export interface PagesMark extends PagesState {
+  readonly clock: number;
+}
+
 export class KnownPages {
   /** By register; null: an unknown value that nobody has asked for yet. */
   private symbols: (Symbol | null)[] = [];
@@ -53,13 +60,26 @@ export class KnownPages {
   private ids = 0;
   private readonly pool: Variable[];
   private next = 0;
+  /** Counts what changes: writes of registers and locals, and calls. */
+  private clock = 0;
+  private readonly writtenAt = new Int32Array(16);
+  private readonly notedAt = new Map<Variable, number>();
+  private lostAt = 0;
+  /** Locals of pages that are known all through a loop. */
+  private readonly pinned = new Set<Variable>();
 
   constructor(variable: () => Variable) {
     this.pool = Array.from({ length: PAGES_MAX }, variable);
     this.forget();
   }
 
-  /** Nothing is known: at a join, or after a call. */
+  /** Something was called that may change translations. */
+  lose(): void {
+    this.lostAt = ++this.clock;
+    this.forget();
+  }
+
+  /** Nothing is known: at a join. */
   forget(): void {
     this.symbols = new Array<Symbol | null>(16).fill(null);
     this.pages = [];
@@ -78,6 +98,36 @@ export class KnownPages {
     this.pages = [...pages];
   }
 
+  mark(): PagesMark {
+    return { ...this.state, clock: this.clock };
+  }
+
+  /** Paths from the mark join: what none of them has changed is known. */
+  join({ symbols, pages, clock }: PagesMark): void {
+    if (this.lostAt > clock) return this.forget();
+    this.symbols = symbols.map((symbol, n) => (this.writtenAt[n] > clock ? null : symbol));
+    this.pages = pages.filter(({ host }) => this.notedAt.get(host)! <= clock);
+  }
+
+  /**
+   * A loop begins that calls nothing, and writes these registers. What it does not change is known in it from the mark before it.
+   * @returns locals that must keep their values until unpin()
+   */
+  enterLoop(mark: PagesMark, writes: number): Variable[] {
+    this.join(mark);
+    this.symbols = this.symbols.map((symbol, n) => (writes & (1 << n) ? null : symbol));
+    this.pages = this.pages.filter(({ id }) => this.symbols.some((symbol) => symbol?.id === id));
+    const free = this.pages.filter(({ host }) => !this.pinned.has(host));
+    const pins = free.slice(0, Math.max(0, PINNED_MAX - this.pinned.size)).map(({ host }) => host);
+    for (const host of pins) this.pinned.add(host);
+    this.pages = this.pages.filter(({ host }) => this.pinned.has(host));
+    return pins;
+  }
+
+  unpin(pins: readonly Variable[]): void {
+    for (const host of pins) this.pinned.delete(host);
+  }
+
   symbol(register: number, displacement: number): Symbol {
     const { id, offset } = (this.symbols[register] ??= this.fresh());
     return { id, offset: offset + displacement };
@@ -85,6 +135,7 @@ export class KnownPages {
 
   /** The register has a new value: another register's, itself moved by a constant, or anything. */
   written(register: number, symbol: Symbol | null = null): void {
+    this.writtenAt[register] = ++this.clock;
     this.symbols[register] = symbol;
   }
 
@@ -100,7 +151,10 @@ export class KnownPages {
 
   /** A place to note a page that is being looked up; the oldest is given up. */
   note(symbol: Symbol, bytes: number, writable: boolean): KnownPage {
-    const host = this.pool[this.next++ % PAGES_MAX];
+    let host: Variable;
+    do host = this.pool[this.next++ % PAGES_MAX];
+    while (this.pinned.has(host));
+    this.notedAt.set(host, ++this.clock);
     const page: KnownPage = { ...symbol, bytes, host, writable, span: null };
     // One that is as near is of no use any more.
     const isLess = (other: KnownPage): boolean => other.id === symbol.id && lengthened(other, symbol.offset - other.offset, bytes) <= SPAN_MAX;

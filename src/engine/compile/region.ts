@@ -3,13 +3,14 @@
 // so the stack unwinds by itself. Layout and conventions: docs/compiler.md.
 
 import { Cpu, Mem, RegionCause, RegionExit, Status } from '../../core/layout.ts';
-import type { Label, Value } from '../../wasm/function.ts';
+import type { Label, Value, Variable } from '../../wasm/function.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 import { holds, type Assumption } from '../../x86/assumptions.ts';
 import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
+import type { PagesMark } from './pages.ts';
 import { successorsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { structureOf, type Structure } from './structure.ts';
@@ -50,6 +51,13 @@ export interface Neighbours {
   regionAt(pageMap: number, offset: number): FunctionRef | null;
 }
 
+interface Effects {
+  /** Registers. */
+  writes: number;
+  /** Something that may change translations. */
+  calls: boolean;
+}
+
 /** How a region is made. */
 export interface RegionForm {
   /** It counts entries and exits. */
@@ -64,6 +72,12 @@ export class RegionEmitter {
   private readonly structure: Structure;
   private readonly flow: BlockFlow[];
   private readonly labels = new Map<number, Label>();
+  /** Parents in the dominator tree. */
+  private readonly parents: Int32Array;
+  /** What was known of pages at blocks' ends; and by loops' heads the locals that keep it. */
+  private readonly marks = new Map<number, PagesMark>();
+  private readonly pins = new Map<number, Variable[]>();
+  private readonly effectsOf = new Map<number, Effects>();
 
   constructor(
     shared: Shared,
@@ -82,6 +96,10 @@ export class RegionEmitter {
     this.blocks = reducible(plan.blocks);
     this.structure = structureOf(this.blocks.map((block) => successorsOf(block.terminator)));
     this.flow = analyse(this.blocks, this.structure);
+    this.parents = new Int32Array(this.blocks.length).fill(-1);
+    this.structure.children.forEach((children, node) => {
+      for (const child of children) this.parents[child] = node;
+    });
   }
 
   emit(): RegionCode {
@@ -121,6 +139,37 @@ export class RegionEmitter {
       inside();
       this.labels.delete(node);
     });
+    this.b.pages.unpin(this.pins.get(node) ?? []);
+  }
+
+  /** What is known at the beginning of a block that several edges lead to. */
+  private join(node: number): void {
+    const { b } = this;
+    const mark = this.marks.get(this.parents[node]) ?? null;
+    if (!this.structure.isLoop[node]) return b.join(mark);
+    const within = this.effects(node);
+    if (mark && !within.calls) this.pins.set(node, b.enterLoop(mark, within.writes));
+    else b.join(null);
+  }
+
+  /** What a block and all that it dominates do: registers written, and whether anything is called. */
+  private effects(node: number): Effects {
+    let effects = this.effectsOf.get(node);
+    if (!effects) {
+      const { instructions, terminator } = this.blocks[node];
+      effects = { writes: 0, calls: terminator.kind === 'call' };
+      for (const { facts } of instructions) {
+        effects.writes |= facts.writes;
+        effects.calls ||= facts.cold;
+      }
+      for (const child of this.structure.children[node]) {
+        const { writes, calls } = this.effects(child);
+        effects.writes |= writes;
+        effects.calls ||= calls;
+      }
+      this.effectsOf.set(node, effects);
+    }
+    return effects;
   }
 
   /** The node's code inside a block for each child that several edges lead to; such a child's code follows its block. */
@@ -191,7 +240,7 @@ export class RegionEmitter {
     const flow = this.flow[node];
     b.dirty = flow.dirty;
     b.flags.state = flow.flags!;
-    if (this.structure.isLoop[node] || this.structure.isMerge[node]) b.forget();
+    if (this.structure.isLoop[node] || this.structure.isMerge[node]) this.join(node);
     const { instructions, terminator } = block;
     if (this.structure.isLoop[node]) {
       if (terminator.kind === 'indirect' && instructions.length === 0) this.returnIf(b.leS(b.budget.get(), 0));
@@ -202,6 +251,8 @@ export class RegionEmitter {
     const needed = neededThrough(block, this.flow, flow);
     instructions.forEach((instruction, n) => this.instruction(instruction, count - n, needed[n + 1]));
     b.left = 0;
+    // A call's return knows nothing of what was before.
+    if (terminator.kind !== 'call') this.marks.set(node, b.pages.mark());
     const from = count > 0 ? instructions[count - 1].at : block.at;
     const end = count > 0 ? from + instructions[count - 1].length : block.at;
     b.ripOffset = end;
