@@ -397,7 +397,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   /** Linear address of the record's memory operand. */
   operandAddress(): Value {
-    return this.let(this.and(this.add(this.registerAt(Rec.BASE), this.field(Rec.DISP, 32, 'i64', true)), this.addressMask()));
+    return this.and(this.add(this.registerAt(Rec.BASE), this.field(Rec.DISP, 32, 'i64', true)), this.addressMask());
   }
 
   /** Base + index + displacement of an address record, not cut to the address size. */
@@ -494,24 +494,28 @@ class MemoryOperand implements OperandRef {
   ) {}
 
   address(): Value {
+    return this.b.let(this.once());
+  }
+
+  /** Its address, to be used once. */
+  private once(): Value {
     const own = this.b.operandAddress();
-    if (!this.offset) return own;
-    return this.b.let(this.b.maskAddress(this.b.add(own, this.offset)));
+    return this.offset ? this.b.maskAddress(this.b.add(own, this.offset)) : own;
   }
 
   read(): Value {
-    return this.b.loadGuest(this.address(), this.size);
+    return this.b.loadGuest(this.once(), this.size);
   }
 
   readModify(): Value {
-    const { value, store } = this.locked ? this.b.modifyGuestLocked(this.address(), this.size) : this.b.modifyGuest(this.address(), this.size);
+    const { value, store } = this.locked ? this.b.modifyGuestLocked(this.once(), this.size) : this.b.modifyGuest(this.once(), this.size);
     this.pending = store;
     return value;
   }
 
   write(value: Value): void {
     if (this.pending) this.pending(value);
-    else this.b.storeGuest(this.address(), this.size, value);
+    else this.b.storeGuest(this.once(), this.size, value);
     this.pending = null;
   }
 

@@ -352,6 +352,11 @@ export class FunctionBuilder {
 
   // ---- operators
 
+  /** Are both the same local? Its integer operations with itself need no code. */
+  private isSame(a: Operand, b: Operand): boolean {
+    return a instanceof Value && b instanceof Value && a.local !== null && a.local === b.local && (a.type === 'i32' || a.type === 'i64');
+  }
+
   private binary(a: Operand, b: Operand, codes: Codes): Value {
     const type = a instanceof Value ? a.type : b instanceof Value ? b.type : 'i64';
     const x = this.coerce(a, type);
@@ -386,6 +391,7 @@ export class FunctionBuilder {
     return this.binary(a, b, ADD);
   }
   sub(a: Operand, b: Operand): Value {
+    if (this.isSame(a, b)) return this.coerce(0, (a as Value).type);
     return this.binary(a, b, SUB);
   }
   mul(a: Operand, b: Operand): Value {
@@ -408,15 +414,18 @@ export class FunctionBuilder {
     return this.binary(a, b, REM_U);
   }
   and(a: Operand, b: Operand): Value {
+    if (this.isSame(a, b)) return a as Value;
     if (a instanceof Value && (this.isOnes(b) || this.covers(b, a))) return a;
     return this.binary(a, b, AND);
   }
   or(a: Operand, b: Operand): Value {
+    if (this.isSame(a, b)) return a as Value;
     if (a instanceof Value && this.isZero(b)) return a;
     if (b instanceof Value && this.isZero(a)) return b;
     return this.binary(a, b, OR);
   }
   xor(a: Operand, b: Operand): Value {
+    if (this.isSame(a, b)) return this.coerce(0, (a as Value).type);
     return this.binary(a, b, XOR);
   }
   shl(a: Operand, b: Operand): Value {

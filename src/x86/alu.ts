@@ -56,7 +56,7 @@ const adc: Meaning = (i, b) => {
   const a = i.dst.readModify();
   const r = b.let(b.add(b.add(a, c), carry));
   i.dst.write(r);
-  b.flags.result(i.dst.size, r, additionFlags(b, i.dst.size, a, c, r));
+  b.flags.result(i.dst.size, r, () => additionFlags(b, i.dst.size, a, c, r));
 };
 
 const sbb: Meaning = (i, b) => {
@@ -65,7 +65,7 @@ const sbb: Meaning = (i, b) => {
   const a = i.dst.readModify();
   const r = b.let(b.sub(b.sub(a, c), carry));
   i.dst.write(r);
-  b.flags.result(i.dst.size, r, subtractionFlags(b, i.dst.size, a, c, r));
+  b.flags.result(i.dst.size, r, () => subtractionFlags(b, i.dst.size, a, c, r));
 };
 
 const logic =
@@ -129,7 +129,7 @@ const decimalAdjust =
     // DAS borrows into CF also when the low digit's adjustment does.
     const carry = subtract ? b.let(b.or(high, b.and(low, b.ltU(al, 6)))) : high;
     b.setRegister(0, 8, b.extendU(r));
-    b.flags.result(8, b.let(b.extendU(r)), b.let(b.extendU(b.or(carry, b.mul(low, Rflags.AF)))));
+    b.flags.result(8, b.let(b.extendU(r)), () => b.let(b.extendU(b.or(carry, b.mul(low, Rflags.AF)))));
   };
 
 /** AAA and AAS. Other flags are undefined; here as on current processors. */
@@ -142,7 +142,7 @@ const asciiAdjust =
     const changed = b.let(b.mul(adjust, 0x106));
     const r = b.let(b.and(subtract ? b.sub(ax, changed) : b.add(ax, changed), 0xff0f));
     b.setRegister(0, 16, b.extendU(r));
-    b.flags.result(8, b.let(b.extendU(b.and(r, 0xff))), b.let(b.extendU(b.mul(adjust, Rflags.AF | Rflags.CF))));
+    b.flags.result(8, b.let(b.extendU(b.and(r, 0xff))), () => b.let(b.extendU(b.mul(adjust, Rflags.AF | Rflags.CF))));
   };
 
 const aam: Meaning = (i, b) => {

@@ -83,9 +83,9 @@ export class Flags {
     this.storage.kind.set(b.or(b.or(others, FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT), b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7)))));
   }
 
-  /** ZF, SF and PF of r; CF, AF and OF given as an i64 with the bits at their places. */
-  result(size: number, r: Value, bits: Value): void {
-    this.set(FlagKind.RESULT, size, bits, this.top(r, size));
+  /** ZF, SF and PF of r; CF, AF and OF given as an i64 with the bits at their places, where they are needed. */
+  result(size: number, r: Value, bits: () => Value): void {
+    this.set(FlagKind.RESULT, size, bits(), this.top(r, size));
   }
 
   /** All six flags given as an i32 at their places. */

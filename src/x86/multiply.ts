@@ -37,7 +37,7 @@ const multiplyAccumulator =
       const high = signed ? multiplyHighSigned(b, a, c) : multiplyHighUnsigned(b, a, c);
       b.setRegister(0, 64, low);
       b.setRegister(2, 64, high);
-      b.flags.result(64, low, carryOverflow(b, b.ne(high, signed ? b.shrS(low, 63) : 0n)));
+      b.flags.result(64, low, () => carryOverflow(b, b.ne(high, signed ? b.shrS(low, 63) : 0n)));
       return;
     }
     const extend = (v: Value): Value => (signed ? b.let(b.signExtend(v, size)) : v);
@@ -49,7 +49,7 @@ const multiplyAccumulator =
       b.setRegister(0, size, r);
       b.setRegister(2, size, b.shrU(r, size));
     }
-    b.flags.result(size, r, carryOverflow(b, b.ne(r, signed ? b.signExtend(r, size) : b.zeroExtend(r, size))));
+    b.flags.result(size, r, () => carryOverflow(b, b.ne(r, signed ? b.signExtend(r, size) : b.zeroExtend(r, size))));
   };
 
 /** IMUL with two or three operands. */
@@ -63,12 +63,12 @@ const imul =
       const low = b.let(b.mul(first, second));
       const high = multiplyHighSigned(b, first, second);
       i.dst.write(low);
-      b.flags.result(64, low, carryOverflow(b, b.ne(high, b.shrS(low, 63))));
+      b.flags.result(64, low, () => carryOverflow(b, b.ne(high, b.shrS(low, 63))));
       return;
     }
     const r = b.let(b.mul(b.signExtend(first, size), b.signExtend(second, size)));
     i.dst.write(r);
-    b.flags.result(size, r, carryOverflow(b, b.ne(r, b.signExtend(r, size))));
+    b.flags.result(size, r, () => carryOverflow(b, b.ne(r, b.signExtend(r, size))));
   };
 
 const div: Meaning = (i, b) => {

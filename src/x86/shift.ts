@@ -21,10 +21,12 @@ const shl: Meaning = (i, b) => {
   const r = b.let(b.shl(a, n));
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
-    // Of 64 bits the last bit out is bit 64 - n; of fewer it is still there above the result.
-    const carry = b.let(size === 64 ? bitAt(b, a, b.sub(64, n)) : bitAt(b, r, size));
-    const overflow = b.xor(bitAt(b, r, size - 1), carry);
-    b.flags.result(size, r, b.let(b.or(carry, b.shl(overflow, OF_SHIFT))));
+    b.flags.result(size, r, () => {
+      // Of 64 bits the last bit out is bit 64 - n; of fewer it is still there above the result.
+      const carry = b.let(size === 64 ? bitAt(b, a, b.sub(64, n)) : bitAt(b, r, size));
+      const overflow = b.xor(bitAt(b, r, size - 1), carry);
+      return b.let(b.or(carry, b.shl(overflow, OF_SHIFT)));
+    });
   });
 };
 
@@ -35,10 +37,12 @@ const shr: Meaning = (i, b) => {
   const r = b.let(b.shrU(a, n));
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
-    const carry = bitAt(b, a, b.sub(n, 1));
-    // The bit that was on top before the last step, beside the one that is now.
-    const overflow = b.xor(bitAt(b, r, size - 1), bitAt(b, r, size - 2));
-    b.flags.result(size, r, b.let(b.or(carry, b.shl(overflow, OF_SHIFT))));
+    b.flags.result(size, r, () => {
+      const carry = bitAt(b, a, b.sub(n, 1));
+      // The bit that was on top before the last step, beside the one that is now.
+      const overflow = b.xor(bitAt(b, r, size - 1), bitAt(b, r, size - 2));
+      return b.let(b.or(carry, b.shl(overflow, OF_SHIFT)));
+    });
   });
 };
 
@@ -49,7 +53,7 @@ const sar: Meaning = (i, b) => {
   const r = b.let(b.shrS(a, n));
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
-    b.flags.result(size, r, b.let(b.and(b.shrS(a, b.sub(n, 1)), 1)));
+    b.flags.result(size, r, () => b.let(b.and(b.shrS(a, b.sub(n, 1)), 1)));
   });
 };
 
@@ -155,7 +159,7 @@ const doubleShift =
     i.dst.write(r.get());
     b.if(b.ne(n, 0), () => {
       const overflow = b.xor(bitAt(b, r.get(), size - 1), bitAt(b, a, size - 1));
-      b.flags.result(size, r.get(), b.let(b.or(carry.get(), b.shl(overflow, OF_SHIFT))));
+      b.flags.result(size, r.get(), () => b.let(b.or(carry.get(), b.shl(overflow, OF_SHIFT))));
     });
   };
 

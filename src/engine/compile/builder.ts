@@ -137,6 +137,8 @@ export class CompileBuilder extends HandlerBuilder {
   /** What the stack pointer is after the instruction. */
   private moved: { register: number; symbol: Symbol } | null = null;
   private pending = new Map<number, Value>();
+  /** What the instruction has read of registers, by offset and size. */
+  private readonly reads = new Map<number, Value>();
   private branches = 0;
   private flagsChanged = false;
 
@@ -267,16 +269,24 @@ export class CompileBuilder extends HandlerBuilder {
   private readGpr(offset: number, size: number): Value {
     const n = offset >> 3;
     this.watcher?.read(n, size);
+    const key = offset * 128 + size;
+    const known = this.reads.get(key);
+    if (known) return known;
     const all = this.whole(n);
     const shifted = offset & 7 ? this.shrU(all, (offset & 7) * 8) : all;
     const value = this.zeroExtend(shifted, size);
-    return this.copyReads ? this.copy(value) : this.let(value);
+    if (this.copyReads) return this.copy(value);
+    const read = this.let(value);
+    // What is computed in a branch is not known after it.
+    if (this.branches === 0) this.reads.set(key, read);
+    return read;
   }
 
   private writeGpr(offset: number, size: number, value: Value): void {
     const n = offset >> 3;
     this.watcher?.write(n, size, this.branches > 0);
     this.changed = true;
+    this.reads.clear();
     let all: Value;
     if (size === 64) all = value;
     else if (size === 32) all = this.zeroExtend(value, 32);
@@ -712,6 +722,7 @@ export class CompileBuilder extends HandlerBuilder {
   instruction(kind: Kind, record: number, addressRecord: number, addressKind: number): void {
     this.ending = null;
     this.branches = 0;
+    this.reads.clear();
     this.flagsChanged = false;
     this.address = null;
     this.symbol = null;

@@ -77,7 +77,7 @@ export class CompiledFlags extends Flags {
     super(b, locals, calls, null);
   }
 
-  private define(kind: FlagKind, size: number, a: Value | null, x: Value): void {
+  private define(kind: FlagKind, size: number, a: Value | (() => Value) | null, x: Value): void {
     const number = kind | FlagKind.RAW | (size << 8);
     this.watcher?.flagsSet(number);
     if (!this.needed) return;
@@ -88,8 +88,9 @@ export class CompiledFlags extends Flags {
       this.state = number;
     }
     // The values may be of each other's locals.
+    const first = typeof a === 'function' ? a() : a;
     const later = this.b.let(x);
-    if (a) this.locals.a.set(a);
+    if (first) this.locals.a.set(first);
     this.locals.x.set(later);
   }
 
@@ -102,7 +103,7 @@ export class CompiledFlags extends Flags {
   override logic(size: number, r: Value): void {
     this.define(FlagKind.SUB, size, r, this.b.i64(0));
   }
-  override result(size: number, r: Value, bits: Value): void {
+  override result(size: number, r: Value, bits: () => Value): void {
     this.define(FlagKind.RESULT, size, bits, r);
   }
   override explicit(bits: Value): void {

@@ -78,6 +78,8 @@ export class RegionEmitter {
   private readonly marks = new Map<number, PagesMark>();
   private readonly pins = new Map<number, Variable[]>();
   private readonly effectsOf = new Map<number, Effects>();
+  /** The block whose end is being emitted. */
+  private node = -1;
 
   constructor(
     shared: Shared,
@@ -219,10 +221,22 @@ export class RegionEmitter {
     return label;
   }
 
-  /** Into another page, which may be mapped otherwise than when the region was made. The first page stays what it is while the region runs. */
+  /**
+   * Into another page, which may be mapped otherwise than when the region was made. While the region runs, its first page stays what it is, and
+   * so does one that was asked for on the way here: who changes translations of code makes all that wait return.
+   */
   private entersPage(target: Target, from: number): boolean {
     const page = target.at >> 12;
-    return page !== 0 && (from < 0 || page !== from >> 12);
+    return page !== 0 && (from < 0 || page !== from >> 12) && !this.hasPassed(page);
+  }
+
+  /** Does each way to where code is being emitted lead through a block on this page? */
+  private hasPassed(page: number): boolean {
+    for (let node = this.node; node >= 0; node = this.parents[node]) {
+      const { instructions } = this.blocks[node];
+      if (instructions.length > 0 && instructions[0].at >> 12 === page) return true;
+    }
+    return false;
   }
 
   /** Another page is entered: leave unless it is mapped as it was. */
@@ -235,6 +249,13 @@ export class RegionEmitter {
   // ---- blocks
 
   private block(node: number): void {
+    const outer = this.node;
+    this.node = node;
+    this.blockAt(node);
+    this.node = outer;
+  }
+
+  private blockAt(node: number): void {
     const { b } = this;
     const block = this.blocks[node];
     const flow = this.flow[node];
