@@ -1,0 +1,42 @@
+// Accesses near one another are asked for once, as if they lay on one page. Here they lie on two, round for round: each round leaves the
+// region, until the region is made again to look each of them up. What is written must be right before and after.
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { Mem } from '../../src/core/layout.ts';
+import { program } from './emitted.ts';
+import { Process } from './process.ts';
+
+const ROUNDS = 20_000;
+/** Twelve bytes before a page's end. */
+const DATA = 0x60_0ff4;
+
+/** Counts ROUNDS rounds at [rbx], [rbx + 8] (the last four bytes of one page and the first four of the next) and [rbx + 16]. */
+const CODE = [
+  ...[0xbb, 0xf4, 0x0f, 0x60, 0x00], // mov ebx, DATA
+  ...[0xb9, ROUNDS & 0xff, (ROUNDS >> 8) & 0xff, 0x00, 0x00], // mov ecx, ROUNDS
+  ...[0x48, 0x83, 0x03, 0x01], // again: add qword [rbx], 1
+  ...[0x48, 0x83, 0x43, 0x08, 0x02], // add qword [rbx+8], 2
+  ...[0x48, 0x83, 0x43, 0x10, 0x03], // add qword [rbx+16], 3
+  ...[0xff, 0xc9], // dec ecx
+  ...[0x75, 0xee], // jnz again
+  ...[0xb8, 0x3c, 0x00, 0x00, 0x00, 0x31, 0xff, 0x0f, 0x05], // exit(0)
+];
+
+describe('accesses near one another on two pages', () => {
+  beforeAll(() => buildIfOlder(), 120_000);
+
+  it('leave a region for a while', { timeout: 60_000 }, () => {
+    const process = new Process(program(64, CODE), ['spans'], { threshold: 20 });
+    let rounds = 0;
+    while (process.run(5_000)) rounds++;
+    expect(rounds).toBeGreaterThan(5);
+    expect(process.status).toBe(0);
+    const value = (at: number): bigint => process.view.getBigUint64(Mem.RAM + at, true);
+    expect([value(DATA), value(DATA + 8), value(DATA + 16)]).toEqual([BigInt(ROUNDS), BigInt(2 * ROUNDS), BigInt(3 * ROUNDS)]);
+    const { exits } = process.vcpu.compiler.counts;
+    expect(exits.span).toBeGreaterThan(500);
+    // Most rounds came after that.
+    expect(exits.span).toBeLessThan(ROUNDS / 4);
+  });
+});
