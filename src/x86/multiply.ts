@@ -66,9 +66,13 @@ const imul =
       b.flags.result(64, low, () => carryOverflow(b, b.ne(high, b.shrS(low, 63))));
       return;
     }
-    const r = b.let(b.mul(b.signExtend(first, size), b.signExtend(second, size)));
+    // The low half is the same without the signs.
+    const r = b.let(b.mul(first, second));
     i.dst.write(r);
-    b.flags.result(size, r, () => carryOverflow(b, b.ne(r, b.signExtend(r, size))));
+    b.flags.result(size, r, () => {
+      const all = b.let(b.mul(b.signExtend(first, size), b.signExtend(second, size)));
+      return carryOverflow(b, b.ne(all, b.signExtend(all, size)));
+    });
   };
 
 const div: Meaning = (i, b) => {

@@ -63,7 +63,7 @@ const rol: Meaning = (i, b) => {
   const a = i.dst.readModify();
   const m = b.let(b.and(n, size - 1));
   const r = b.let(
-    size === 64 ? b.rotl(a, m) : b.zeroExtend(b.or(b.shl(a, m), b.shrU(a, b.sub(size, m))), size),
+    size === 64 ? b.rotl(a, m) : size === 32 ? b.extendU(b.rotl(b.wrap(a), b.wrap(m))) : b.zeroExtend(b.or(b.shl(a, m), b.shrU(a, b.sub(size, m))), size),
   );
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
@@ -78,7 +78,7 @@ const ror: Meaning = (i, b) => {
   const a = i.dst.readModify();
   const m = b.let(b.and(n, size - 1));
   const r = b.let(
-    size === 64 ? b.rotr(a, m) : b.zeroExtend(b.or(b.shrU(a, m), b.shl(a, b.sub(size, m))), size),
+    size === 64 ? b.rotr(a, m) : size === 32 ? b.extendU(b.rotr(b.wrap(a), b.wrap(m))) : b.zeroExtend(b.or(b.shrU(a, m), b.shl(a, b.sub(size, m))), size),
   );
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
