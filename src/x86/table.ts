@@ -94,16 +94,86 @@ export interface Attributes {
   memoryBytes?: number;
 }
 
-export interface InstructionDefinition extends Attributes {
-  readonly id: number;
-  readonly map: OpcodeMap;
-  readonly opcode: number;
-  readonly name: string;
-  readonly operands: readonly OperandSpec[];
-  readonly meaning: Meaning;
+/**
+ * One encoding. A class whose constructor sets every attribute: the decoder reads them for each instruction, and V8 is quick where all objects have
+ * one shape.
+ */
+export class InstructionDefinition implements Attributes {
+  readonly prefix: Attributes['prefix'];
+  readonly ext: Attributes['ext'];
+  readonly mod: Attributes['mod'];
+  readonly rm: Attributes['rm'];
+  readonly w: Attributes['w'];
+  readonly b: Attributes['b'];
+  readonly only64: Attributes['only64'];
+  readonly not64: Attributes['not64'];
+  readonly d64: Attributes['d64'];
+  readonly f64: Attributes['f64'];
+  readonly lock: Attributes['lock'];
+  readonly implicitLock: Attributes['implicitLock'];
+  readonly readOnly: Attributes['readOnly'];
+  readonly hint: Attributes['hint'];
+  readonly bitString: Attributes['bitString'];
+  readonly stack: Attributes['stack'];
+  readonly addressOnly: Attributes['addressOnly'];
+  readonly string: Attributes['string'];
+  readonly ends: Attributes['ends'];
+  readonly flow: Attributes['flow'];
+  readonly resync: Attributes['resync'];
+  readonly showsChange: Attributes['showsChange'];
+  readonly popToMemory: Attributes['popToMemory'];
+  readonly hot: Attributes['hot'];
+  readonly interrupts: Attributes['interrupts'];
+  readonly suffix: Attributes['suffix'];
+  readonly names: Attributes['names'];
+  readonly anySize: Attributes['anySize'];
+  readonly memoryBytes: Attributes['memoryBytes'];
   readonly hasModRM: boolean;
   /** ModRM.rm is a register whatever ModRM.mod says (MOV from and to control and debug registers). */
   readonly ignoresMod: boolean;
+
+  constructor(
+    readonly id: number,
+    readonly map: OpcodeMap,
+    readonly opcode: number,
+    readonly name: string,
+    readonly operands: readonly OperandSpec[],
+    readonly meaning: Meaning,
+    attributes: Attributes,
+  ) {
+    this.prefix = attributes.prefix;
+    this.ext = attributes.ext;
+    this.mod = attributes.mod;
+    this.rm = attributes.rm;
+    this.w = attributes.w;
+    this.b = attributes.b;
+    this.only64 = attributes.only64;
+    this.not64 = attributes.not64;
+    this.d64 = attributes.d64;
+    this.f64 = attributes.f64;
+    this.lock = attributes.lock;
+    this.implicitLock = attributes.implicitLock;
+    this.readOnly = attributes.readOnly;
+    this.hint = attributes.hint;
+    this.bitString = attributes.bitString;
+    this.stack = attributes.stack;
+    this.addressOnly = attributes.addressOnly;
+    this.string = attributes.string;
+    this.ends = attributes.ends;
+    this.flow = attributes.flow;
+    this.resync = attributes.resync;
+    this.showsChange = attributes.showsChange;
+    this.popToMemory = attributes.popToMemory;
+    this.hot = attributes.hot;
+    this.interrupts = attributes.interrupts;
+    this.suffix = attributes.suffix;
+    this.names = attributes.names;
+    this.anySize = attributes.anySize;
+    this.memoryBytes = attributes.memoryBytes;
+    this.hasModRM =
+      attributes.ext !== undefined || attributes.mod !== undefined || attributes.rm !== undefined || operands.some(({ method }) => MODRM_METHODS.has(method));
+    this.ignoresMod = attributes.mod === undefined && operands.some(({ method }) => method === 'R');
+  }
 }
 
 const FIXED = new Set(['DI', 'AL', 'AX', 'EAX', 'RAX', 'CL', 'DX', 'ST0']);
@@ -132,21 +202,7 @@ export class InstructionTable {
     const map =
       opcode <= 0xff ? OpcodeMap.ONE_BYTE : opcode >> 8 === 0x0f ? OpcodeMap.TWO_BYTE : opcode >> 8 === 0x0f38 ? OpcodeMap.MAP_0F38 : OpcodeMap.MAP_0F3A;
     const specs = operands === '' ? [] : operands.split(',').map(parseOperand);
-    const definition: InstructionDefinition = {
-      ...attributes,
-      id: this.definitions.length,
-      map,
-      opcode: opcode & 0xff,
-      name,
-      operands: specs,
-      meaning,
-      hasModRM:
-        attributes.ext !== undefined ||
-        attributes.mod !== undefined ||
-        attributes.rm !== undefined ||
-        specs.some((s) => MODRM_METHODS.has(s.method)),
-      ignoresMod: attributes.mod === undefined && specs.some((s) => s.method === 'R'),
-    };
+    const definition = new InstructionDefinition(this.definitions.length, map, opcode & 0xff, name, specs, meaning, attributes);
     this.definitions.push(definition);
     this.byOpcode[map * 256 + definition.opcode].push(definition);
   }
