@@ -60,7 +60,8 @@ export function generateInterpreter(profile = false): Uint8Array {
   dispatch.build(kinds.kinds.filter((k) => k.hot));
   module.define(execute, dispatch.localTypes, dispatch.w.view());
   module.export(defineRun(module, execute));
-  module.export(defineResume(module, execute));
+  const enterAddress = defineEnterAddress(module, regionTable);
+  module.export(defineResume(module, execute, enterAddress));
 
   const fingerprint = module.declare('fingerprint', [], 'i32');
   const b = new FunctionBuilder([]);
@@ -71,7 +72,7 @@ export function generateInterpreter(profile = false): Uint8Array {
   for (const condition of flags.conditions) module.export(condition);
   module.export(defineStoreFlags(module));
   module.export(defineEnterCode(module, regionTable));
-  module.export(defineEnterAddress(module, regionTable));
+  module.export(enterAddress);
   module.export(defineCallHandler(module, coldTable));
   return module.finish();
 }
@@ -86,16 +87,25 @@ function defineRun(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
 }
 
 /**
- * (result, cpu, expected, depth) -> RIP or GONE: what a region calls when one that it called has another result than the address behind
- * the call. Where that one was left in its midst, the interpreter goes on until control comes back. Without it each exit would take
- * all callers out of their compiled code.
+ * (result, cpu, expected, depth, RSP during the call) -> RIP or GONE: what a region calls when one that it called has another result than the
+ * address behind the call. Where that one returned elsewhere and left the return address on the stack, as Linux's retpolines do, it was a
+ * jump, and what it went to is the one that is called. Where it was left in its midst, the interpreter goes on until control comes back.
+ * Without it each exit, and each indirect call of such a kernel, would take all callers out of their compiled code.
  */
-function defineResume(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
-  const params: ValType[] = ['i64', 'i32', 'i64', 'i32'];
+function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress: FunctionRef): FunctionRef {
+  const params: ValType[] = ['i64', 'i32', 'i64', 'i32', 'i64'];
   const ref = module.declare('resume', params, 'i64');
   const b = new FunctionBuilder(params);
-  const [result, cpu, expected, depth] = [0, 1, 2, 3].map((n) => b.param(n));
-  b.if(b.ne(result, GONE), () => b.return(result));
+  const [first, cpu, expected, depth, rsp] = [0, 1, 2, 3, 4].map((n) => b.param(n));
+  const result = b.variable('i64', first);
+  b.loop((again) => {
+    b.if(b.ne(result.get(), GONE), () => {
+      const isBack = b.eq(result.get(), expected);
+      b.if(b.or(isBack, b.ne(b.load('i64', cpu, Cpu.RSP), rsp)), () => b.return(result.get()));
+      result.set(b.call(enterAddress, [cpu, result.get(), b.add(depth, 1)]));
+      b.br(again);
+    });
+  });
   const desc = b.let(b.wrap(b.load('i64', cpu, Cpu.EXIT_DESC)));
   const how = b.let(b.and(desc, 3));
   // Returning to TypeScript, and an instruction that is to be gone on with there, are the outermost's.

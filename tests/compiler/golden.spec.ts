@@ -46,7 +46,7 @@ describe('emitted code is as in the golden files', () => {
   beforeAll(async () => void (await buildIfOlder()), 120_000);
 
   for (const [name, forms] of Object.entries(FORMS)) {
-    it(name, { timeout: 60_000 }, () => {
+    it(name, { timeout: 180_000 }, () => {
       const text = forms.map(([title, bits, hex]) => {
         const { bytes, text: body } = emitted(bits, bytesOf(hex));
         return `# ${title}\n# ${hex}, ${bits}-bit code: ${bytes} bytes of module\n${body}\n`;

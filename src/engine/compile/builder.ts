@@ -42,7 +42,7 @@ export interface RegionImports {
   storeFlags: FunctionRef;
   /** (kind, cpu, record, RIP) -> Status */
   callHandler: FunctionRef;
-  /** (result of a call, cpu, address behind the call, depth) -> RIP or GONE */
+  /** (result of a call, cpu, address behind the call, depth, RSP during the call) -> RIP or GONE */
   resume: FunctionRef;
   /** (cpu, word of a page's map, depth, RIP of the page) -> RIP or GONE: to the code that the word stands for */
   enterCode: FunctionRef;
@@ -768,6 +768,11 @@ export class CompileBuilder extends HandlerBuilder {
 
   spillRegisters(mask = this.dirty): void {
     for (let n = 0; n < 16; n++) if (mask & (1 << n)) this.store(this.cpu(), Cpu.GPR + n * 8, this.gpr(n).get());
+  }
+
+  /** RSP in its local. */
+  stackPointer(): Value {
+    return this.gpr(4).get();
   }
 
   /** Everything to memory but the budget. */

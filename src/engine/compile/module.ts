@@ -40,7 +40,7 @@ export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFuncti
     imports: {
       flags, storeFlags,
       callHandler: module.import('interpreter', 'call_handler', ['i32', ...RUN_PARAMS, 'i64'], 'i32'),
-      resume: module.import('interpreter', 'resume', ['i64', 'i32', 'i64', 'i32'], 'i64'),
+      resume: module.import('interpreter', 'resume', ['i64', 'i32', 'i64', 'i32', 'i64'], 'i64'),
       enterCode: module.import('interpreter', 'enter_code', ['i32', 'i32', ...REGION_PARAMS], 'i64'),
       enterAddress: module.import('interpreter', 'enter_address', ['i32', 'i64', 'i32'], 'i64'),
     },

@@ -497,7 +497,7 @@ export class RegionEmitter {
       b.target.set(result);
     });
     b.if(b.ne(b.target.get(), b.ripAt(next.at)), () => {
-      b.target.set(b.call(this.imports.resume, [b.target.get(), b.cpu(), b.ripAt(next.at), b.param(0)]));
+      b.target.set(b.call(this.imports.resume, [b.target.get(), b.cpu(), b.ripAt(next.at), b.param(0), b.stackPointer()]));
       b.if(b.ne(b.target.get(), b.ripAt(next.at)), () => b.return(b.target.get()));
     });
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
