@@ -70,13 +70,18 @@ describe.each(['amd64', 'i386'])('%s', (name) => {
   }, PATIENCE_MS);
 
   it('sleeps while the guest is idle', async () => {
-    await sleep(2000);
-    const from = performance.now();
-    const before = cpuSeconds(shell.running.pid);
-    await sleep(6000);
-    const idle = (cpuSeconds(shell.running.pid) - before) / ((performance.now() - from) / 1000);
+    const share = async (ms: number): Promise<number> => {
+      const from = performance.now();
+      const before = cpuSeconds(shell.running.pid);
+      await sleep(ms);
+      return (cpuSeconds(shell.running.pid) - before) / ((performance.now() - from) / 1000);
+    };
     // Of the share of a core that the boot had. Debian's 32-bit kernel has no dynamic ticks: it wakes 250 times a second.
-    expect(idle / busy).toBeLessThan(it64 ? 0.2 : 0.5);
+    const most = busy * (it64 ? 0.2 : 0.5);
+    // What the boot left to compile has the lowest priority, and may come later where others are busy.
+    let idle = await share(4000);
+    for (let tries = 0; idle >= most && tries < 8; tries++) idle = await share(4000);
+    expect(idle).toBeLessThan(most);
     // Awake at once all the same.
     expect(await shell.command('echo awake')).toBe('awake');
   }, PATIENCE_MS);
