@@ -202,7 +202,6 @@ test('a phone: what its keyboard composes and corrects is typed, keys above it a
     const box = (await screen(page).boundingBox())!;
     const touched = await eventsOf(page, () => page.touchscreen.tap(box.x + box.width * 0.5, box.y + box.height * 0.25), (them) => them.some((it) => it.code === BTN_LEFT && it.value === 0));
     expect(touched.filter((it) => it.type === EV_ABS && it.code === 1).at(-1)!.value / ABS_MAX).toBeCloseTo(0.25, 1);
-    // Last, because Linux starts anew by it.
     const three = await eventsOf(page, () => page.getByRole('button', { name: 'Ctrl+Alt+Del' }).tap(), (them) => pressed(them).includes(KEYS.Delete));
     expect(pressed(three)).toEqual([KEYS.ControlLeft, KEYS.AltLeft, KEYS.Delete]);
   } finally {

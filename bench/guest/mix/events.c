@@ -56,6 +56,8 @@ int program(int argc, char **argv) {
   (void)argc;
   (void)argv;
   print("events: start\n");
+  // Ctrl+Alt+Del is a signal to this program, which process 1 does not take, not a restart that comes before the event is told: RB_DISABLE_CAD of linux/reboot.h.
+  call4(SYS_reboot, 0xfee1dead, 672274793, 0, 0);
   // The mouse's driver takes a while to find out what it is; the vmmouse makes two devices.
   int mice = 0;
   for (u32 tries = 0; tries < 600 && !mice; tries++) {
