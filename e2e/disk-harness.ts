@@ -34,8 +34,8 @@ class Harness {
   async open(file: string, snapshot = false): Promise<string> {
     try {
       const source = { url: new URL('disk.img', location.href).href };
-      const info = await this.api.open({ file, source, readOnly: false, snapshot }, proxy((failure) => { this.warnings.push(failure); }));
-      this.disk = this.ring.disk(0, info.size, info.readOnly);
+      const { number, info } = await this.api.open({ file, source, readOnly: false, snapshot }, proxy((failure) => { this.warnings.push(failure); }));
+      this.disk = this.ring.disk(number, info.size, info.readOnly);
       return '';
     } catch (error) {
       const { what, why, advice } = error as MachineFailure;

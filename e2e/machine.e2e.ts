@@ -237,9 +237,25 @@ test('firmware boots to its screen, keys open its menu; a dropped diskette is pu
     const dumping = page.waitForEvent('download');
     await page.keyboard.type('screendump dots.png -f png\n');
     expect((await dumping).suggestedFilename()).toBe('dots.png');
-    await page.keyboard.type('cont\n');
+    // The drive takes files by their names in a line, again and again, also after some that are not there.
+    const unwrapped = async () => (await monitorText()).replace(/\s/g, '');
+    await page.keyboard.type('change floppy0 local/none.ima\n');
+    await expect.poll(unwrapped).toMatch(/Error:Couldnotopen'local\/none\.ima':Nosuchfilewasgiventothepage\(qemu\)$/);
+    await page.keyboard.type('change floppy0 none.img\n');
+    await expect.poll(unwrapped).toMatch(/Error:Couldnotopen'none\.img':Thereisnosuchfileontheserver\(qemu\)$/);
+    await page.keyboard.type('system_reset\ncont\n');
+    await expect.poll(screenText, { timeout: 60_000 }).toContain('No bootable device');
+    for (let n = 0; n < 2; n++) {
+      await page.keyboard.type('change floppy0 local/hello.ima\n');
+      await expect.poll(unwrapped).toMatch(/\(qemu\)changefloppy0local\/hello\.ima\(qemu\)$/);
+    }
+    await page.keyboard.type('eject floppy0\nchange floppy0 local/hello.ima\ninfo block floppy0\n');
+    await expect.poll(unwrapped).toMatch(/infoblockfloppy0floppy0:local\/hello\.ima\(bycontents\)[^]*\(qemu\)$/);
+    await page.keyboard.type('system_reset\n');
+    await expect.poll(screenText, { timeout: 60_000 }).toContain('Hello from the diskette');
+    await page.keyboard.type('stop\ncont\n');
     await waitForState(page, 'Running');
-    for (let n = 0; n < 4; n++) await page.keyboard.press('ArrowUp');
+    for (let n = 0; n < 2; n++) await page.keyboard.press('ArrowUp');
     await page.keyboard.press('Enter');
     await waitForState(page, 'Paused');
   });

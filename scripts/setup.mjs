@@ -22,6 +22,7 @@ const TEST_PROGRAMS = [
   ['qemu-system-x86_64', 'qemu-system-x86', 'runs the test guests for comparison'],
   ['qemu-img', 'qemu-utils', 'makes and checks disk images'],
   ['zstd', 'zstd', 'compresses disk images'],
+  ['perl', 'perl-base', 'sets the locks of image files for the runner'],
   ['mke2fs', 'e2fsprogs', 'makes and checks file systems'],
   ['passt', 'passt', 'a relay\'s room has its network by it'],
   ['socat', 'socat', 'makes TAP interfaces for the relay'],

@@ -13,7 +13,8 @@ import { NetworkServer } from '../src/machine/network-io.ts';
 import { type MachineFailure, ringDoorbell } from '../src/machine/protocol.ts';
 
 const disks: BlockBackend[] = [];
-const closing: (() => void)[] = [];
+/** By the disk's number; what is closed is not there. */
+const closing = new Map<number, () => void>();
 let machine: ArrayBufferLike | undefined;
 
 const network = new NetworkServer({
@@ -39,20 +40,25 @@ const api = {
   serve(ring: SharedArrayBuffer): void {
     void serveDiskRing(ring, disks, () => machine);
   },
-  /** Open a disk; it gets the next number. Rejects with a MachineFailure. */
-  async open(request: DiskRequest, warn: (failure: MachineFailure | undefined) => void): Promise<DiskInfo> {
+  /** Open a disk: its number in the ring, and what it is. Rejects with a MachineFailure. */
+  async open(request: DiskRequest, warn: (failure: MachineFailure | undefined) => void): Promise<{ number: number; info: DiskInfo }> {
     try {
       const { disk, info, close } = await openDisk(request, (failure) => void warn(failure));
-      disks.push(disk);
-      closing.push(close);
-      return info;
+      const number = disks.push(disk) - 1;
+      closing.set(number, close);
+      return { number, info };
     } catch (error) {
       throw asFailure((error as { failure?: MachineFailure }).failure ?? error);
     }
   },
-  /** The machine is off: its disks are anybody's. */
+  /** A disk is anybody's. */
+  closeDisk(number: number): void {
+    closing.get(number)?.();
+    closing.delete(number);
+  },
+  /** The machine is off: all its disks are. */
   close(): void {
-    for (const close of closing.splice(0)) close();
+    for (const number of [...closing.keys()]) api.closeDisk(number);
   },
   /** The machine's memory, whose doorbell tells it of answers. */
   attach(memory: SharedArrayBuffer): void {

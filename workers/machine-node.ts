@@ -13,6 +13,7 @@ import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
+import { ImageInUse } from '../src/backends/block/file-lock-node.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
 import { Folder } from '../src/backends/fs/folder-node.ts';
 import { lowerV8Threads } from './threads-node.ts';
@@ -62,10 +63,18 @@ const environment: HostEnvironment = {
     }
   },
 
-  openDisk({ file, format, readOnly, snapshot }) {
+  openDisk({ file, format, readOnly, snapshot }, _given, warn) {
     try {
-      return openFileDisk(file, { format, readOnly: readOnly || snapshot === true });
+      return openFileDisk(file, { format, readOnly: readOnly || snapshot === true }, (why) => warn({
+        what: `Other programs are not kept out of ${file}`, why, advice: 'See to it that no other writes it while the machine runs.',
+      }));
     } catch (error) {
+      if (error instanceof ImageInUse) {
+        throw new MachineError({
+          what: `The disk ${file} is in use`, why: error.message,
+          advice: 'End what uses it, or open it with readonly=on or snapshot=on if that only reads it too.',
+        });
+      }
       throw new MachineError({
         what: `The disk ${file} could not be opened`,
         why: text(error),

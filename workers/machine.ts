@@ -3,7 +3,7 @@
 import { proxy, type Remote, transfer, wrap } from 'comlink';
 import coreUrl from '../build/core.wasm?url';
 import interpreterUrl from '../build/interpreter.wasm?url';
-import type { DiskRequest } from '../src/backends/block/browser-disks.ts';
+import type { DiskRequest, DiskSource } from '../src/backends/block/browser-disks.ts';
 import { DiskRing } from '../src/backends/block/disk-ring.ts';
 import { BlobContents } from '../src/backends/fs/blob-contents.ts';
 import { givenFolder } from '../src/backends/fs/given.ts';
@@ -87,33 +87,31 @@ const environment: HostEnvironment = {
 
   async openDisk({ file, format, readOnly, snapshot }, given, warn) {
     // The monitor may name one that the line does not.
-    const source = given?.source ?? (/^https?:/.test(file) ? { url: file } : undefined);
-    if (!source) throw new MachineError({ what: `${file} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
+    const source = given?.source ?? await sourceOf(file);
+    if (!source) throw new MachineError({ what: `${file} is missing`, why: 'No such file was given to the page', advice: 'Drop the file on the page, or use a URL.' });
     const { api, failed } = startIo();
-    if (!disks) {
-      disks = { ring: new DiskRing(), count: 0 };
-      void api.serve(disks.ring.buffer);
+    if (!ring) {
+      ring = new DiskRing();
+      void api.serve(ring.buffer);
       void failed.then((why) => warn({
         what: 'The disks’ worker failed', why, advice: 'What the guest flushed is safe. Start the machine again; if it happens again, please report it.',
       }));
     }
-    const { ring } = disks;
-    const number = disks.count++;
     const request: DiskRequest = { file, source, format, readOnly, snapshot: snapshot === true };
     const died = failed.then((why): never => {
       throw new MachineError({ what: `The disk ${file} cannot be opened`, why: `its worker failed: ${why}`, advice: 'Load the page again.' });
     });
-    const { size, readOnly: only } = await Promise.race([died, api.open(request, proxy((failure) => { if (failure) warn(failure); }))]);
-    return ring.disk(number, size, only);
+    const { number, info } = await Promise.race([died, api.open(request, proxy((failure) => { if (failure) warn(failure); }))]);
+    return Object.assign(ring.disk(number, info.size, info.readOnly), { close: () => api.closeDisk(number) });
   },
   attachDisks(memory) {
-    if (disks || hasTargets) void startIo().api.attach(memory);
+    if (ring || hasTargets) void startIo().api.attach(memory);
   },
   async closeDisks() {
-    if (disks) await startIo().api.close();
+    if (ring) await startIo().api.close();
   },
   pollDisks() {
-    disks?.ring.poll();
+    ring?.poll();
   },
 };
 
@@ -142,7 +140,8 @@ function folderTarget(handle: FileSystemDirectoryHandle, contents: (blob: Blob) 
   };
 }
 
-let disks: { ring: DiskRing; count: number } | undefined;
+/** The way to the disks, once there is one. */
+let ring: DiskRing | undefined;
 
 /** The I/O worker, once it is needed. It ends with this worker. */
 let io: { api: Remote<IoApi>; failed: Promise<string> } | undefined;
@@ -160,14 +159,23 @@ function startIo(): NonNullable<typeof io> {
   return io;
 }
 
+/** The address of the page: the worker's own lies in a folder beside it. */
+const pageUrl = new URL('../', location.href);
+
+/** Where a file is, by its name in a machine line. */
+async function sourceOf(name: string): Promise<DiskSource | undefined> {
+  if (!name.startsWith(LOCAL_PREFIX)) return { url: new URL(name, pageUrl).href };
+  const file = await localFile(name);
+  return file && { blob: file.blob };
+}
+
 /** A file that TFTP gives out: one that the user dropped (tftp=local), or one of a folder by its address, relative to the page. */
 async function tftpFile(folder: string, name: string): Promise<Uint8Array | undefined> {
   if (`${folder}/`.startsWith(LOCAL_PREFIX)) {
     const file = await localFile(LOCAL_PREFIX + name);
     return file && new Uint8Array(await file.blob.arrayBuffer());
   }
-  // The worker's own address is not that of the page: it lies in a folder beside it.
-  const base = new URL(folder.endsWith('/') ? folder : `${folder}/`, new URL('../', location.href));
+  const base = new URL(folder.endsWith('/') ? folder : `${folder}/`, pageUrl);
   const url = new URL(name, base);
   // Not out of the folder, by ".." or by an address in full.
   if (!url.href.startsWith(base.href)) return undefined;

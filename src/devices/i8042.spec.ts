@@ -155,6 +155,19 @@ describe('keyboard', () => {
     expect(drain()).toEqual([0x1c]);
   });
 
+  it('leaves its interrupt alone while the host has shut the keyboard out, whoever answers', () => {
+    // SeaBIOS's start.
+    command(0xad);
+    command(0xaa);
+    expect(irq1.level).toBe(false);
+    expect(drain()).toEqual([0x55]);
+    command(0xae);
+    command(0xaa);
+    expect(irq1.level).toBe(true);
+    expect(drain()).toEqual([0x55]);
+    expect(irq1.edges).toBe(1);
+  });
+
   it('is translated to set 1 where the command byte says so', () => {
     command(0x60);
     data(0x41);

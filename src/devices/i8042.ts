@@ -158,7 +158,8 @@ export class I8042 implements PortDevice, Snapshotable {
   private drive(): void {
     const s = this.s;
     const full = s.output >= 0;
-    this.irq1.set(full && s.source !== 'aux' && (s.commandByte & CB_KBD_INT) !== 0);
+    // As in QEMU, answers of the controller to a host that has shut the keyboard out interrupt nobody.
+    this.irq1.set(full && s.source !== 'aux' && (s.commandByte & (CB_KBD_INT | CB_KBD_DISABLE)) === CB_KBD_INT);
     this.irq12.set(full && s.source === 'aux' && (s.commandByte & CB_AUX_INT) !== 0);
   }
 

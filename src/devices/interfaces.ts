@@ -135,6 +135,8 @@ export interface BlockBackend {
   discard(offset: number, length: number, done: BlockDone): void;
   /** @param mayUnmap the place on the host may be given back */
   writeZeroes(offset: number, length: number, mayUnmap: boolean, done: BlockDone): void;
+  /** Let go of the file or store: others may have it then. Nothing is asked after this. Absent where nothing is held. */
+  close?(): void | Promise<void>;
 }
 
 /** Bytes of an Ethernet frame without FCS: header at least, and at most an IP packet of 65535 bytes behind a header with VLAN tag. */

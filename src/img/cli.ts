@@ -8,14 +8,14 @@ import { check, info, snapshots } from './info.ts';
 const HELP = `usage: tabvisor-img COMMAND [OPTIONS]
 Disk images, as qemu-img.
 
-  info [-f FORMAT] [--output=human|json] FILE
-  check [-f FORMAT] FILE
+  info [-f FORMAT] [--output=human|json] [-U] FILE
+  check [-f FORMAT] [-U] FILE
   create [-q] [-f FORMAT] [-o OPTIONS] [-b BACKING -F FORMAT] [-u] FILE [SIZE]
-  convert [-c] [-p] [-q] [-f FORMAT] [-l SNAPSHOT] [-O FORMAT] [-o OPTIONS] FILE TARGET
-  snapshot -l FILE
+  convert [-c] [-p] [-q] [-U] [-f FORMAT] [-l SNAPSHOT] [-O FORMAT] [-o OPTIONS] FILE TARGET
+  snapshot -l [-U] FILE
 
 Formats: ${FORMATS.join(' ')}; made: ${WRITABLE_FORMATS.join(' ')}. A file in gzip or zstd is read as what is in it.
--o help lists a format's options. SIZE takes k, M, G, T.
+-U: read an image that another process writes. -o help lists a format's options. SIZE takes k, M, G, T.
 `;
 
 interface Parsed {
@@ -85,19 +85,19 @@ function run(args: readonly string[]): number {
       expect(1, 1);
       const output = one('--output') ?? 'human';
       if (output !== 'human' && output !== 'json') throw new ImgError(`--output must be human or json, not ${output}`);
-      say(info(files[0], formatOf(one('-f')), output === 'json'));
+      say(info(files[0], formatOf(one('-f')), output === 'json', options.has('-U')));
       return 0;
     }
     case 'check': {
       expect(1, 1);
-      const { text, status } = check(files[0], formatOf(one('-f')));
+      const { text, status } = check(files[0], formatOf(one('-f')), options.has('-U'));
       if (!options.has('-q')) say(text);
       return status;
     }
     case 'snapshot':
       expect(1, 1);
       if (!options.has('-l')) throw new ImgError('Snapshots can be listed (-l), not made or changed');
-      say(snapshots(files[0]));
+      say(snapshots(files[0], options.has('-U')));
       return 0;
     case 'create': {
       const format = formatOf(one('-f')) ?? 'raw';
@@ -121,7 +121,7 @@ function run(args: readonly string[]): number {
       expect(2, 2);
       const snapshot = one('-l')?.replace(/^snapshot\.(?:name|id)=/, '');
       convert({
-        source: files[0], target: files[1], sourceFormat: formatOf(one('-f')), format, snapshot, options: options.get('-o') ?? [], compress: options.has('-c'),
+        source: files[0], target: files[1], sourceFormat: formatOf(one('-f')), format, snapshot, shared: options.has('-U'), options: options.get('-o') ?? [], compress: options.has('-c'),
         progress: options.has('-p') && !options.has('-q') ? (done) => say(`    (${(100 * done).toFixed(2)}/100%)\r${done === 1 ? '\n' : ''}`) : undefined,
       });
       return 0;

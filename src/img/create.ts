@@ -1,9 +1,9 @@
 // tabvisor-img create and convert.
 
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { constants, rmSync } from 'node:fs';
 import { basename } from 'node:path';
-import { constants, deflateRawSync } from 'node:zlib';
+import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { copyDisk } from '../backends/block/copy.ts';
 import { FileStorage } from '../backends/block/file-node.ts';
 import { runNow } from '../backends/block/io.ts';
@@ -12,7 +12,7 @@ import { createQcow2, type Qcow2Options } from '../backends/block/qcow2-create.t
 import { createVdi } from '../backends/block/vdi.ts';
 import { createVhd } from '../backends/block/vhd.ts';
 import { createVmdk } from '../backends/block/vmdk-sparse.ts';
-import { besideImage, ImgError, openFile } from './files.ts';
+import { besideImage, ImgError, lock, openFile } from './files.ts';
 import { parseSize } from './text.ts';
 
 /** Options of -o, by format: those that are here. */
@@ -72,8 +72,13 @@ function makeImage(path: string, format: Format, size: number, options: Map<stri
     if (value === undefined) throw new ImgError(`Invalid number: ${name}=${text}`);
     return value;
   };
-  const file = new FileStorage(path, false, 'w+');
+  // What is there goes when it is nobody's.
+  const file = new FileStorage(path, false, constants.O_RDWR | constants.O_CREAT);
   try {
+    lock(file);
+    runNow((function* () {
+      yield (done) => file.truncate(0, done);
+    })());
     const uuid = (): Uint8Array => {
       const bytes = randomBytes(16);
       bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -155,6 +160,8 @@ export interface ConvertRequest {
   source: string;
   sourceFormat: Format | undefined;
   snapshot: string | undefined;
+  /** The source may be in use. */
+  shared: boolean;
   target: string;
   format: Format;
   options: readonly string[];
@@ -162,16 +169,16 @@ export interface ConvertRequest {
   progress: ((done: number) => void) | undefined;
 }
 
-export function convert({ source, sourceFormat, snapshot, target, format, options: texts, compress, progress }: ConvertRequest): void {
+export function convert({ source, sourceFormat, snapshot, shared, target, format, options: texts, compress, progress }: ConvertRequest): void {
   const options = parseOptions(format, texts);
   if (options.has('backing_file')) throw new ImgError('convert with a backing file is not supported');
   if (compress && format !== 'qcow2') throw new ImgError(`Compression is not supported for ${format}`);
-  const from = openFile(source, { format: sourceFormat, snapshot });
+  const from = openFile(source, { format: sourceFormat, snapshot, shared });
   try {
     make(target, format, from.image.size, options);
     const to = openFile(target, { format, readOnly: false });
     // QEMU unpacks with a window of 4 KiB.
-    const pack = (bytes: Uint8Array): Uint8Array => deflateRawSync(bytes, { windowBits: 12, level: constants.Z_DEFAULT_COMPRESSION });
+    const pack = (bytes: Uint8Array): Uint8Array => deflateRawSync(bytes, { windowBits: 12, level: zlib.Z_DEFAULT_COMPRESSION });
     try {
       runNow(copyDisk(from.image, to.image, compress ? pack : undefined, progress));
     } catch (error) {

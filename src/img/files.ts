@@ -26,8 +26,29 @@ export interface OpenFile {
 
 export { besideImage };
 
-export function openFile(path: string, options: { format?: Format; readOnly?: boolean; snapshot?: string; withoutBacking?: boolean } = {}): OpenFile {
-  const { readOnly = true } = options;
+/** Lock a file as qemu-img does. @throws ImgError if another process has it */
+export function lock(file: FileStorage): void {
+  try {
+    const notLocked = file.lock();
+    if (notLocked !== undefined) process.stderr.write(`tabvisor-img: warning: ${file.path} could not be locked: ${notLocked}\n`);
+  } catch (error) {
+    throw new ImgError(`Could not open '${file.path}': ${text(error)}`);
+  }
+}
+
+export interface OpenFileOptions {
+  format?: Format;
+  readOnly?: boolean;
+  snapshot?: string;
+  withoutBacking?: boolean;
+  /** Whoever else has it open (-U). */
+  shared?: boolean;
+  /** Only what the image says of itself is wanted: a raw one says nothing, and may be in use. */
+  headersOnly?: boolean;
+}
+
+export function openFile(path: string, options: OpenFileOptions = {}): OpenFile {
+  const { readOnly = true, shared = false, headersOnly = false } = options;
   const files: FileStorage[] = [];
   const open = (name: string, only: boolean): FileStorage => {
     try {
@@ -52,6 +73,7 @@ export function openFile(path: string, options: { format?: Format; readOnly?: bo
         },
       }),
     );
+    if (!shared && !(headersOnly && image.format === 'raw')) files.forEach(lock);
     return { image, wrapper, file, close };
   } catch (error) {
     close();

@@ -58,8 +58,8 @@ function infoJson(path: string, { image, file, wrapper }: OpenFile): string {
   return `${JSON.stringify(data, null, 4)}\n`;
 }
 
-export function info(path: string, format: Format | undefined, json: boolean): string {
-  const open = openFile(path, { format, withoutBacking: true });
+export function info(path: string, format: Format | undefined, json: boolean, shared: boolean): string {
+  const open = openFile(path, { format, withoutBacking: true, shared, headersOnly: true });
   try {
     return json ? infoJson(path, open) : infoText(path, open);
   } finally {
@@ -67,8 +67,8 @@ export function info(path: string, format: Format | undefined, json: boolean): s
   }
 }
 
-export function snapshots(path: string): string {
-  const open = openFile(path, { withoutBacking: true });
+export function snapshots(path: string, shared: boolean): string {
+  const open = openFile(path, { withoutBacking: true, shared, headersOnly: true });
   try {
     const { snapshots: list } = open.image.details();
     return list && list.length > 0 ? snapshotLines(list) : '';
@@ -96,8 +96,8 @@ function checkText({ messages, corruptions, leaks, allocated, total, fragmented,
 }
 
 /** @returns what to say and the exit status */
-export function check(path: string, format: Format | undefined): { text: string; status: number } {
-  const open = openFile(path, { format, withoutBacking: true });
+export function check(path: string, format: Format | undefined, shared: boolean): { text: string; status: number } {
+  const open = openFile(path, { format, withoutBacking: true, shared, headersOnly: true });
   try {
     const { image, file, wrapper } = open;
     const result: CheckResult = { messages: [], corruptions: 0, leaks: 0, allocated: 0, total: 0, fragmented: 0, compressed: 0, imageEnd: 0 };

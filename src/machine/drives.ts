@@ -32,6 +32,8 @@ export class BoardDrives {
   readonly removable = new Map<string, RemovableDrive>();
   /** What is in them. */
   readonly media = new Map<string, DriveConfig>();
+  /** Called with a medium that has been taken out. Nobody hears of a failure then: the guest that wrote has not asked. */
+  onEjected: (medium: BlockBackend) => void = (medium) => medium.flush(() => {});
 
   /**
    * @param disks one for each of MachineConfig.drives
@@ -76,8 +78,7 @@ export class BoardDrives {
     const { medium } = drive;
     if (!drive.eject(force)) return false;
     this.media.delete(name);
-    // Nobody hears of a failure: the guest that wrote has not asked.
-    if (medium && !medium.readOnly) medium.flush(() => {});
+    if (medium) this.onEjected(medium);
     return true;
   }
 

@@ -58,12 +58,13 @@ class Host implements MachineApi {
   /** Its disks are anybody's. */
   private closed = false;
   private monitorCalls: MonitorCalls | null = null;
-  /** What has been opened, to be flushed at the end. */
-  private readonly disks: BlockBackend[] = [];
+  /** Those that the line names, as MachineConfig.drives has them. */
+  private disks: readonly BlockBackend[] = [];
+  /** What is open, to be flushed at the end; and what is about to be anybody's. */
+  private readonly open = new Set<BlockBackend>();
+  private readonly closing = new Set<Promise<void>>();
   private readonly trackedFolders: { path: string; folder: TrackedFolder }[] = [];
   private files: readonly MachineFile[] = [];
-  /** What was put into drives, by file: one that comes back is open still. */
-  private readonly media = new Map<string, BlockBackend>();
 
   constructor(private readonly environment: HostEnvironment) {}
 
@@ -86,6 +87,7 @@ class Host implements MachineApi {
       disks.push(disk);
       bootSectors.push(await bootSector(disk));
     }
+    this.disks = disks;
     if (config.netdevs.some(needsIo)) this.report({ phase: 'loading', name: 'network', loaded: 0, total: 0 });
     const network = config.netdevs.some(needsIo) ? await this.environment.openNetwork(config.netdevs, (why) => this.networkLost(why)) : null;
     const folders = config.fsdevs.map((fsdev) =>
@@ -108,6 +110,7 @@ class Host implements MachineApi {
       log,
     });
     this.machine = machine;
+    machine.drives.onEjected = (medium) => this.letGo(medium);
     this.monitorCalls = this.environment.monitor(this.monitorTarget(machine));
     const buffer = machine.memory.buffer as unknown as SharedArrayBuffer;
     this.words = new Int32Array(buffer);
@@ -264,9 +267,13 @@ class Host implements MachineApi {
     if (holder) throw new MachineError({ what: `${file.name} is in use`, why: `It is in the drive ${holder.name}`, advice: 'Eject it there first.' });
     this.files = [...this.files.filter((other) => other.name !== file.name), file];
     const what: DriveConfig = { file: file.name, readOnly: kind === 'cdrom', ...(raw ? { format: 'raw' as const } : {}) };
-    const medium = this.media.get(file.name) ?? await this.openDisk(what);
-    this.media.set(file.name, medium);
-    if (drives.media.has(name)) await this.eject(name, false);
+    const medium = await this.openDisk(what);
+    try {
+      if (drives.media.has(name)) await this.eject(name, false);
+    } catch (error) {
+      this.letGo(medium);
+      throw error;
+    }
     drives.insert(name, medium, what);
   }
 
@@ -322,6 +329,7 @@ class Host implements MachineApi {
         if (!this.environment.openDisk) throw new Error('there are no files for disks here');
         return this.openDisk(drive);
       },
+      closeDisk: (disk) => this.letGo(disk),
       saveFile: async (name, bytes) => {
         if (this.environment.saveFile) await this.environment.saveFile(name, bytes);
         else this.tell((events) => events.saved?.(name, bytes));
@@ -405,17 +413,31 @@ class Host implements MachineApi {
 
   private async openDisk(drive: DriveConfig): Promise<BlockBackend> {
     const file = this.files.find(({ name }) => name === drive.file);
+    // One that has just been taken out may be wanted again.
+    await Promise.all(this.closing);
     const opened = await this.environment.openDisk!(drive, file, (failure) => this.tell((events) => events.warned?.(failure)));
     const disk = drive.snapshot ? new SnapshotDisk(opened) : opened;
-    this.disks.push(disk);
+    this.open.add(disk);
     return disk;
+  }
+
+  /** A disk that no drive has any more: what the guest wrote is made safe, and others may have it. */
+  private letGo(disk: BlockBackend): void {
+    this.open.delete(disk);
+    const closed = new Promise<void>((resolve) => disk.flush(() => resolve()))
+      .then(() => disk.close?.())
+      // A file that cannot be closed has nothing more to say.
+      .catch(() => {})
+      .then(() => void this.closing.delete(closed));
+    this.closing.add(closed);
   }
 
   /** What the guest wrote stays, also what it did not flush: as when QEMU ends. */
   private async flushDisks(): Promise<void> {
     // What could not be kept was said when it failed.
     await Promise.all(this.trackedFolders.map(({ folder }) => folder.bring().catch(() => {})));
-    await Promise.all(this.disks.map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
+    await Promise.all([...this.open].map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
+    await Promise.all(this.closing);
   }
 
   private async closeDisks(): Promise<void> {

@@ -21,6 +21,8 @@ export interface MonitorTarget {
   quit(): Promise<void>;
   /** The contents of a disk. Rejects with an Error that says why not. */
   openDisk(drive: DriveConfig): Promise<BlockBackend>;
+  /** Let go of one that no drive got. */
+  closeDisk(disk: BlockBackend): void;
   /** Put bytes into a file: of the host under Node, a download in the page. Rejects with an Error that says why not. */
   saveFile(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
 }

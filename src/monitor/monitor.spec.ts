@@ -32,6 +32,7 @@ function make(line: string): void {
     powerButton: note('powerButton'),
     quit: note('quit'),
     openDisk: async () => { throw new Error('there is none'); },
+    closeDisk: () => {},
     saveFile: async (name, bytes) => void log.push(`${name}: ${bytes.length}`),
   });
 }

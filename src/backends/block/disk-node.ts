@@ -11,12 +11,18 @@ import { openImage } from './open.ts';
 /** Where a name that stands in an image leads: from the image's own folder. */
 export const besideImage = (name: string, from: string): string => (isAbsolute(name) ? name : join(dirname(from), name.replace(/^file:/, '')));
 
-/** @throws an Error that says what is wrong with the file or the image */
-export function openFileDisk(path: string, { format, readOnly }: { format?: Format; readOnly: boolean }): BlockBackend & { close(): void } {
+/**
+ * The image and what it names are locked until it is closed.
+ * @param warn told of a file that cannot be locked here
+ * @throws an Error that says what is wrong with the file or the image, ImageInUse if another process has one of them
+ */
+export function openFileDisk(path: string, { format, readOnly }: { format?: Format; readOnly: boolean }, warn: (why: string) => void = () => {}): BlockBackend & { close(): void } {
   const files: FileStorage[] = [];
   const open = (name: string, only: boolean): FileStorage => {
     const file = new FileStorage(name, only);
     files.push(file);
+    const notLocked = file.lock();
+    if (notLocked !== undefined) warn(`${name} could not be locked: ${notLocked}`);
     return file;
   };
   const close = (): void => files.forEach((file) => file.close());

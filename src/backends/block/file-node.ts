@@ -2,6 +2,7 @@
 
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, readvSync, writeSync, writevSync } from 'node:fs';
 import { type BlockDone, BlockError } from '../../devices/interfaces.ts';
+import { lockImageFile } from './file-lock-node.ts';
 import type { Storage } from './io.ts';
 
 /** Pieces of one system call at most, limits.h. */
@@ -14,13 +15,13 @@ export class FileStorage implements Storage {
   private length: number;
 
   /**
-   * @param flags of open(): "r+" by default, "r" if read-only, "w+" for a new file
+   * @param flags of open(): "r+" by default, "r" if read-only
    * @throws what opening the file throws, and an Error if it is not a plain file
    */
   constructor(
     readonly path: string,
     readonly readOnly: boolean,
-    flags = readOnly ? 'r' : 'r+',
+    flags: string | number = readOnly ? 'r' : 'r+',
   ) {
     this.file = openSync(path, flags);
     const stat = fstatSync(this.file);
@@ -32,6 +33,15 @@ export class FileStorage implements Storage {
 
   get size(): number {
     return this.length;
+  }
+
+  /**
+   * Keep other processes out until it is closed: several may read it, or one may write it.
+   * @returns why there are no locks here, undefined if it is locked
+   * @throws ImageInUse
+   */
+  lock(): string | undefined {
+    return lockImageFile(this.file, this.path, !this.readOnly);
   }
 
   /** Bytes that the file takes on the host. */

@@ -89,6 +89,10 @@ export class SnapshotDisk implements BlockBackend {
     this.writeZeroes(offset, length, true, done);
   }
 
+  close(): void | Promise<void> {
+    return this.base.close?.();
+  }
+
   writeZeroes(offset: number, length: number, _mayUnmap: boolean, done: BlockDone): void {
     const whole = this.range(offset, length, done, (cluster, from, _at, bytes) => {
       if (bytes === CLUSTER) {

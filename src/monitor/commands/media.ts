@@ -46,11 +46,20 @@ export const change = command({
     const readOnly = !isFloppy || mode === 'read-only' || (mode === 'retain' && (drives.media.get(device)?.readOnly ?? false));
     if (drives.removable.has(device)) {
       const what = { file, readOnly, ...(format === undefined ? {} : { format }) } satisfies DriveConfig;
+      // The medium that is in it already would find itself in use.
+      const isSame = drives.media.get(device)?.file === file;
+      if (isSame) empty(session, device, force);
       // First, so that a file that is not there leaves the old one in.
       const medium = await target.openDisk(what).catch((error: Error & Partial<MachineFailure>) => {
-        throw new MonitorError(`Error: Could not open '${file}': ${error.why ?? error.message}`);
+        const why = error.why ?? error.message;
+        throw new MonitorError(error.what?.endsWith(' is in use') ? `Error: ${why}` : `Error: Could not open '${file}': ${why}`);
       });
-      empty(session, device, force);
+      try {
+        if (!isSame) empty(session, device, force);
+      } catch (error) {
+        target.closeDisk(medium);
+        throw error;
+      }
       drives.insert(device, medium, what);
     } else {
       empty(session, device, force);
