@@ -227,7 +227,8 @@ export class Vcpu {
     const at = (this.base + Cpu.INTERRUPT_PENDING) >> 2;
     if (level === (this.i32[at] !== 0)) return;
     Atomics.store(this.i32, at, level ? 1 : 0);
-    if (level) this.requestExit();
+    // Between two runs nothing has to be left: run() looks for an interrupt first.
+    if (level && this.entered !== 0) this.requestExit();
   }
 
   /** The A20 gate. Translations made under the other state are dropped. */

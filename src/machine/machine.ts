@@ -45,6 +45,10 @@ const MIN_SLICE = 2_000;
 const LEAST_RATE = 0.02;
 /** Longest time of a slice, ns of the host, aimed at. */
 const SLICE_NS = 4_000_000;
+/** A timer may be so late, ns: a slice that ends a little too soon for it has another one follow, and each leaves all compiled code. */
+const LATE_NS = 20_000;
+/** Instructions from which the guest's speed is learnt: a slice may be too short to tell, several are not. */
+const LEARNT_FROM = 20_000;
 /** The date at power-on under -icount, unless -rtc base= gives one: a run must repeat exactly. 2024-01-01. */
 const FIXED_DATE_MS = 1_704_067_200_000;
 /** Longest wait for the reader of a serial port, which rings when it has read. */
@@ -117,6 +121,11 @@ export class Machine {
   private ending: SliceResult | null = null;
   /** Guest instructions a nanosecond, a running average: how long a slice may be. */
   private rate = 0.02;
+  /** Executed since it was learnt, and how long that took, ns. */
+  private executed = 0;
+  private executedNs = 0;
+  /** When the slice under way ends by itself, at the latest; -Infinity between two: how long the next may be is reckoned when all timers are armed. */
+  private sliceEnd = -Infinity;
   /** ns of the host spent in guest code and its devices. */
   guestNs = 0;
   private screen: ScreenPublisher | undefined;
@@ -232,7 +241,9 @@ export class Machine {
     }
     if (this.clock instanceof VirtualClock) this.clock.setInstructionCounter(() => this.vcpu.currentIcount);
     // A timer armed in the middle of a slice may be due before its end.
-    this.clock.onEarlier = () => this.vcpu.requestExit();
+    this.clock.onEarlier = (deadline) => {
+      if (deadline < this.sliceEnd) this.vcpu.requestExit();
+    };
     if (options.log) options.log.attach(this.vcpu, config.log.items);
     this.start();
   }
@@ -390,22 +401,18 @@ export class Machine {
     this.input.poll();
     const budget = this.budget();
     const before = vcpu.icount;
+    const entered = this.options.hostNow();
     let reason: Exit;
     try {
       reason = vcpu.run(budget);
     } catch (error) {
       return { kind: 'failed', failure: this.failure('The emulator stopped', error instanceof Error ? error.message : String(error)) };
+    } finally {
+      this.sliceEnd = -Infinity;
     }
+    this.learn(vcpu.icount - before, this.options.hostNow() - entered);
     this.screen?.publish();
-    const ns = this.options.hostNow() - began;
-    this.guestNs += ns;
-    const executed = vcpu.icount - before;
-    // Slower at once, faster by and by: compiled code is 50 times as fast as code that was never seen, and a slice must not be late.
-    // Of a slice that was short there is nothing to learn.
-    if (executed > 20_000 && ns > 0) {
-      const rate = executed / ns;
-      this.rate = Math.max(LEAST_RATE, rate < this.rate ? rate : 0.8 * this.rate + 0.2 * rate);
-    }
+    this.guestNs += this.options.hostNow() - began;
     for (const ring of this.outputs) ring.flush();
     if (this.exitStatus !== null) return { kind: 'exit', status: this.exitStatus };
     if (this.powerOffRequested) return { kind: 'off' };
@@ -421,11 +428,27 @@ export class Machine {
     return { kind: 'run' };
   }
 
+  /** Slower at once, faster by and by: compiled code is 50 times as fast as code that was never seen, and a slice must not be late. */
+  private learn(executed: number, ns: number): void {
+    this.executed += executed;
+    this.executedNs += ns;
+    if (this.executed < LEARNT_FROM || this.executedNs <= 0) return;
+    const rate = this.executed / this.executedNs;
+    this.rate = Math.max(LEAST_RATE, rate < this.rate ? rate : 0.8 * this.rate + 0.2 * rate);
+    this.executed = this.executedNs = 0;
+  }
+
+  /** Instructions of the next slice. */
   private budget(): number {
     const { clock } = this;
     const deadline = clock.nextDeadline();
-    if (clock instanceof VirtualClock) return Math.max(1, Math.min(MAX_SLICE, clock.instructionsUntil(deadline)));
-    const ns = Math.min(SLICE_NS, Math.max(0, deadline - clock.now()));
+    if (clock instanceof VirtualClock) {
+      this.sliceEnd = Infinity;
+      return Math.max(1, Math.min(MAX_SLICE, clock.instructionsUntil(deadline)));
+    }
+    const now = clock.now();
+    const ns = Math.min(SLICE_NS, Math.max(0, deadline - now) + LATE_NS);
+    this.sliceEnd = now + ns;
     return Math.max(MIN_SLICE, Math.min(MAX_SLICE, Math.floor(ns * this.rate)));
   }
 
