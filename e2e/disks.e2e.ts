@@ -2,6 +2,8 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, type Page, test } from '@playwright/test';
@@ -116,4 +118,56 @@ test('a guest’s disks are listed with what it changed, renamed, downloaded who
     await page.getByRole('dialog', { name: 'Discard the changes to My data?' }).getByRole('button', { name: 'Discard changes' }).click();
     await expect(section).toBeHidden();
   });
+});
+
+test('what is wrong with a disk’s server is told in words: other origins refused, no ranges, a file that changes while the guest reads it', async ({ page }) => {
+  /** A diskette whose boot sector reads a sector from its middle (INT 13h) with each key, and shows E if that fails. */
+  const floppy = Buffer.alloc(1_474_560);
+  floppy.set([
+    0x31, 0xc0, 0x8e, 0xc0, // xor ax, ax; mov es, ax
+    0xb8, 0x52, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10, // again: mov ax, 0E52h ("R"); mov bx, 7; int 10h
+    0x31, 0xc0, 0xcd, 0x16, // xor ax, ax; int 16h
+    0xb8, 0x01, 0x02, 0xb9, 0x01, 0x32, 0x31, 0xd2, 0xbb, 0x00, 0x80, 0xcd, 0x13, // mov ax, 0201h; mov cx, 3201h; xor dx, dx; mov bx, 8000h; int 13h
+    0x73, 0xe5, // jnc again
+    0xb8, 0x45, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10, // mov ax, 0E45h ("E"); mov bx, 7; int 10h
+    0xeb, 0xdb, // jmp again
+  ]);
+  floppy.set([0x55, 0xaa], 510);
+  let version = 1;
+  const other = createServer((request, response) => {
+    response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
+    if (request.url !== '/closed.img') {
+      response.setHeader('Access-Control-Allow-Origin', '*');
+      response.setHeader('Access-Control-Allow-Headers', '*');
+      response.setHeader('Access-Control-Expose-Headers', 'Content-Range, Content-Length, ETag');
+    }
+    if (request.method === 'OPTIONS') return void response.writeHead(204).end();
+    if (request.url === '/whole.img') return void response.writeHead(200, { 'content-length': 2 ** 30 }).write('x');
+    const [from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '')!.slice(1).map(Number);
+    const part = floppy.subarray(from, to + 1);
+    response.writeHead(206, { etag: `"${version}"`, 'content-length': part.length, 'content-range': `bytes ${from}-${from + part.length - 1}/${floppy.length}` }).end(part);
+  });
+  await new Promise<void>((done) => other.listen(0, '127.0.0.1', done));
+  const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+  try {
+    const open = async (line: string) => {
+      await page.goto('about:blank');
+      await page.goto(`${server.url}#${encodeURI(line)}`);
+    };
+    const alert = page.getByRole('alert').filter({ has: page.locator('#failure-what') });
+    await open(`-m 16 -cdrom ${address}/closed.img`);
+    await expect(alert).toContainText(/The disk .*closed\.img cannot be read.*does not allow pages of other origins to read from it \(CORS\).*Access-Control-Allow-Origin/s, { timeout: 60_000 });
+    await open(`-m 16 -cdrom ${address}/whole.img`);
+    await expect(alert).toContainText(/The disk .*whole\.img cannot be read.*does not send parts of files \(HTTP ranges\)/s, { timeout: 60_000 });
+    await open(`-m 16 -boot a -drive file=${address}/floppy.img,if=floppy,format=raw,readonly=on`);
+    const screenText = () => page.evaluate(() => window.tabvisor?.screenText() ?? '');
+    await expect.poll(screenText, { timeout: 60_000 }).toMatch(/Booting from Floppy\.\.\.\s*R/);
+    version = 2;
+    await page.keyboard.press('x');
+    await expect(page.getByText(/The disk .*floppy\.img cannot be read: The file on the server was changed while it was in use/)).toBeVisible({ timeout: 30_000 });
+    await expect.poll(screenText, { timeout: 60_000 }).toMatch(/RE/);
+  } finally {
+    other.closeAllConnections();
+    other.close();
+  }
 });

@@ -44,7 +44,7 @@ describe('Linux', () => {
     expect(linux.run('dmesg | grep -iE "error|exception|failed" | grep -i ata')).toBe('done 1');
   });
 
-  it('i386: by PIO, a CD that changes, and a floppy', { timeout: 600_000 }, () => {
+  it('i386: by PIO, a CD that changes and that the guest keeps in and lets out, and a floppy', { timeout: 600_000 }, () => {
     const disk = pattern(4 * MIB, 4);
     const floppy = pattern(1440 * 1024, 5);
     const linux = boot('i386', ['-append', 'console=ttyS0 cryptomgr.notests noisapnp quiet libata.dma=0', '-hda', 'a', '-fda', 'f'], [disk, floppy], 'floppy');
@@ -67,5 +67,15 @@ describe('Linux', () => {
       linux.run('head -c 1 /dev/sr0');
       expect(linux.run('sha256sum < /dev/sr0')).toContain(sha256(disc));
     }
+    // While it is open Linux keeps it in; the user's wish is told.
+    linux.run('sleep 100000 < /dev/sr0 & echo $! > /tmp/sleeper; head -c 1 /dev/sr0 | wc -c');
+    expect([cd.locked, cd.eject(), cd.trayOpen]).toEqual([true, false, false]);
+    linux.run('kill $(cat /tmp/sleeper); wait');
+    expect(cd.locked).toBe(false);
+    // The guest opens the tray, with the disc on it, and closes it.
+    linux.run('echo 1 > /proc/sys/dev/cdrom/autoeject; head -c 1 /dev/sr0');
+    expect([cd.trayOpen, cd.medium === null]).toEqual([true, false]);
+    expect(linux.run('echo 0 > /proc/sys/dev/cdrom/autoeject; head -c 1 /dev/sr0 > /dev/null; sha256sum < /dev/sr0')).toContain(sha256(pattern(256 * 1024, 7)));
+    expect(cd.trayOpen).toBe(false);
   });
 });

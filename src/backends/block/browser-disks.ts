@@ -1,6 +1,6 @@
 // Disks of a machine in the browser, as the I/O worker has them: what the line names, opened; an overlay over it for what the guest writes.
 
-import type { BlockBackend } from '../../devices/interfaces.ts';
+import type { BlockBackend, BlockError } from '../../devices/interfaces.ts';
 import type { MachineFailure } from '../../machine/protocol.ts';
 import { openBlob } from './blob-storage.ts';
 import { DiskFailure, diskFailure } from './failure.ts';
@@ -93,15 +93,45 @@ function* openBeside(name: string, from: string): Io<{ name: string; storage: St
   return { name: url.href, storage: found! };
 }
 
+/** How long a failure that comes again and again is not told again, ms. */
+const TOLD_MS = 60_000;
+
+/** A disk whose user hears why it cannot be read: its guest only sees that. */
+function telling(base: BlockBackend, file: string, warn: (failure: MachineFailure) => void): BlockBackend {
+  const told = new Map<string, number>();
+  const tell = (error: BlockError): void => {
+    const { failure } = diskFailure(error, `The disk ${file} cannot be read`, 'The guest sees a disk error.');
+    const now = performance.now();
+    if (now - (told.get(failure.why) ?? -Infinity) < TOLD_MS) return;
+    // Messages may have numbers in them.
+    if (told.size > 100) told.clear();
+    told.set(failure.why, now);
+    warn(failure);
+  };
+  return {
+    size: base.size,
+    readOnly: base.readOnly,
+    read: (offset, into, done) => base.read(offset, into, (error) => {
+      if (error) tell(error);
+      done(error);
+    }),
+    write: (offset, data, done) => base.write(offset, data, done),
+    flush: (done) => base.flush(done),
+    discard: (offset, length, done) => base.discard(offset, length, done),
+    writeZeroes: (offset, length, mayUnmap, done) => base.writeZeroes(offset, length, mayUnmap, done),
+  };
+}
+
 /**
  * Open a disk for a machine. Rejects with a DiskFailure.
- * @param warn told when changes cannot be stored, and undefined when they can again
+ * @param warn told when it cannot be read, and when changes cannot be stored, and undefined when they can again
  */
 export async function openDisk(request: DiskRequest, warn: (failure: MachineFailure | undefined) => void): Promise<OpenedDisk> {
   const { file, readOnly, snapshot } = request;
   const lock = snapshot ? undefined : await lockFile(file, readOnly);
   try {
-    const { base, fingerprint, format } = await openBase(request);
+    const { base: image, fingerprint, format } = await openBase(request);
+    const base = telling(image, file, warn);
     const close = (): void => lock?.release();
     if (snapshot) return { disk: base, info: { size: base.size, readOnly: true, format }, close };
     if (readOnly) {

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openBlob } from './blob-storage.ts';
 import { CHUNK } from './chunked-storage.ts';
 import { DiskFailure } from './failure.ts';
+import { openDisk } from './browser-disks.ts';
 import { openHttp } from './http-storage.ts';
 import type { Storage } from './io.ts';
 import { later } from './testing.ts';
@@ -98,6 +99,19 @@ describe('a disk behind a URL', { timeout: 30_000 }, () => {
     const other = (await openHttp(await serve(ranges([], () => ({}), () => whole)), 'disk.img')).storage;
     whole = contents.subarray(0, 2 * CHUNK);
     await expect(readPart(other, 3 * CHUNK, 100)).rejects.toThrow('changed while it was in use');
+  });
+
+  it('is told of to the user when it cannot be read any more, and not again and again', async () => {
+    let version = 1;
+    const warnings: string[] = [];
+    const url = await serve(ranges([], () => ({ etag: `"${version}"` })));
+    const { disk } = await openDisk({ file: 'disk.img', source: { url }, format: 'raw', readOnly: true, snapshot: true }, (failure) => warnings.push(`${failure?.what}: ${failure?.why}`));
+    const read = () => new Promise((resolve) => disk.read(3 * CHUNK, new Uint8Array(512), resolve));
+    expect(await read()).toBe(null);
+    version = 2;
+    const readOther = () => new Promise((resolve) => disk.read(5 * CHUNK, new Uint8Array(512), resolve));
+    for (let n = 0; n < 3; n++) expect(String(await readOther())).toContain('changed while it was in use');
+    expect(warnings).toEqual(['The disk disk.img cannot be read: The file on the server was changed while it was in use']);
   });
 
   it('says what is wrong', async () => {
