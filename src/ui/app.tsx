@@ -1,6 +1,6 @@
 // The three rooms, by what stands after the #.
 
-import { useEffect, useState } from 'react';
+import { lazy, Suspense, useEffect, useState } from 'react';
 import { ErrorBoundary } from './error-boundary.tsx';
 import { Help } from './help/help.tsx';
 import { Home } from './home/home.tsx';
@@ -8,8 +8,12 @@ import type { IsolationProblem } from './isolation.ts';
 import { staysFor } from './leave-guard.ts';
 import { roomOf } from './line.ts';
 import { FailurePage } from './machine/failure.tsx';
-import { MachineRoom } from './machine/machine-room.tsx';
 import { Notices } from './notices.tsx';
+
+/** Its consoles are more code than all else together: a task of its own, and not on the way to Home. */
+const loadMachineRoom = () => import('./machine/machine-room.tsx');
+const MachineRoom = lazy(async () => ({ default: (await loadMachineRoom()).MachineRoom }));
+const whenIdle: (action: () => void) => void = 'requestIdleCallback' in window ? requestIdleCallback : setTimeout;
 
 export function App({ isolationProblem }: { isolationProblem: IsolationProblem | undefined }) {
   const [room, setRoom] = useState(() => roomOf(location.hash));
@@ -26,6 +30,8 @@ export function App({ isolationProblem }: { isolationProblem: IsolationProblem |
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);
   }, []);
+  // At hand when the user starts a machine. A failure is told then, if it is one still.
+  useEffect(() => { if (room.kind !== 'machine') whenIdle(() => void loadMachineRoom().catch(() => {})); }, [room.kind]);
   useEffect(() => {
     if (room.kind !== 'machine') document.title = room.kind === 'help' ? 'Help – Tabvisor' : 'Tabvisor';
   }, [room]);
@@ -36,7 +42,7 @@ export function App({ isolationProblem }: { isolationProblem: IsolationProblem |
       {room.kind === 'machine' && (isolationProblem
         ? <FailurePage failure={{ what: 'This page cannot share memory with its machine', ...isolationProblem }} onRetry={() => location.reload()} />
         // A new line is a new machine: nothing of the old one may stay.
-        : <MachineRoom key={room.line} line={room.line} />)}
+        : <Suspense><MachineRoom key={room.line} line={room.line} /></Suspense>)}
       <Notices />
     </ErrorBoundary>
   );

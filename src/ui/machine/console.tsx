@@ -56,6 +56,18 @@ export function Console(props: ConsoleProps) {
   latest.current = props;
 
   useEffect(() => {
+    let remove = () => {};
+    // In a task of its own: the room is drawn before, and several consoles do not come in one.
+    const timer = setTimeout(() => { remove = makeTerminal(); });
+    return () => {
+      clearTimeout(timer);
+      remove();
+    };
+    // A terminal belongs to one port for its whole life; all else reaches it through `latest`.
+  }, [port]);
+
+  /** @returns what takes it away again */
+  function makeTerminal(): () => void {
     const it = new Terminal({
       allowProposedApi: true,
       cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
@@ -89,8 +101,7 @@ export function Console(props: ConsoleProps) {
       stopFollowing();
       it.dispose();
     };
-    // A terminal belongs to one port for its whole life; all else reaches it through `latest`.
-  }, [port]);
+  }
 
   /** Keys that the page takes, with Ctrl+Shift so that none is the guest's; Help lists them. False: xterm shall not send it. */
   function ownKey(event: KeyboardEvent, it: Terminal): boolean {
