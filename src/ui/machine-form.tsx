@@ -21,7 +21,7 @@ interface Field {
 const FIELDS: readonly Field[] = [
   { label: 'Name', options: ['-name'], hint: 'what it is called', wide: true },
   { label: 'Memory', options: ['-m'], hint: '128 (MiB), or 1G' },
-  { label: 'Boot order', options: ['-boot'], hint: 'a floppy, c disk, d CD: cad' },
+  { label: 'Boot order', options: ['-boot'], hint: 'dc: CD, then disk' },
   { label: 'Hard disk', options: ['-hda'], hint: 'file or address', role: 'disk', wide: true },
   { label: 'Second hard disk', options: ['-hdb'], hint: 'file or address', role: 'disk', wide: true },
   { label: 'CD-ROM', options: ['-cdrom'], hint: 'file or address', role: 'cdrom', wide: true },
