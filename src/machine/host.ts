@@ -61,8 +61,10 @@ class Host implements MachineApi {
   /** Those that the line names, as MachineConfig.drives has them. */
   private disks: readonly BlockBackend[] = [];
   /** What is open, to be flushed at the end; and what is about to be anybody's. */
-  private readonly open = new Set<BlockBackend>();
+  private readonly open = new Map<BlockBackend, string>();
   private readonly closing = new Set<Promise<void>>();
+  /** Taken out, and what the guest wrote could not be kept: they stay as they are until they come back, or the end. By file. */
+  private readonly unsaved = new Map<string, BlockBackend>();
   private readonly trackedFolders: { path: string; folder: TrackedFolder }[] = [];
   private files: readonly MachineFile[] = [];
 
@@ -415,19 +417,26 @@ class Host implements MachineApi {
     const file = this.files.find(({ name }) => name === drive.file);
     // One that has just been taken out may be wanted again.
     await Promise.all(this.closing);
+    const unsaved = this.unsaved.get(drive.file);
+    if (unsaved) {
+      this.unsaved.delete(drive.file);
+      return unsaved;
+    }
     const opened = await this.environment.openDisk!(drive, file, (failure) => this.tell((events) => events.warned?.(failure)));
     const disk = drive.snapshot ? new SnapshotDisk(opened) : opened;
-    this.open.add(disk);
+    this.open.set(disk, drive.file);
     return disk;
   }
 
   /** A disk that no drive has any more: what the guest wrote is made safe, and others may have it. */
   private letGo(disk: BlockBackend): void {
-    this.open.delete(disk);
-    const closed = new Promise<void>((resolve) => disk.flush(() => resolve()))
-      .then(() => disk.close?.())
-      // A file that cannot be closed has nothing more to say.
-      .catch(() => {})
+    const closed = new Promise<void>((resolve, reject) => disk.flush((error) => (error ? reject(error) : resolve())))
+      .then(() => {
+        this.open.delete(disk);
+        return disk.close?.();
+      })
+      // The backend has told why.
+      .catch(() => { if (this.open.has(disk)) this.unsaved.set(this.open.get(disk)!, disk); })
       .then(() => void this.closing.delete(closed));
     this.closing.add(closed);
   }
@@ -436,7 +445,7 @@ class Host implements MachineApi {
   private async flushDisks(): Promise<void> {
     // What could not be kept was said when it failed.
     await Promise.all(this.trackedFolders.map(({ folder }) => folder.bring().catch(() => {})));
-    await Promise.all([...this.open].map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
+    await Promise.all([...this.open.keys()].map((disk) => new Promise<void>((resolve) => disk.flush(() => resolve()))));
     await Promise.all(this.closing);
   }
 
