@@ -295,9 +295,14 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     return address;
   }
 
+  /** A stack pointer and a distance. */
+  private movedBy(pointer: Value, bytes: number | Value): Value {
+    return this.letLow(this.add(pointer, bytes), this.kind.stack === 'flat64' ? 64 : 32);
+  }
+
   push(value: Value, size: number): void {
     const v = this.let(value);
-    const top = this.let(this.sub(this.state('i64', Cpu.RSP), size / 8));
+    const top = this.movedBy(this.state('i64', Cpu.RSP), -size / 8);
     this.storeGuest(this.stackAddress(top, size / 8, true), size, v, true);
     this.setStackPointer(top);
   }
@@ -307,13 +312,13 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   dropStack(bytes: number | Value): void {
-    this.setStackPointer(this.let(this.add(this.state('i64', Cpu.RSP), bytes)));
+    this.setStackPointer(this.movedBy(this.state('i64', Cpu.RSP), bytes));
   }
 
   leave(size: number): void {
     const frame = this.state('i64', Cpu.RBP);
     const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size, true);
-    this.setStackPointer(this.let(this.add(frame, size / 8)));
+    this.setStackPointer(this.movedBy(frame, size / 8));
     this.setRegister(5, size, value);
   }
 

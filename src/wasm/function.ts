@@ -1,155 +1,14 @@
 // Builds one WebAssembly function: typed expression nodes, folded where constant, and statements written at once.
 // A node has no side effect and may be used in one place only, unless it is a constant or a local: let() makes it one.
 
-import { typeCode, Writer, type FunctionRef, type ValType } from './module.ts';
+import { Writer, type FunctionRef, type ValType } from './module.ts';
+import { i32Value, i64Value, loadValue, localValue, operatorValue, otherValue, selectValue, Value, Variable, widenedValue, widthOf } from './value.ts';
 
-/** What a node is made of. */
-const enum Node {
-  /** `number` is the value. */
-  I32,
-  /** `number` is the value; NaN: `big` is. */
-  I64,
-  /** `code` is the local's index. */
-  LOCAL,
-  /** Operands, then the opcode. */
-  OPERATOR,
-  /** Address, then opcode, alignment 0 and `number` as offset. */
-  LOAD,
-  /** Whatever `write` writes. */
-  OTHER,
-}
-
-/** A typed expression. */
-export class Value {
-  /** The node was emitted: a compound node emitted twice computes twice, which is refused. */
-  used = false;
-
-  /** Made by FunctionBuilder alone. All nodes have one shape: many are made, and made quickly. */
-  constructor(
-    readonly type: ValType,
-    private readonly node: Node,
-    private readonly code: number,
-    private readonly number: number,
-    private readonly a: Value | null,
-    private readonly b: Value | null,
-    private readonly write: ((w: Writer) => void) | null,
-    private big: bigint | null,
-    /** Of an integer: no bit above so many is set. */
-    readonly width = 64,
-  ) {}
-
-  /** Can be emitted more than once: a local. */
-  get isLocal(): boolean {
-    return this.node === Node.LOCAL;
-  }
-  /** Index of the local that this reads. */
-  get local(): number | null {
-    return this.node === Node.LOCAL ? this.code : null;
-  }
-  get isConstant(): boolean {
-    return this.node <= Node.I64;
-  }
-  /** The value, if known now. */
-  get constant(): bigint | null {
-    if (this.node > Node.I64) return null;
-    return (this.big ??= BigInt(this.number));
-  }
-  /** A constant as a number. @throws if it is none, or too large */
-  get exact(): number {
-    if (this.node > Node.I64 || Number.isNaN(this.number)) throw new Error('not a constant that a number holds');
-    return this.number;
-  }
-  /** Is it known to be this number? */
-  is(number: number): boolean {
-    return this.node <= Node.I64 && this.number === number;
-  }
-
-  /** The opposite of a comparison of integers that was not emitted yet; null for other nodes. */
-  opposite(): Value | null {
-    const code = this.node === Node.OPERATOR ? OPPOSITE.get(this.code) : undefined;
-    return code === undefined ? null : operator('i32', code, this.a!, this.b, 1);
-  }
-
-  emit(w: Writer): void {
-    switch (this.node) {
-      case Node.LOCAL:
-        w.byte(0x20);
-        w.u32(this.code);
-        return;
-      case Node.I32:
-        w.byte(0x41);
-        w.s32(this.number);
-        return;
-      case Node.I64:
-        w.byte(0x42);
-        if ((this.number | 0) === this.number) w.s32(this.number);
-        else if (this.big === null) w.safe(this.number);
-        else w.s64(this.big);
-        return;
-    }
-    if (this.used) throw new Error('a computed value is used twice: bind it with let() first');
-    this.used = true;
-    switch (this.node) {
-      case Node.OPERATOR:
-        this.a!.emit(w);
-        this.b?.emit(w);
-        w.byte(this.code);
-        return;
-      case Node.LOAD:
-        this.a!.emit(w);
-        w.byte(this.code);
-        w.byte(0); // alignment is only a hint; guest addresses have none
-        w.u32(this.number);
-        return;
-      default:
-        this.write!(w);
-    }
-  }
-}
-
-/** Opcodes of integer comparisons and of their opposites: eq ne, lt ge, gt le, of 32 and of 64 bits. */
-const OPPOSITE = new Map<number, number>();
-for (const [one, other] of [[0x46, 0x47], [0x48, 0x4e], [0x49, 0x4f], [0x4a, 0x4c], [0x4b, 0x4d], [0x51, 0x52], [0x53, 0x59], [0x54, 0x5a], [0x55, 0x57], [0x56, 0x58]]) {
-  OPPOSITE.set(one, other);
-  OPPOSITE.set(other, one);
-}
-
-/** Value.width of a number from 0 to 2^53. */
-const widthOf = (n: number): number => (n < 0x1_0000_0000 ? 32 - Math.clz32(n) : 64 - Math.clz32(n / 0x1_0000_0000));
-
-const operator = (type: ValType, code: number, a: Value, b: Value | null, width = 64): Value => new Value(type, Node.OPERATOR, code, 0, a, b, null, null, width);
-const other = (type: ValType, write: (w: Writer) => void, width = 64): Value => new Value(type, Node.OTHER, 0, 0, null, null, write, null, width);
-const i32Value = (n: number): Value => new Value('i32', Node.I32, 0, n, null, null, null, null, 32 - Math.clz32(n));
-const localValue = (type: ValType, index: number, width = 64): Value => new Value(type, Node.LOCAL, index, 0, null, null, null, null, width);
+export { Value, Variable } from './value.ts';
 
 /** Small constants, which have no state. */
 const SMALL_FROM = -128;
 const SMALL: readonly Value[] = Array.from({ length: 1024 }, (_, n) => i32Value(n + SMALL_FROM));
-
-/** A mutable local. */
-export class Variable {
-  constructor(
-    private readonly value: Value,
-    private readonly w: Writer,
-  ) {}
-
-  get type(): ValType {
-    return this.value.type;
-  }
-  get index(): number {
-    return this.value.local!;
-  }
-  /** @param width Value.width, where it is known */
-  get(width = 64): Value {
-    return width === 64 ? this.value : localValue(this.value.type, this.value.local!, width);
-  }
-  set(value: Value): void {
-    if (value.type !== this.value.type) throw new Error(`a ${value.type} does not go into a local of type ${this.value.type}`);
-    value.emit(this.w);
-    this.w.byte(0x21);
-    this.w.u32(this.value.local!);
-  }
-}
 
 /** A branch target. */
 export interface Label {
@@ -171,12 +30,14 @@ interface Codes {
   readonly result: ValType | null;
   /** Value.width of the result. */
   readonly width: (x: Value, y: Value) => number;
+  /** Of a comparison: operands of this width compare as their low halves do. */
+  readonly lowWidth: number;
 }
 
 const codes = (i32: number, i64: number, f32: number, f64: number, fold: Codes['fold'] = null, width: Codes['width'] = () => 64, result: ValType | null = null): Codes =>
-  ({ i32, i64, f32, f64, v128: 0, fold, result, width });
-const comparison = (i32: number, i64: number, f32: number, f64: number, fold: ((x: bigint, y: bigint, type: ValType) => boolean) | null): Codes =>
-  codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), () => 1, 'i32');
+  ({ i32, i64, f32, f64, v128: 0, fold, result, width, lowWidth: 0 });
+const comparison = (i32: number, i64: number, f32: number, f64: number, lowWidth: number, fold: ((x: bigint, y: bigint, type: ValType) => boolean) | null): Codes =>
+  ({ ...codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), () => 1, 'i32'), lowWidth });
 const unsigned = (x: bigint, type: ValType): bigint => BigInt.asUintN(type === 'i32' ? 32 : 64, x);
 const shiftBits = (y: bigint, type: ValType): bigint => (type === 'i32' ? y & 31n : y & 63n);
 
@@ -197,20 +58,20 @@ const SHR_S = codes(0x75, 0x87, 0, 0, (x, y, t) => x >> shiftBits(y, t));
 const SHR_U = codes(0x76, 0x88, 0, 0, (x, y, t) => unsigned(x, t) >> shiftBits(y, t), (x, y) => (y.isConstant ? Math.max(0, x.width - (y.exact & (x.type === 'i32' ? 31 : 63))) : x.width));
 const ROTL = codes(0x77, 0x89, 0, 0);
 const ROTR = codes(0x78, 0x8a, 0, 0);
-const EQ = comparison(0x46, 0x51, 0x5b, 0x61, (x, y) => x === y);
-const NE = comparison(0x47, 0x52, 0x5c, 0x62, (x, y) => x !== y);
-const LT_S = comparison(0x48, 0x53, 0, 0, (x, y) => x < y);
-const LT_U = comparison(0x49, 0x54, 0, 0, (x, y, t) => unsigned(x, t) < unsigned(y, t));
-const GT_S = comparison(0x4a, 0x55, 0, 0, (x, y) => x > y);
-const GT_U = comparison(0x4b, 0x56, 0, 0, (x, y, t) => unsigned(x, t) > unsigned(y, t));
-const LE_S = comparison(0x4c, 0x57, 0, 0, (x, y) => x <= y);
-const LE_U = comparison(0x4d, 0x58, 0, 0, (x, y, t) => unsigned(x, t) <= unsigned(y, t));
-const GE_S = comparison(0x4e, 0x59, 0, 0, (x, y) => x >= y);
-const GE_U = comparison(0x4f, 0x5a, 0, 0, (x, y, t) => unsigned(x, t) >= unsigned(y, t));
-const LT = comparison(0, 0, 0x5d, 0x63, null);
-const GT = comparison(0, 0, 0x5e, 0x64, null);
-const LE = comparison(0, 0, 0x5f, 0x65, null);
-const GE = comparison(0, 0, 0x60, 0x66, null);
+const EQ = comparison(0x46, 0x51, 0x5b, 0x61, 32, (x, y) => x === y);
+const NE = comparison(0x47, 0x52, 0x5c, 0x62, 32, (x, y) => x !== y);
+const LT_S = comparison(0x48, 0x53, 0, 0, 31, (x, y) => x < y);
+const LT_U = comparison(0x49, 0x54, 0, 0, 32, (x, y, t) => unsigned(x, t) < unsigned(y, t));
+const GT_S = comparison(0x4a, 0x55, 0, 0, 31, (x, y) => x > y);
+const GT_U = comparison(0x4b, 0x56, 0, 0, 32, (x, y, t) => unsigned(x, t) > unsigned(y, t));
+const LE_S = comparison(0x4c, 0x57, 0, 0, 31, (x, y) => x <= y);
+const LE_U = comparison(0x4d, 0x58, 0, 0, 32, (x, y, t) => unsigned(x, t) <= unsigned(y, t));
+const GE_S = comparison(0x4e, 0x59, 0, 0, 31, (x, y) => x >= y);
+const GE_U = comparison(0x4f, 0x5a, 0, 0, 32, (x, y, t) => unsigned(x, t) >= unsigned(y, t));
+const LT = comparison(0, 0, 0x5d, 0x63, 0, null);
+const GT = comparison(0, 0, 0x5e, 0x64, 0, null);
+const LE = comparison(0, 0, 0x5f, 0x65, 0, null);
+const GE = comparison(0, 0, 0x60, 0x66, 0, null);
 
 const WIDTH: Record<ValType, number> = { i32: 32, i64: 64, f32: 32, f64: 64, v128: 128 };
 /** Opcodes by type and width; a narrow load's signed form is the one before. */
@@ -228,6 +89,8 @@ export class FunctionBuilder {
   private readonly gets: Value[] = [];
   private readonly freeLocals = new Map<ValType, number[]>();
   private scope: { type: ValType; index: number }[] = [];
+  /** Numbers of 32 bits are kept in locals of 32 bits, though they are i64. */
+  protected isNarrow = false;
   protected depth = 0;
 
   /** @param params types of the function's parameters, which are its first locals */
@@ -248,7 +111,7 @@ export class FunctionBuilder {
     return (this.gets[index] ??= localValue(type, index));
   }
 
-  private allocate(type: ValType): number {
+  protected allocate(type: ValType): number {
     const free = this.freeLocals.get(type)?.pop();
     const index = free ?? this.params.length + this.locals.push(type) - 1;
     this.scope.push({ type, index });
@@ -279,6 +142,15 @@ export class FunctionBuilder {
     return this.variableAt(this.params.length + this.locals.push(type) - 1, type);
   }
 
+  /** The same, for an i64 of which only the low 32 bits are ever set. */
+  permanentLow(): Variable {
+    return this.narrowVariable(this.params.length + this.locals.push('i32') - 1);
+  }
+
+  private narrowVariable(index: number): Variable {
+    return new Variable(widenedValue(index), this.w);
+  }
+
   private variableAt(index: number, type: ValType): Variable {
     return new Variable(this.localGet(index, type), this.w);
   }
@@ -286,16 +158,26 @@ export class FunctionBuilder {
   /** Evaluate now, use as often as needed. */
   let(value: Value): Value {
     if (value.isConstant || value.isLocal) return value;
-    const index = this.allocate(value.type);
-    value.emit(this.w);
+    const low = this.isNarrow && value.width <= 32 && value.type === 'i64' ? value.low() : null;
+    const index = this.allocate(low ? 'i32' : value.type);
+    (low ?? value).emit(this.w);
     this.w.byte(0x21);
     this.w.u32(index);
+    if (low) return widenedValue(index, value.width);
     return value.width < 64 ? localValue(value.type, index, value.width) : this.localGet(index, value.type);
+  }
+
+  /** The same, where nobody asks for bits above so many: they may be anything. */
+  letLow(value: Value, bits: number): Value {
+    const low = this.isNarrow && bits <= 32 && value.type === 'i64' ? value.low() : null;
+    return this.let(low ? this.extendU(low) : value);
   }
 
   /** A copy that later changes of a variable do not reach. */
   copy(value: Value): Value {
-    return this.variable(value.type, value).get(value.width);
+    const variable = this.isNarrow && value.width <= 32 && value.type === 'i64' ? this.narrowVariable(this.allocate('i32')) : this.variable(value.type);
+    variable.set(value);
+    return variable.get(value.width);
   }
 
   // ---- constants
@@ -312,18 +194,18 @@ export class FunctionBuilder {
       big = BigInt.asIntN(64, BigInt(value));
       number = big >= -0x8000_0000n && big <= 0x7fff_ffffn ? Number(big) : NaN;
     }
-    return new Value('i64', Node.I64, 0, number, null, null, null, big, number >= 0 ? widthOf(number) : 64);
+    return i64Value(number, big);
   }
 
   f64(value: number): Value {
-    return other('f64', (w) => {
+    return otherValue('f64', (w) => {
       w.byte(0x44);
       w.f64(value);
     });
   }
 
   f32(value: number): Value {
-    return other('f32', (w) => {
+    return otherValue('f32', (w) => {
       w.byte(0x43);
       w.f32(value);
     });
@@ -332,7 +214,7 @@ export class FunctionBuilder {
   /** A v128 constant of 16 bytes. */
   v128(bytes: ArrayLike<number>): Value {
     if (bytes.length !== 16) throw new Error('a v128 constant has 16 bytes');
-    return other('v128', (w) => {
+    return otherValue('v128', (w) => {
       w.bytes([0xfd, 0x0c]);
       w.bytes(bytes);
     });
@@ -361,6 +243,11 @@ export class FunctionBuilder {
     const type = a instanceof Value ? a.type : b instanceof Value ? b.type : 'i64';
     const x = this.coerce(a, type);
     const y = this.coerce(b, type);
+    if (codes.result !== null && type === 'i64' && x.width <= codes.lowWidth && y.width <= codes.lowWidth) {
+      const low = x.low();
+      const other = low && y.low();
+      if (other) return this.binary(low, other, codes);
+    }
     const code = codes[type];
     if (code === 0) throw new Error(`no such operator for ${type}`);
     const resultType = codes.result ?? type;
@@ -368,7 +255,7 @@ export class FunctionBuilder {
       const folded = codes.fold(x.constant!, y.constant!, type);
       return resultType === 'i32' ? this.i32(Number(BigInt.asIntN(32, folded))) : this.i64(folded);
     }
-    return operator(resultType, code, x, y, Math.min(type === 'i32' ? 32 : 64, codes.width(x, y)));
+    return operatorValue(resultType, code, x, y, Math.min(type === 'i32' ? 32 : 64, codes.width(x, y)));
   }
 
   private isZero(v: Operand): boolean {
@@ -379,6 +266,10 @@ export class FunctionBuilder {
   private covers(b: Operand, a: Value): boolean {
     const mask = b instanceof Value ? (b.isConstant && b.width < 53 ? b.exact : -1) : Number(b);
     return mask > 0 && mask <= 2 ** 53 && Number.isInteger(Math.log2(mask + 1)) && a.width <= widthOf(mask);
+  }
+
+  private isLowHalf(v: Operand): boolean {
+    return v instanceof Value ? v.is(0xffff_ffff) : v === 0xffff_ffff || v === 0xffff_ffffn;
   }
 
   private isOnes(v: Operand): boolean {
@@ -416,6 +307,8 @@ export class FunctionBuilder {
   and(a: Operand, b: Operand): Value {
     if (this.isSame(a, b)) return a as Value;
     if (a instanceof Value && (this.isOnes(b) || this.covers(b, a))) return a;
+    const low = a instanceof Value && a.type === 'i64' && this.isLowHalf(b) ? a.low() : null;
+    if (low) return this.extendU(low);
     return this.binary(a, b, AND);
   }
   or(a: Operand, b: Operand): Value {
@@ -493,8 +386,8 @@ export class FunctionBuilder {
 
   /** Any one-operand instruction by its opcode bytes. */
   unary(type: ValType, opcode: readonly number[], a: Value): Value {
-    if (opcode.length === 1) return operator(type, opcode[0], a, null);
-    return other(type, (w) => {
+    if (opcode.length === 1) return operatorValue(type, opcode[0], a, null);
+    return otherValue(type, (w) => {
       a.emit(w);
       w.bytes(opcode);
     });
@@ -502,34 +395,37 @@ export class FunctionBuilder {
 
   eqz(a: Value): Value {
     if (a.isConstant) return this.i32(a.is(0) ? 1 : 0);
-    return a.opposite() ?? operator('i32', a.type === 'i32' ? 0x45 : 0x50, a, null, 1);
+    const opposite = a.opposite();
+    if (opposite) return opposite;
+    const low = a.type === 'i64' && a.width <= 32 ? a.low() : null;
+    return operatorValue('i32', low || a.type === 'i32' ? 0x45 : 0x50, low ?? a, null, 1);
   }
   clz(a: Value): Value {
-    return operator(a.type, a.type === 'i32' ? 0x67 : 0x79, a, null);
+    return operatorValue(a.type, a.type === 'i32' ? 0x67 : 0x79, a, null);
   }
   ctz(a: Value): Value {
-    return operator(a.type, a.type === 'i32' ? 0x68 : 0x7a, a, null);
+    return operatorValue(a.type, a.type === 'i32' ? 0x68 : 0x7a, a, null);
   }
   popcnt(a: Value): Value {
-    return operator(a.type, a.type === 'i32' ? 0x69 : 0x7b, a, null);
+    return operatorValue(a.type, a.type === 'i32' ? 0x69 : 0x7b, a, null);
   }
   /** i64 to i32. */
   wrap(a: Value): Value {
     if (a.type === 'i32') return a;
     if (a.isConstant) return this.i32(Number(BigInt.asIntN(32, a.constant!)));
-    return operator('i32', 0xa7, a, null, Math.min(32, a.width));
+    return a.low() ?? operatorValue('i32', 0xa7, a, null, Math.min(32, a.width));
   }
   /** i32 to i64, unsigned. */
   extendU(a: Value): Value {
     if (a.type === 'i64') return a;
     if (a.isConstant) return this.i64(BigInt.asUintN(32, a.constant!));
-    return operator('i64', 0xad, a, null, Math.min(32, a.width));
+    return operatorValue('i64', 0xad, a, null, Math.min(32, a.width));
   }
   /** i32 to i64, signed. */
   extendS(a: Value): Value {
     if (a.type === 'i64') return a;
     if (a.isConstant) return this.i64(a.constant!);
-    return operator('i64', 0xac, a, null);
+    return operatorValue('i64', 0xac, a, null);
   }
   /** Sign-extend the low bits of an i32 or i64. */
   signExtend(a: Value, bits: number): Value {
@@ -539,7 +435,7 @@ export class FunctionBuilder {
     }
     const code = a.type === 'i32' ? { 8: 0xc0, 16: 0xc1, 32: 0 }[bits] : { 8: 0xc2, 16: 0xc3, 32: 0xc4, 64: 0 }[bits];
     if (code === undefined) throw new Error(`no sign extension of ${bits} bits`);
-    return code === 0 ? a : operator(a.type, code, a, null);
+    return code === 0 ? a : operatorValue(a.type, code, a, null);
   }
   /** Keep the low bits of an i64. */
   zeroExtend(a: Value, bits: number): Value {
@@ -552,22 +448,17 @@ export class FunctionBuilder {
     const a = this.coerce(ifTrue, type);
     const b = this.coerce(ifFalse, type);
     if (condition.isConstant) return condition.is(0) ? b : a;
-    return other(type, (w) => {
-      a.emit(w);
-      b.emit(w);
-      condition.emit(w);
-      w.bytes(type === 'v128' ? [0x1c, 0x01, typeCode(type)] : [0x1b]);
-    }, larger(a, b));
+    return selectValue(type, a, b, condition, larger(a, b));
   }
 
   /** What a function writes into the code. */
   raw(type: ValType, write: (w: Writer) => void): Value {
-    return other(type, write);
+    return otherValue(type, write);
   }
 
   /** A SIMD instruction (prefix 0xFD) on any operands, with immediate bytes (lane numbers). */
   simd(type: ValType, opcode: number, operands: readonly Value[], immediates: readonly number[] = []): Value {
-    return other(type, (w) => {
+    return otherValue(type, (w) => {
       for (const v of operands) v.emit(w);
       w.byte(0xfd);
       w.u32(opcode);
@@ -580,7 +471,7 @@ export class FunctionBuilder {
   /** Plain load: bits is how much is read, zero- or sign-extended to the type. */
   load(type: ValType, address: Value, offset: number, bits?: number, signed = false): Value {
     if (type === 'v128') {
-      return other(type, (w) => {
+      return otherValue(type, (w) => {
         address.emit(w);
         w.byte(0xfd);
         w.byte(0x00);
@@ -591,16 +482,17 @@ export class FunctionBuilder {
     const width = bits ?? WIDTH[type];
     const code = (LOADS[type][width] ?? 0) + (signed && width < WIDTH[type] ? -1 : 0);
     if (code <= 0) throw new Error(`no load of ${width} bits as ${type}`);
-    return new Value(type, Node.LOAD, code, offset, address, null, null, null, signed ? 64 : width);
+    return loadValue(type, code, address, offset, signed ? 64 : width);
   }
 
   store(address: Value, offset: number, value: Value, bits?: number): void {
-    const { type } = value;
-    const width = bits ?? WIDTH[type];
+    const width = bits ?? WIDTH[value.type];
+    const low = width <= 32 && value.type === 'i64' ? value.low() : null;
+    const { type } = low ?? value;
     const code = STORES[type][width];
     if (code === undefined) throw new Error(`no store of ${width} bits from ${type}`);
     address.emit(this.w);
-    value.emit(this.w);
+    (low ?? value).emit(this.w);
     if (type === 'v128') this.w.byte(0xfd);
     this.w.byte(code);
     this.w.byte(0);
@@ -611,7 +503,7 @@ export class FunctionBuilder {
   atomicCompareExchange(address: Value, expected: Value, replacement: Value, bits: number): Value {
     const code = { 8: 0x4c, 16: 0x4d, 32: 0x4e, 64: 0x49 }[bits]!;
     const align = { 8: 0, 16: 1, 32: 2, 64: 3 }[bits]!;
-    return other('i64', (w) => {
+    return otherValue('i64', (w) => {
       address.emit(w);
       expected.emit(w);
       replacement.emit(w);
@@ -624,7 +516,7 @@ export class FunctionBuilder {
   call(target: FunctionRef, args: readonly Value[]): Value {
     if (!target.result) throw new Error(`${target.name} gives no value`);
     this.checkArguments(target, args);
-    return other(target.result, (w) => {
+    return otherValue(target.result, (w) => {
       for (const a of args) a.emit(w);
       w.byte(0x10);
       w.u32(target.index);
@@ -640,7 +532,7 @@ export class FunctionBuilder {
   }
 
   callIndirect(typeIndex: number, result: ValType, slot: Value, args: readonly Value[], table = 0): Value {
-    return other(result, (w) => {
+    return otherValue(result, (w) => {
       for (const a of args) a.emit(w);
       slot.emit(w);
       w.byte(0x11);

@@ -32,7 +32,7 @@ export function subtractionFlags(b: Builder, size: number, a: Value, c: Value, r
 const add: Meaning = (i, b) => {
   const c = i.src.read();
   const a = i.dst.readModify();
-  const r = b.let(b.add(a, c));
+  const r = b.letLow(b.add(a, c), i.dst.size);
   i.dst.write(r);
   b.flags.add(i.dst.size, a, r);
 };
@@ -40,7 +40,7 @@ const add: Meaning = (i, b) => {
 const sub: Meaning = (i, b) => {
   const c = i.src.read();
   const a = i.dst.readModify();
-  i.dst.write(b.let(b.sub(a, c)));
+  i.dst.write(b.letLow(b.sub(a, c), i.dst.size));
   b.flags.sub(i.dst.size, a, c);
 };
 
@@ -54,7 +54,7 @@ const adc: Meaning = (i, b) => {
   const carry = b.flags.carry();
   const c = i.src.read();
   const a = i.dst.readModify();
-  const r = b.let(b.add(b.add(a, c), carry));
+  const r = b.letLow(b.add(b.add(a, c), carry), i.dst.size);
   i.dst.write(r);
   b.flags.result(i.dst.size, r, () => additionFlags(b, i.dst.size, a, c, r));
 };
@@ -63,7 +63,7 @@ const sbb: Meaning = (i, b) => {
   const carry = b.flags.carry();
   const c = i.src.read();
   const a = i.dst.readModify();
-  const r = b.let(b.sub(b.sub(a, c), carry));
+  const r = b.letLow(b.sub(b.sub(a, c), carry), i.dst.size);
   i.dst.write(r);
   b.flags.result(i.dst.size, r, () => subtractionFlags(b, i.dst.size, a, c, r));
 };
@@ -73,7 +73,7 @@ const logic =
   (i, b) => {
     const c = i.src.read();
     const a = i.dst.readModify();
-    const r = b.let(operator(b, a, c));
+    const r = b.letLow(operator(b, a, c), i.dst.size);
     i.dst.write(r);
     b.flags.logic(i.dst.size, r);
   };
@@ -85,32 +85,32 @@ const xor = logic((b, a, c) => b.xor(a, c));
 const test: Meaning = (i, b) => {
   const a = i.dst.read();
   const c = i.src.read();
-  b.flags.logic(i.dst.size, b.let(b.and(a, c)));
+  b.flags.logic(i.dst.size, b.letLow(b.and(a, c), i.dst.size));
 };
 
 const inc: Meaning = (i, b) => {
   const a = i.dst.readModify();
   // Flags first: where keeping CF needs a call, the hot form gives up before it has changed anything.
   b.flags.step(i.dst.size, a, true);
-  i.dst.write(b.let(b.add(a, 1)));
+  i.dst.write(b.letLow(b.add(a, 1), i.dst.size));
 };
 
 const dec: Meaning = (i, b) => {
   const a = i.dst.readModify();
   // Flags first: where keeping CF needs a call, the hot form gives up before it has changed anything.
   b.flags.step(i.dst.size, a, false);
-  i.dst.write(b.let(b.sub(a, 1)));
+  i.dst.write(b.letLow(b.sub(a, 1), i.dst.size));
 };
 
 const neg: Meaning = (i, b) => {
   const a = i.dst.readModify();
-  i.dst.write(b.let(b.sub(0, a)));
+  i.dst.write(b.letLow(b.sub(0, a), i.dst.size));
   b.flags.sub(i.dst.size, b.i64(0), a);
 };
 
 const not: Meaning = (i, b) => {
   const a = i.dst.readModify();
-  i.dst.write(b.let(b.xor(a, -1n)));
+  i.dst.write(b.letLow(b.xor(a, -1n), i.dst.size));
 };
 
 /** A flag of the six as i32, 0 or 1. */

@@ -93,7 +93,7 @@ const cmpxchg: Meaning = (i, b) => {
 const xadd: Meaning = (i, b) => {
   const c = i.src.read();
   const a = b.copy(i.dst.readModify());
-  const r = b.let(b.add(a, c));
+  const r = b.letLow(b.add(a, c), i.dst.size);
   if (i.dst.isMemory) {
     i.dst.write(r);
     i.src.write(a);

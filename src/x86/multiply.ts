@@ -67,7 +67,7 @@ const imul =
       return;
     }
     // The low half is the same without the signs.
-    const r = b.let(b.mul(first, second));
+    const r = b.letLow(b.mul(first, second), size);
     i.dst.write(r);
     b.flags.result(size, r, () => {
       const all = b.let(b.mul(b.signExtend(first, size), b.signExtend(second, size)));

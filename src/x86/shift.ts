@@ -18,12 +18,12 @@ const shl: Meaning = (i, b) => {
   const { size } = i.dst;
   const n = count(i, b);
   const a = i.dst.readModify();
-  const r = b.let(b.shl(a, n));
+  const r = b.letLow(b.shl(a, n), size);
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
     b.flags.result(size, r, () => {
-      // Of 64 bits the last bit out is bit 64 - n; of fewer it is still there above the result.
-      const carry = b.let(size === 64 ? bitAt(b, a, b.sub(64, n)) : bitAt(b, r, size));
+      // Of 64 bits the last bit out is bit 64 - n; of fewer it stands above the result.
+      const carry = b.let(size === 64 ? bitAt(b, a, b.sub(64, n)) : bitAt(b, b.shl(a, n), size));
       const overflow = b.xor(bitAt(b, r, size - 1), carry);
       return b.let(b.or(carry, b.shl(overflow, OF_SHIFT)));
     });
@@ -49,11 +49,11 @@ const shr: Meaning = (i, b) => {
 const sar: Meaning = (i, b) => {
   const { size } = i.dst;
   const n = count(i, b);
-  const a = b.let(b.signExtend(i.dst.readModify(), size));
-  const r = b.let(b.shrS(a, n));
+  const a = i.dst.readModify();
+  const r = b.letLow(b.shrS(b.signExtend(a, size), n), size);
   i.dst.write(r);
   b.if(b.ne(n, 0), () => {
-    b.flags.result(size, r, () => b.let(b.and(b.shrS(a, b.sub(n, 1)), 1)));
+    b.flags.result(size, r, () => b.let(b.and(b.shrS(b.signExtend(a, size), b.sub(n, 1)), 1)));
   });
 };
 

@@ -1,4 +1,4 @@
-// The assembly guests on Tabvisor, interpreted and with everything compiled that is executed: their output on COM1 must be what their headers say. run-qemu.mjs checks the same headers
+// The assembly guests on Tabvisor, interpreted, with everything compiled that is executed, and with what is executed often (larger regions: more of a function was seen by then): their output on COM1 must be what their headers say. run-qemu.mjs checks the same headers
 // against QEMU.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -42,7 +42,7 @@ function run(modules: VcpuModules, kernel: Uint8Array, accel: string): { output:
   return { output, end: `stuck\n${machine.registers()}` };
 }
 
-describe.each(['interpreter', 'jit,threshold=1'])('guests, %s', (accel) => {
+describe.each(['interpreter', 'jit,threshold=1', 'jit,threshold=10'])('guests, %s', (accel) => {
   const folder = mkdtempSync(join(tmpdir(), 'guests-'));
   let modules: VcpuModules;
   beforeAll(async () => {

@@ -6,16 +6,16 @@
 // registers in a branch of its own needs copies (Facts.writesInBranch).
 
 import { Cpu, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
-import { typeCode, type FunctionRef } from '../../wasm/module.ts';
+import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { FloatStack } from '../../x86/builder.ts';
 import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
-import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
+import { GONE, HandlerBuilder, PAGE_MASK, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
-import { KnownPages, type PagesMark, type PagesState, type Span, type Symbol } from './pages.ts';
+import { Fixed, INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState, type Span, type Stream, type Symbol } from './pages.ts';
 import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -62,6 +62,8 @@ export type Ending =
 export interface Watcher {
   read(register: number, size: number): void;
   write(register: number, size: number, inBranch: boolean): void;
+  /** What it wrote to the register is what was there and a constant. */
+  step(register: number): void;
   /** always: whatever the operands are. */
   exit(always: boolean): void;
   flagsRead(): void;
@@ -76,6 +78,20 @@ export interface Watcher {
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 const PAGE_SIZE = 4096;
+const FIXED_ZERO: Symbol = { id: Fixed.ZERO, offset: 0 };
+
+/** base + offset + index * scale, where the index has few bits. */
+interface Bounded {
+  readonly base: Value | null;
+  readonly offset: number;
+  readonly index: Value;
+  readonly scale: number;
+  /** Of base + offset. */
+  readonly symbol: Symbol;
+}
+
+/** Bytes of a table that is looked up as one. */
+const TABLE_MAX = 2048;
 
 interface Stub {
   readonly dirty: number;
@@ -96,7 +112,8 @@ export class CompileBuilder extends HandlerBuilder {
   /** RIP of an indirect transfer. */
   readonly target: Variable;
   private readonly gprs: (Variable | null)[] = Array.from({ length: 16 }, () => null);
-  private readonly guestLocals = new Set<number>();
+  /** Registers by their local's index. */
+  private readonly guestLocals = new Map<number, number>();
   /** Value.width of each register along a path. In 32-bit code the locals hold 32 bits. */
   private widths: readonly number[];
   private readonly desc: Variable;
@@ -128,14 +145,15 @@ export class CompileBuilder extends HandlerBuilder {
   ending: Ending | null = null;
   watcher: Watcher | null = null;
   private address: Value | null = null;
+  /** The same once more, not computed yet, where it is in a table. */
+  private inTable: Value | null = null;
   /** What is known of pages; and of the address that is about to be accessed. */
   readonly pages: KnownPages;
-  private symbol: Symbol | null = null;
+  /** What is known of locals that the instruction made, by their index. */
+  private readonly symbols = new Map<number, Symbol>();
   private readonly stack: RegisterStack;
   private mxcsr: Variable | null = null;
   private isMxcsrKnown = false;
-  /** What the stack pointer is after the instruction. */
-  private moved: { register: number; symbol: Symbol } | null = null;
   private pending = new Map<number, Value>();
   /** What the instruction has read of registers, by offset and size. */
   private readonly reads = new Map<number, Value>();
@@ -150,12 +168,16 @@ export class CompileBuilder extends HandlerBuilder {
   ) {
     super(REGION_PARAMS, shared);
     this.code64 = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
+    this.isNarrow = !this.code64;
     this.widths = this.anyWidths();
     this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
     this.budget = this.permanent('i32');
     this.target = this.permanent('i64');
     this.desc = this.permanent('i64');
-    this.pages = new KnownPages(() => this.permanent('i32'));
+    this.pages = new KnownPages(
+      () => this.permanent('i32'),
+      () => ({ page: this.permanent('i64'), addend: this.permanent('i32') }),
+    );
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
     this.stack = new RegisterStack(this, {
       cpu: () => this.cpu(),
@@ -247,8 +269,8 @@ export class CompileBuilder extends HandlerBuilder {
   private gpr(n: number): Variable {
     let variable = this.gprs[n];
     if (!variable) {
-      this.gprs[n] = variable = this.permanent('i64');
-      this.guestLocals.add(variable.index);
+      this.gprs[n] = variable = this.isNarrow ? this.permanentLow() : this.permanent('i64');
+      this.guestLocals.set(variable.index, n);
     }
     return variable;
   }
@@ -263,7 +285,42 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   private setWidth(n: number, width: number): void {
-    if (this.code64 && this.widths[n] !== width) this.widths = this.widths.map((before, m) => (m === n ? width : before));
+    const known = this.code64 ? width : Math.min(32, width);
+    if (this.widths[n] !== known) this.widths = this.widths.map((before, m) => (m === n ? known : before));
+  }
+
+  // ---- what is known of values
+
+  protected override allocate(type: ValType): number {
+    const index = super.allocate(type);
+    this.symbols.delete(index);
+    return index;
+  }
+
+  override let(value: Value): Value {
+    if (value.isConstant || value.isLocal) return value;
+    const symbol = this.symbolOf(value);
+    const local = super.let(value);
+    if (symbol) this.symbols.set(local.local!, symbol);
+    return local;
+  }
+
+  /** A value as one that nobody knows and a constant; null: it is made otherwise. */
+  private symbolOf(value: Value): Symbol | null {
+    const linear = value.linear();
+    if (!linear) return null;
+    const base = linear.base ? this.symbolOfLocal(linear.base) : FIXED_ZERO;
+    const index = linear.index ? this.symbolOfLocal(linear.index) : FIXED_ZERO;
+    if (!base || !index) return null;
+    const { id, offset } = linear.index ? this.pages.sum(base, index, linear.scale) : base;
+    return { id, offset: offset + linear.offset };
+  }
+
+  private symbolOfLocal(value: Value): Symbol | null {
+    const local = value.local!;
+    if (local === 1) return { id: Fixed.RIP, offset: 0 };
+    const register = this.guestLocals.get(local);
+    return register === undefined ? (this.symbols.get(local) ?? null) : this.pages.symbol(register, 0);
   }
 
   private readGpr(offset: number, size: number): Value {
@@ -311,9 +368,9 @@ export class CompileBuilder extends HandlerBuilder {
   protected override meant(): void {
     const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
     const symbols = values.map(([n, value]): [number, Symbol | undefined] => {
-      if (this.moved?.register === n) return [n, this.moved.symbol];
-      const from = value.local === null ? -1 : this.gprs.findIndex((other) => other?.index === value.local);
-      return [n, from >= 0 ? this.pages.symbol(from, 0) : undefined];
+      const symbol = value.isLocal ? this.symbolOfLocal(value) : null;
+      if (this.watcher && symbol?.id === this.pages.symbol(n, 0).id) this.watcher.step(n);
+      return [n, symbol ?? undefined];
     });
     for (const [n, value] of values) {
       this.gpr(n).set(value);
@@ -334,7 +391,12 @@ export class CompileBuilder extends HandlerBuilder {
     if (offset === Cpu.RIP_PAGE) return this.ripAt(this.pageOffset);
     if (offset === Cpu.EA) {
       if (!this.address) throw new Error('a record refers to an address that was not computed');
-      return this.address;
+      const { inTable } = this;
+      if (inTable) {
+        this.inTable = null;
+        return inTable;
+      }
+      return (this.address = this.let(this.address));
     }
     return this.readGpr(offset, 64);
   }
@@ -513,10 +575,10 @@ export class CompileBuilder extends HandlerBuilder {
     this.forgetRest();
   }
 
-  /** The same at the head of a loop that calls nothing and writes these registers; see KnownPages.enterLoop(). */
-  enterLoop(mark: PagesMark, writes: number): Variable[] {
+  /** The same at the head of a loop that calls nothing; see KnownPages.enterLoop(). */
+  enterLoop(mark: PagesMark | null, registers: LoopRegisters, hasStreams: boolean): Variable[] {
     this.forgetRest();
-    return this.pages.enterLoop(mark, writes);
+    return this.pages.enterLoop(mark, registers, hasStreams);
   }
 
   private forgetRest(): void {
@@ -572,21 +634,19 @@ export class CompileBuilder extends HandlerBuilder {
    */
   private placeOf(address: Value, size: number, write: boolean): { host: Value; offset: number } {
     if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
-    const { symbol } = this;
-    this.symbol = null;
     const bytes = size / 8;
-    const lookUp = (): Value => {
-      const va = this.let(address);
-      const entry = this.tlbEntry(va);
-      this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
-      return this.host(va, entry);
-    };
-    const known = symbol && this.pages.near(symbol, bytes, write, this.isWide);
+    const bounded = this.branches === 0 && !this.isWide ? this.boundedOf(address, bytes) : null;
+    if (bounded) return this.placeInTable(bounded, bytes, write);
+    const symbol = this.symbolOf(address);
+    const lookUp = (): Value => this.lookedUp(this.let(address), bytes, write, symbol);
+    if (!symbol) return { host: this.let(lookUp()), offset: 0 };
+    const known = this.pages.near(symbol, bytes, write, this.isWide ? PAGE_SIZE : undefined);
     // What a branch of a meaning looks up is not known after it.
-    if (!symbol || (!known?.span && !this.isWide && this.branches > 0) || (!known && this.branches > 0)) return { host: this.let(lookUp()), offset: 0 };
+    if (this.branches > 0 && !(known && (known.span || this.isWide))) return { host: this.let(lookUp()), offset: 0 };
     if (!known) {
+      const host = lookUp();
       const page = this.pages.note(symbol, bytes, write);
-      page.host.set(lookUp());
+      page.host.set(host);
       return { host: page.host.get(), offset: 0 };
     }
     const distance = symbol.offset - known.offset;
@@ -601,16 +661,77 @@ export class CompileBuilder extends HandlerBuilder {
       return { host: found.get(), offset: 0 };
     }
     if (known.span) this.pages.lengthen(known.span, distance, bytes);
-    else this.isOnPage(known.host, this.pages.spans(known, distance, bytes));
+    else this.isOnPage(known.host.get(), this.pages.spans(known, distance, bytes));
     return distance < 0 ? { host: this.let(this.add(host, distance)), offset: 0 } : { host, offset: distance };
   }
 
-  /** Leave unless a span about an address in the shared memory lies on one page, as long as it will have become. */
-  private isOnPage(host: Variable, span: Span): void {
+  /** An address in a table of less than a page, by an index of few bits; null: it is none. */
+  private boundedOf(address: Value, bytes: number): Bounded | null {
+    const linear = address.linear();
+    if (!linear) return null;
+    const { scale, offset } = linear;
+    const isFew = (value: Value | null, times: number): boolean => value !== null && value.width < 12 && (2 ** value.width - 1) * times + bytes <= TABLE_MAX;
+    const bounded = (base: Value | null, index: Value, times: number): Bounded | null => {
+      const symbol = base ? this.symbolOfLocal(base) : FIXED_ZERO;
+      return symbol && { base, offset, index, scale: times, symbol: { id: symbol.id, offset: symbol.offset + offset } };
+    };
+    if (isFew(linear.index, scale)) return bounded(linear.base, linear.index!, scale);
+    if (isFew(linear.base, 1) && scale <= 1) return bounded(linear.index, linear.base!, 1);
+    return null;
+  }
+
+  /** The table is looked up, all of it on one page, and the index comes afterwards: it may be the end of a long chain. */
+  private placeInTable({ base, offset, index, scale, symbol }: Bounded, bytes: number, write: boolean): { host: Value; offset: number } {
+    const all = (2 ** index.width - 1) * scale + bytes;
+    const at = this.let(this.mul(this.wrap(index), scale));
+    let known = this.pages.near(symbol, all, write, TABLE_MAX);
+    if (!known) {
+      const start = this.let(this.maskAddress(this.add(base ? this.extendU(base) : this.i64(0), this.i64(offset))));
+      const page = this.pages.note(symbol, 1, write);
+      // Before the look-up: what is on the table's page only will bring it into the TLB.
+      this.isOnPage(this.let(this.wrap(start)), this.pages.spans(page, 0, all));
+      page.host.set(this.lookedUp(start, 1, write, symbol));
+      const host = this.let(this.add(page.host.get(), at));
+      return { host, offset: 0 };
+    }
+    const distance = symbol.offset - known.offset;
+    if (known.span) this.pages.lengthen(known.span, distance, all);
+    else this.isOnPage(known.host.get(), this.pages.spans(known, distance, all));
+    const host = this.add(known.host.get(), at);
+    return distance < 0 ? { host: this.let(this.add(host, distance)), offset: 0 } : { host: this.let(host), offset: distance };
+  }
+
+  /** By the TLB, and in a loop only where it is on another page than the last time. */
+  private lookedUp(va: Value, bytes: number, write: boolean, symbol: Symbol | null): Value {
+    const stream = symbol && this.branches === 0 ? this.pages.streamOf(symbol, write) : null;
+    if (stream) return this.streamed(va, bytes, write, stream);
+    const entry = this.tlbEntry(va);
+    this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
+    return this.host(va, entry);
+  }
+
+  private streamed(va: Value, bytes: number, write: boolean, { page, addend }: Stream): Value {
+    // An address that is no multiple of the size never compares equal: it may lie on two pages.
+    this.if(this.ne(this.and(va, PAGE_MASK | BigInt(bytes - 1)), page.get()), () => {
+      const entry = this.tlbEntry(va);
+      this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
+      page.set(this.and(va, PAGE_MASK));
+      addend.set(this.load('i32', entry, this.tlbOffset + Tlb.ADDEND));
+    });
+    return this.add(this.wrap(va), addend.get());
+  }
+
+  /** Locals that keep pages in a loop, invalid at first. */
+  openStreams(): void {
+    for (const { page } of this.pages.openStreams()) page.set(this.i64(INVALID_PAGE));
+  }
+
+  /** Leave unless a span about an address (a local, i32) lies on one page, as long as it will have become. */
+  private isOnPage(address: Value, span: Span): void {
     const numbers = { from: 0, last: 0 };
     this.exitIf(
       this.raw('i32', (w) => {
-        host.get().emit(w);
+        address.emit(w);
         w.byte(0x41);
         numbers.from = w.length;
         w.short(span.from);
@@ -661,41 +782,6 @@ export class CompileBuilder extends HandlerBuilder {
     };
   }
 
-  override operandAddress(): Value {
-    const offset = this.records.u16[(this.recordAt + Rec.BASE) >> 1];
-    const address = super.operandAddress();
-    if (offset < GPR_END) this.symbol = this.pages.symbol(offset >> 3, this.records.i32[(this.recordAt + Rec.DISP) >> 2]);
-    return address;
-  }
-
-  /** An address that is more than its operand's. */
-  override maskAddress(address: Value): Value {
-    this.symbol = null;
-    return super.maskAddress(address);
-  }
-
-  override push(value: Value, size: number): void {
-    this.symbol = this.pages.symbol(4, -size / 8);
-    super.push(value, size);
-    this.moved = { register: 4, symbol: this.pages.symbol(4, -size / 8) };
-  }
-
-  override peekStack(size: number): Value {
-    this.symbol = this.pages.symbol(4, 0);
-    return super.peekStack(size);
-  }
-
-  override dropStack(bytes: number | Value): void {
-    super.dropStack(bytes);
-    if (typeof bytes === 'number') this.moved = { register: 4, symbol: this.pages.symbol(4, bytes) };
-  }
-
-  override leave(size: number): void {
-    this.symbol = this.pages.symbol(5, 0);
-    super.leave(size);
-    this.moved = { register: 4, symbol: this.pages.symbol(5, size / 8) };
-  }
-
   override modifyGuestLocked(address: Value, size: number): { value: Value; store: (v: Value) => void } {
     const va = this.let(address);
     if (size > 8) this.exitIf(this.ne(this.and(this.wrap(va), size / 8 - 1), 0), RegionCause.RARE);
@@ -725,14 +811,17 @@ export class CompileBuilder extends HandlerBuilder {
     this.reads.clear();
     this.flagsChanged = false;
     this.address = null;
-    this.symbol = null;
-    this.moved = null;
+    this.inTable = null;
+    this.symbols.clear();
     this.changed = false;
     this.kind = kind;
     this.scoped(() => {
       if (addressRecord !== 0) {
         this.recordAt = addressRecord;
         this.address = this.addressOf(addressKind);
+        // An index of few bits is added to where the table lies; what comes of both is computed only if it is asked for.
+        this.inTable = this.isWide || this.copyReads || !this.boundedOf(this.address, 8) ? null : this.addressOf(addressKind);
+        if (!this.inTable) this.address = this.let(this.address);
       }
       this.recordAt = record;
       this.handle(kind);
@@ -742,12 +831,12 @@ export class CompileBuilder extends HandlerBuilder {
   private addressOf(kind: number): Value {
     switch (kind) {
       case Pseudo.ADDRESS:
-        return this.let(this.plainAddress());
+        return this.plainAddress();
       case Pseudo.ADDRESS_ABSOLUTE:
-        return this.let(this.absoluteAddress());
+        return this.absoluteAddress();
       case Pseudo.ADDRESS_SEGMENT:
         this.exitIf(this.limitedSegment(), RegionCause.RARE);
-        return this.let(this.segmentAddress());
+        return this.segmentAddress();
       default:
         throw new Error(`address record of kind ${kind}`);
     }

@@ -19,6 +19,8 @@ export interface Facts {
   readonly reads: number;
   /** Registers it may write. */
   readonly writes: number;
+  /** Registers to which it adds a constant, and does nothing else. */
+  readonly steps: number;
   /** Registers of which nothing is left from before. */
   readonly kills: number;
   readonly readsFlags: boolean;
@@ -45,7 +47,7 @@ const enum Place {
 }
 
 const COLD: Facts = {
-  cold: true, exits: false, reads: 0, writes: 0, kills: 0, readsFlags: false, killsFlags: false, flagsAfter: null, flagsInBranch: false, writesInBranch: false,
+  cold: true, exits: false, reads: 0, writes: 0, steps: 0, kills: 0, readsFlags: false, killsFlags: false, flagsAfter: null, flagsInBranch: false, writesInBranch: false,
   assumes: [], calls: [],
 };
 
@@ -95,7 +97,7 @@ export class FactsTable {
       if (mask & (1 << Place.INDEX)) out |= bit(address, Rec.INDEX);
       return out;
     };
-    return { ...facts, reads: map(facts.reads), writes: map(facts.writes), kills: map(facts.kills) };
+    return { ...facts, reads: map(facts.reads), writes: map(facts.writes), steps: map(facts.steps), kills: map(facts.kills) };
   }
 
   private probe(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
@@ -120,6 +122,7 @@ export class FactsTable {
     const b = new CompileBuilder(this.shared, this.imports, this.where, copy);
     let reads = 0;
     let writes = 0;
+    let steps = 0;
     let kills = 0;
     let exits = false;
     let refused = false;
@@ -141,6 +144,9 @@ export class FactsTable {
           writesInBranch = true;
           if (!(kills & (1 << register))) reads |= 1 << register;
         } else if (size >= 32) kills |= 1 << register;
+      },
+      step(register) {
+        steps |= 1 << register;
       },
       exit(always) {
         exits = true;
@@ -172,7 +178,7 @@ export class FactsTable {
       throw error;
     }
     if (refused) return COLD;
-    return { cold: false, exits, reads, writes, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls };
+    return { cold: false, exits, reads, writes, steps, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls };
   }
 }
 

@@ -10,14 +10,16 @@ import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
-import type { PagesMark } from './pages.ts';
+import type { LoopRegisters, PagesMark } from './pages.ts';
 import { successorsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
-import { structureOf, type Structure } from './structure.ts';
+import { loopOf, structureOf, type Structure } from './structure.ts';
 
 /** Nested guest calls before everything returns: V8's stack is finite. */
 const DEPTH_MAX = 200;
 const PAGE = 4096;
+/** Blocks of a loop that has streams. */
+const STREAM_BLOCKS_MAX = 10;
 /** Targets of an indirect jump that are compared one after the other. */
 const CHAIN_MAX = 3;
 
@@ -51,11 +53,14 @@ export interface Neighbours {
   regionAt(pageMap: number, offset: number): FunctionRef | null;
 }
 
-interface Effects {
-  /** Registers. */
-  writes: number;
+/** What the blocks of a loop do. */
+interface LoopEffects extends LoopRegisters {
   /** Something that may change translations. */
-  calls: boolean;
+  readonly calls: boolean;
+  /** Heads of the loops in it that have none in themselves. */
+  readonly innermost: readonly number[];
+  /** Few blocks: streams cost moves where its paths join. */
+  readonly isSmall: boolean;
 }
 
 /** How a region is made. */
@@ -77,7 +82,9 @@ export class RegionEmitter {
   /** What was known of pages at blocks' ends; and by loops' heads the locals that keep it. */
   private readonly marks = new Map<number, PagesMark>();
   private readonly pins = new Map<number, Variable[]>();
-  private readonly effectsOf = new Map<number, Effects>();
+  /** Innermost loops whose streams were opened. */
+  private readonly streaming = new Set<number>();
+  private readonly effectsOf = new Map<number, LoopEffects>();
   /** The block whose end is being emitted. */
   private node = -1;
 
@@ -136,6 +143,7 @@ export class RegionEmitter {
     const merges = children[node].filter((child) => isMerge[child]);
     const inside = (): void => this.within(node, merges);
     if (!isLoop[node]) return inside();
+    this.openStreams(node);
     this.b.loop((label) => {
       this.labels.set(node, label);
       inside();
@@ -144,32 +152,42 @@ export class RegionEmitter {
     this.b.pages.unpin(this.pins.get(node) ?? []);
   }
 
+  /** Before the outermost loop that calls nothing and has only one in it that has none: between its rounds nothing is forgotten. */
+  private openStreams(head: number): void {
+    const { calls, innermost } = this.effects(head);
+    if (calls || innermost.length > 1 || this.streaming.has(innermost[0]) || !this.effects(innermost[0]).isSmall) return;
+    this.streaming.add(innermost[0]);
+    this.b.openStreams();
+  }
+
   /** What is known at the beginning of a block that several edges lead to. */
   private join(node: number): void {
     const { b } = this;
     const mark = this.marks.get(this.parents[node]) ?? null;
     if (!this.structure.isLoop[node]) return b.join(mark);
-    const within = this.effects(node);
-    if (mark && !within.calls) this.pins.set(node, b.enterLoop(mark, within.writes));
-    else b.join(null);
+    const loop = this.effects(node);
+    if (loop.calls) b.join(null);
+    else this.pins.set(node, b.enterLoop(mark, loop, this.streaming.has(node)));
   }
 
-  /** What a block and all that it dominates do: registers written, and whether anything is called. */
-  private effects(node: number): Effects {
-    let effects = this.effectsOf.get(node);
+  /** What a loop does, by its head: the blocks from which the head is reached again. */
+  private effects(head: number): LoopEffects {
+    let effects = this.effectsOf.get(head);
     if (!effects) {
-      const { instructions, terminator } = this.blocks[node];
-      effects = { writes: 0, calls: terminator.kind === 'call' };
-      for (const { facts } of instructions) {
-        effects.writes |= facts.writes;
-        effects.calls ||= facts.cold;
+      let [writes, moves, calls] = [0, 0, false];
+      const innermost: number[] = [];
+      const nodes = loopOf(this.structure, head);
+      for (const node of nodes) {
+        const { instructions, terminator } = this.blocks[node];
+        if (node !== head && this.structure.isLoop[node] && this.effects(node).innermost[0] === node) innermost.push(node);
+        calls ||= terminator.kind === 'call';
+        for (const { facts } of instructions) {
+          writes |= facts.writes;
+          moves |= facts.writes & ~facts.steps;
+          calls ||= facts.cold;
+        }
       }
-      for (const child of this.structure.children[node]) {
-        const { writes, calls } = this.effects(child);
-        effects.writes |= writes;
-        effects.calls ||= calls;
-      }
-      this.effectsOf.set(node, effects);
+      this.effectsOf.set(head, (effects = { writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], isSmall: nodes.length <= STREAM_BLOCKS_MAX }));
     }
     return effects;
   }

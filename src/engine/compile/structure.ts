@@ -8,6 +8,7 @@ export interface Structure {
   readonly order: readonly number[];
   /** A node's place in that order; -1: not reachable. */
   readonly place: Int32Array;
+  readonly predecessors: readonly number[][];
   /** Children in the dominator tree, in the order of their places. */
   readonly children: readonly number[][];
   /** The target of an edge that goes back. */
@@ -87,5 +88,17 @@ export function structureOf(successors: readonly (readonly number[])[]): Structu
       else irreducible.push([node, to]);
     }
   }
-  return { order, place, children, isLoop, isMerge: successors.map((_, n) => forward[n] > 1), irreducible };
+  return { order, place, predecessors, children, isLoop, isMerge: successors.map((_, n) => forward[n] > 1), irreducible };
+}
+
+/** The blocks of a loop: its head, and those from which the head is reached again. */
+export function loopOf({ place, predecessors }: Structure, head: number): number[] {
+  const inside = new Set([head]);
+  const waiting = predecessors[head].filter((node) => place[node] >= place[head]);
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    if (inside.has(node)) continue;
+    inside.add(node);
+    waiting.push(...predecessors[node]);
+  }
+  return [...inside];
 }
