@@ -28,6 +28,8 @@ const FORMS: Record<string, readonly [string, 32 | 64, string][]> = {
     ['cmp rax, rcx; jb +2; nop; nop: one comparison', 64, '4839c872029090'],
     ['add eax, ecx; add eax, edx: the first flags are dead', 64, '01c801d0'],
     ['dec ecx; jnz -4: a loop', 64, 'ffc975fc'],
+    ['add eax, [esi]; add esi, 4; dec ecx; jnz -8: a loop that keeps its page (32-bit code)', 32, '030683c6044975f8'],
+    ['movzx edx, al; mov rax, [r8+rdx*8]: a table', 64, '0fb6d0498b04d0'],
     ['call +0: a guest call', 64, 'e800000000'],
     ['ret', 64, 'c3'],
     ['jmp rax', 64, 'ffe0'],

@@ -59,8 +59,8 @@ interface LoopEffects extends LoopRegisters {
   readonly calls: boolean;
   /** Heads of the loops in it that have none in themselves. */
   readonly innermost: readonly number[];
-  /** Few blocks: streams cost moves where its paths join. */
-  readonly isSmall: boolean;
+  /** It accesses memory in few blocks: streams cost moves where paths join. */
+  readonly hasStreams: boolean;
 }
 
 /** How a region is made. */
@@ -155,7 +155,7 @@ export class RegionEmitter {
   /** Before the outermost loop that calls nothing and has only one in it that has none: between its rounds nothing is forgotten. */
   private openStreams(head: number): void {
     const { calls, innermost } = this.effects(head);
-    if (calls || innermost.length > 1 || this.streaming.has(innermost[0]) || !this.effects(innermost[0]).isSmall) return;
+    if (calls || innermost.length > 1 || this.streaming.has(innermost[0]) || !this.effects(innermost[0]).hasStreams) return;
     this.streaming.add(innermost[0]);
     this.b.openStreams();
   }
@@ -174,20 +174,21 @@ export class RegionEmitter {
   private effects(head: number): LoopEffects {
     let effects = this.effectsOf.get(head);
     if (!effects) {
-      let [writes, moves, calls] = [0, 0, false];
+      let [writes, moves, calls, accesses] = [0, 0, false, false];
       const innermost: number[] = [];
       const nodes = loopOf(this.structure, head);
       for (const node of nodes) {
         const { instructions, terminator } = this.blocks[node];
         if (node !== head && this.structure.isLoop[node] && this.effects(node).innermost[0] === node) innermost.push(node);
         calls ||= terminator.kind === 'call';
-        for (const { facts } of instructions) {
+        for (const { facts, kind } of instructions) {
+          accesses ||= kind.shapes.some(({ place }) => place === 'memory');
           writes |= facts.writes;
           moves |= facts.writes & ~facts.steps;
           calls ||= facts.cold;
         }
       }
-      this.effectsOf.set(head, (effects = { writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], isSmall: nodes.length <= STREAM_BLOCKS_MAX }));
+      this.effectsOf.set(head, (effects = { writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], hasStreams: accesses && nodes.length <= STREAM_BLOCKS_MAX }));
     }
     return effects;
   }
