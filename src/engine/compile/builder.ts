@@ -12,10 +12,11 @@ import type { Assumption } from '../../x86/assumptions.ts';
 import type { FloatStack } from '../../x86/builder.ts';
 import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
-import { GONE, HandlerBuilder, PAGE_MASK, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
+import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
-import { Fixed, INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState, type Span, type Stream, type Symbol } from './pages.ts';
+import { Accesses, type Place } from './accesses.ts';
+import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState, type Symbol } from './pages.ts';
 import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -78,20 +79,6 @@ export interface Watcher {
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 const PAGE_SIZE = 4096;
-const FIXED_ZERO: Symbol = { id: Fixed.ZERO, offset: 0 };
-
-/** base + offset + index * scale, where the index has few bits. */
-interface Bounded {
-  readonly base: Value | null;
-  readonly offset: number;
-  readonly index: Value;
-  readonly scale: number;
-  /** Of base + offset. */
-  readonly symbol: Symbol;
-}
-
-/** Bytes of a table that is looked up as one. */
-const TABLE_MAX = 2048;
 
 interface Stub {
   readonly dirty: number;
@@ -149,8 +136,7 @@ export class CompileBuilder extends HandlerBuilder {
   private inTable: Value | null = null;
   /** What is known of pages; and of the address that is about to be accessed. */
   readonly pages: KnownPages;
-  /** What is known of locals that the instruction made, by their index. */
-  private readonly symbols = new Map<number, Symbol>();
+  private readonly accesses: Accesses;
   private readonly stack: RegisterStack;
   private mxcsr: Variable | null = null;
   private isMxcsrKnown = false;
@@ -178,6 +164,17 @@ export class CompileBuilder extends HandlerBuilder {
       () => this.permanent('i32'),
       () => ({ page: this.permanent('i64'), addend: this.permanent('i32') }),
     );
+    this.accesses = new Accesses(this, this.pages, {
+      registerOf: (local) => this.guestLocals.get(local),
+      isWide: () => this.isWide,
+      isConditional: () => this.branches > 0,
+      maskAddress: (address) => this.maskAddress(address),
+      tlbEntry: (address) => this.tlbEntry(address),
+      hit: (address, entry, bytes, tag) => this.hit(address, entry, bytes, tag),
+      host: (address, entry) => this.host(address, entry),
+      addend: (entry) => this.load('i32', entry, this.tlbOffset + Tlb.ADDEND),
+      exitIf: (condition, cause) => this.exitIf(condition, cause),
+    });
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
     this.stack = new RegisterStack(this, {
       cpu: () => this.cpu(),
@@ -293,34 +290,16 @@ export class CompileBuilder extends HandlerBuilder {
 
   protected override allocate(type: ValType): number {
     const index = super.allocate(type);
-    this.symbols.delete(index);
+    this.accesses.made(index, null);
     return index;
   }
 
   override let(value: Value): Value {
     if (value.isConstant || value.isLocal) return value;
-    const symbol = this.symbolOf(value);
+    const symbol = this.accesses.symbolOf(value);
     const local = super.let(value);
-    if (symbol) this.symbols.set(local.local!, symbol);
+    this.accesses.made(local.local!, symbol);
     return local;
-  }
-
-  /** A value as one that nobody knows and a constant; null: it is made otherwise. */
-  private symbolOf(value: Value): Symbol | null {
-    const linear = value.linear();
-    if (!linear) return null;
-    const base = linear.base ? this.symbolOfLocal(linear.base) : FIXED_ZERO;
-    const index = linear.index ? this.symbolOfLocal(linear.index) : FIXED_ZERO;
-    if (!base || !index) return null;
-    const { id, offset } = linear.index ? this.pages.sum(base, index, linear.scale) : base;
-    return { id, offset: offset + linear.offset };
-  }
-
-  private symbolOfLocal(value: Value): Symbol | null {
-    const local = value.local!;
-    if (local === 1) return { id: Fixed.RIP, offset: 0 };
-    const register = this.guestLocals.get(local);
-    return register === undefined ? (this.symbols.get(local) ?? null) : this.pages.symbol(register, 0);
   }
 
   private readGpr(offset: number, size: number): Value {
@@ -368,7 +347,7 @@ export class CompileBuilder extends HandlerBuilder {
   protected override meant(): void {
     const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
     const symbols = values.map(([n, value]): [number, Symbol | undefined] => {
-      const symbol = value.isLocal ? this.symbolOfLocal(value) : null;
+      const symbol = value.isLocal ? this.accesses.symbolOf(value) : null;
       if (this.watcher && symbol?.id === this.pages.symbol(n, 0).id) this.watcher.step(n);
       return [n, symbol ?? undefined];
     });
@@ -628,125 +607,14 @@ export class CompileBuilder extends HandlerBuilder {
     then();
   }
 
-  /**
-   * Where a guest operand lies in the shared memory, by the TLB or by what is known of its page: an address and an offset to add. The region
-   * is left where it is not there.
-   */
-  private placeOf(address: Value, size: number, write: boolean): { host: Value; offset: number } {
-    if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
-    const bytes = size / 8;
-    const bounded = this.branches === 0 && !this.isWide ? this.boundedOf(address, bytes) : null;
-    if (bounded) return this.placeInTable(bounded, bytes, write);
-    const symbol = this.symbolOf(address);
-    const lookUp = (): Value => this.lookedUp(this.let(address), bytes, write, symbol);
-    if (!symbol) return { host: this.let(lookUp()), offset: 0 };
-    const known = this.pages.near(symbol, bytes, write, this.isWide ? PAGE_SIZE : undefined);
-    // What a branch of a meaning looks up is not known after it.
-    if (this.branches > 0 && !(known && (known.span || this.isWide))) return { host: this.let(lookUp()), offset: 0 };
-    if (!known) {
-      const host = lookUp();
-      const page = this.pages.note(symbol, bytes, write);
-      page.host.set(host);
-      return { host: page.host.get(), offset: 0 };
-    }
-    const distance = symbol.offset - known.offset;
-    const host = known.host.get();
-    if (this.isWide) {
-      const found = this.variable('i32');
-      this.if(
-        this.leU(this.add(this.and(host, PAGE_SIZE - 1), distance), PAGE_SIZE - bytes),
-        () => found.set(this.add(host, distance)),
-        () => found.set(lookUp()),
-      );
-      return { host: found.get(), offset: 0 };
-    }
-    if (known.span) this.pages.lengthen(known.span, distance, bytes);
-    else this.isOnPage(known.host.get(), this.pages.spans(known, distance, bytes));
-    return distance < 0 ? { host: this.let(this.add(host, distance)), offset: 0 } : { host, offset: distance };
-  }
-
-  /** An address in a table of less than a page, by an index of few bits; null: it is none. */
-  private boundedOf(address: Value, bytes: number): Bounded | null {
-    const linear = address.linear();
-    if (!linear) return null;
-    const { scale, offset } = linear;
-    const isFew = (value: Value | null, times: number): boolean => value !== null && value.width < 12 && (2 ** value.width - 1) * times + bytes <= TABLE_MAX;
-    const bounded = (base: Value | null, index: Value, times: number): Bounded | null => {
-      const symbol = base ? this.symbolOfLocal(base) : FIXED_ZERO;
-      return symbol && { base, offset, index, scale: times, symbol: { id: symbol.id, offset: symbol.offset + offset } };
-    };
-    if (isFew(linear.index, scale)) return bounded(linear.base, linear.index!, scale);
-    if (isFew(linear.base, 1) && scale <= 1) return bounded(linear.index, linear.base!, 1);
-    return null;
-  }
-
-  /** The table is looked up, all of it on one page, and the index comes afterwards: it may be the end of a long chain. */
-  private placeInTable({ base, offset, index, scale, symbol }: Bounded, bytes: number, write: boolean): { host: Value; offset: number } {
-    const all = (2 ** index.width - 1) * scale + bytes;
-    const at = this.let(this.mul(this.wrap(index), scale));
-    let known = this.pages.near(symbol, all, write, TABLE_MAX);
-    if (!known) {
-      const start = this.let(this.maskAddress(this.add(base ? this.extendU(base) : this.i64(0), this.i64(offset))));
-      const page = this.pages.note(symbol, 1, write);
-      // Before the look-up: what is on the table's page only will bring it into the TLB.
-      this.isOnPage(this.let(this.wrap(start)), this.pages.spans(page, 0, all));
-      page.host.set(this.lookedUp(start, 1, write, symbol));
-      const host = this.let(this.add(page.host.get(), at));
-      return { host, offset: 0 };
-    }
-    const distance = symbol.offset - known.offset;
-    if (known.span) this.pages.lengthen(known.span, distance, all);
-    else this.isOnPage(known.host.get(), this.pages.spans(known, distance, all));
-    const host = this.add(known.host.get(), at);
-    return distance < 0 ? { host: this.let(this.add(host, distance)), offset: 0 } : { host: this.let(host), offset: distance };
-  }
-
-  /** By the TLB, and in a loop only where it is on another page than the last time. */
-  private lookedUp(va: Value, bytes: number, write: boolean, symbol: Symbol | null): Value {
-    const stream = symbol && this.branches === 0 ? this.pages.streamOf(symbol, write) : null;
-    if (stream) return this.streamed(va, bytes, write, stream);
-    const entry = this.tlbEntry(va);
-    this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
-    return this.host(va, entry);
-  }
-
-  private streamed(va: Value, bytes: number, write: boolean, { page, addend }: Stream): Value {
-    // An address that is no multiple of the size never compares equal: it may lie on two pages.
-    this.if(this.ne(this.and(va, PAGE_MASK | BigInt(bytes - 1)), page.get()), () => {
-      const entry = this.tlbEntry(va);
-      this.exitIf(this.eqz(this.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
-      page.set(this.and(va, PAGE_MASK));
-      addend.set(this.load('i32', entry, this.tlbOffset + Tlb.ADDEND));
-    });
-    return this.add(this.wrap(va), addend.get());
-  }
-
   /** Locals that keep pages in a loop, invalid at first. */
   openStreams(): void {
     for (const { page } of this.pages.openStreams()) page.set(this.i64(INVALID_PAGE));
   }
 
-  /** Leave unless a span about an address (a local, i32) lies on one page, as long as it will have become. */
-  private isOnPage(address: Value, span: Span): void {
-    const numbers = { from: 0, last: 0 };
-    this.exitIf(
-      this.raw('i32', (w) => {
-        address.emit(w);
-        w.byte(0x41);
-        numbers.from = w.length;
-        w.short(span.from);
-        w.bytes([0x6a, 0x41, 0xff, 0x1f, 0x71, 0x41]);
-        numbers.last = w.length;
-        w.short(PAGE_SIZE - (span.to - span.from));
-        w.byte(0x4b);
-      }),
-      RegionCause.SPAN,
-    );
-    const { w } = this;
-    span.patch = ({ from, to }) => {
-      w.patchShort(numbers.from, from);
-      w.patchShort(numbers.last, PAGE_SIZE - (to - from));
-    };
+  private placeOf(address: Value, size: number, write: boolean): Place {
+    if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
+    return this.accesses.place(address, size / 8, write);
   }
 
   /** The same as one address. */
@@ -812,7 +680,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.flagsChanged = false;
     this.address = null;
     this.inTable = null;
-    this.symbols.clear();
+    this.accesses.begin();
     this.changed = false;
     this.kind = kind;
     this.scoped(() => {
@@ -820,7 +688,7 @@ export class CompileBuilder extends HandlerBuilder {
         this.recordAt = addressRecord;
         this.address = this.addressOf(addressKind);
         // An index of few bits is added to where the table lies; what comes of both is computed only if it is asked for.
-        this.inTable = this.isWide || this.copyReads || !this.boundedOf(this.address, 8) ? null : this.addressOf(addressKind);
+        this.inTable = this.isWide || this.copyReads || !this.accesses.isInTable(this.address) ? null : this.addressOf(addressKind);
         if (!this.inTable) this.address = this.let(this.address);
       }
       this.recordAt = record;
