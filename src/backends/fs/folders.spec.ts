@@ -110,6 +110,8 @@ describe.each(['host', 'memory'] as const)('a folder: %s', (kind) => {
     expect(errno(() => client.rename('b', 'd'))).toBe(Errno.EISDIR);
     expect(errno(() => client.rename('d', 'b'))).toBe(Errno.ENOTDIR);
     expect(errno(() => client.rename('d', 'e'))).toBe(Errno.ENOTEMPTY);
+    // A file over the directory that it lies in.
+    expect(errno(() => client.rename('e/f', 'e'))).toBe(Errno.ENOTEMPTY);
     expect(errno(() => client.rename('x', 'y'))).toBe(Errno.ENOENT);
     client.rename('e', 'd');
     expect(client.get('d/f')).toBe('f');

@@ -331,6 +331,8 @@ export class MemoryFolder implements FileSystem {
     const moved = source.known;
     if (!moved) throw new FsError(Errno.ENOENT);
     if (target.known === moved) return;
+    // Before anything else, as Linux: a directory that the source lies in has it as an entry.
+    if (to.length < from.length && to.every((name, n) => name === from[n])) throw new FsError(Errno.ENOTEMPTY);
     if (target.known) {
       if (target.known.entries && !moved.entries) throw new FsError(Errno.EISDIR);
       if (!target.known.entries && moved.entries) throw new FsError(Errno.ENOTDIR);
