@@ -330,7 +330,8 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   /** For the compiler: where an indirect jump goes. */
   protected noteTarget(rip: Value): void {
-    if (this.kind.definition.flow !== 'jump') return;
+    const { flow } = this.kind.definition;
+    if (flow !== 'jump' && flow !== 'call') return;
     const low = this.let(this.wrap(rip));
     const jump = this.shl(this.and(this.shrU(this.record(), 5), JumpTargets.JUMPS - 1), 10);
     const place = this.shl(this.and(this.xor(this.shrU(low, 2), this.shrU(low, 10)), JumpTargets.PLACES - 1), 2);

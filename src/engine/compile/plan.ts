@@ -49,7 +49,8 @@ export type Terminator =
   | { kind: 'fall'; next: Target }
   | { kind: 'branch'; taken: Target; next: Target }
   | { kind: 'jump'; target: Target }
-  | { kind: 'call'; target: Target | null; next: Target }
+  /** Without a target: to a RIP known when it is executed, which was the likely one. */
+  | { kind: 'call'; target: Target | null; likely: Target | null; next: Target }
   /** Jump to a RIP known when it is executed; targets are those in the region that it was seen to go to. */
   | { kind: 'indirect'; targets: readonly Target[] }
   /** To the block of an indirect jump, which goes on to this offset; null: to where this block's own jump goes. */
@@ -217,7 +218,8 @@ class Planner {
           break;
         }
         if (flow === 'call') {
-          if (this.isRelative(instruction)) this.noteCall(this.relative(instruction));
+          const called = this.isRelative(instruction) ? this.relative(instruction) : this.likely(instruction)?.at;
+          if (called !== undefined) this.noteCall(called);
           lead(next);
           break;
         }
@@ -245,6 +247,14 @@ class Planner {
     const base = instruction.at & ~(PAGE - 1);
     const targets = this.source.targets(instruction.record).map((offset) => base + offset);
     return targets.filter((at) => Math.abs(at - instruction.at) < FUNCTION_MAX && !this.isOutside(at) && this.isWarm(at) && this.instruction(at) !== null);
+  }
+
+  /** The one place that an indirect call went to so far, if it lies on a page that the region depends on anyway. */
+  private likely(instruction: PlannedInstruction): Target | null {
+    const targets = this.source.targets(instruction.record);
+    if (targets.length !== 1) return null;
+    const at = (instruction.at & ~(PAGE - 1)) + targets[0];
+    return this.pages.get(at >> 12) ? { at, block: -1, cold: false } : null;
   }
 
   private noteCall(at: number): void {
@@ -289,10 +299,8 @@ class Planner {
             }
             return { at: start, instructions, terminator: { kind: 'jump', target: { ...target(this.relative(instruction)), cold: false } } };
           case 'call':
-            return {
-              at: start, instructions,
-              terminator: { kind: 'call', target: this.isRelative(instruction) ? target(this.relative(instruction)) : null, next: target(next) },
-            };
+            if (this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'call', target: target(this.relative(instruction)), likely: null, next: target(next) } };
+            return { at: start, instructions, terminator: { kind: 'call', target: null, likely: this.likely(instruction), next: target(next) } };
           case 'return':
             return { at: start, instructions, terminator: { kind: 'return' } };
         }

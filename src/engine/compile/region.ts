@@ -502,18 +502,16 @@ export class RegionEmitter {
     this.enterAddress(false, b.target.get());
   }
 
-  private call(block: Block, terminator: { target: Target | null; next: Target }): void {
+  private call(block: Block, terminator: { target: Target | null; likely: Target | null; next: Target }): void {
     const { b } = this;
-    const { next } = terminator;
+    const { next, likely } = terminator;
     const last = block.instructions[block.instructions.length - 1];
     b.scoped(() => {
-      let result: Value;
-      if (terminator.target) result = this.linkTo({ ...terminator.target, block: -1, cold: false }, last.at, true)!;
-      else {
-        this.spillAll();
-        result = this.enterAddress(true, b.target.get())!;
-      }
-      b.target.set(result);
+      if (terminator.target) return b.target.set(this.linkTo({ ...terminator.target, block: -1, cold: false }, last.at, true)!);
+      this.spillAll();
+      const elsewhere = (): void => b.target.set(this.enterAddress(true, b.target.get())!);
+      if (!likely) return elsewhere();
+      b.if(b.eq(b.target.get(), b.ripAt(likely.at)), () => b.target.set(this.linkTo(likely, last.at, true)!), elsewhere);
     });
     b.if(b.ne(b.target.get(), b.ripAt(next.at)), () => {
       b.target.set(b.call(this.imports.resume, [b.target.get(), b.cpu(), b.ripAt(next.at), b.param(0), b.stackPointer()]));
