@@ -124,6 +124,13 @@ describe('what programs type', () => {
     expect(run(100)).toEqual([0x23, 0xf0, 0x23]);
   });
 
+  it('text comes behind keys that were sent before it', () => {
+    sender.key(keyNamed('shift')!, true);
+    sender.key(keyNamed('shift')!, false);
+    input.type('a');
+    expect([...drain(keyboard), ...run(100)]).toEqual([0x12, 0xf0, 0x12, 0x1c, 0xf0, 0x1c]);
+  });
+
   it('is bounded', () => {
     expect(input.type('x'.repeat(MAX_TEXT + 10)).refused).toBeGreaterThan(5);
     expect(KEYS.length).toBeLessThan(0x8000);

@@ -211,6 +211,8 @@ export class MachineInput {
    * @returns the characters that no key types, each once, and how many characters there was no room for; both are left out
    */
   type(text: string): { unknown: string[]; refused: number } {
+    // Keys that came before it are in the ring: Ctrl and Shift of the paste go up first.
+    this.poll();
     const all = [...text.replaceAll('\r\n', '\n').replaceAll('\r', '\n')];
     const known = all.filter((character) => usKey(character));
     const unknown = [...new Set(all.filter((character) => !usKey(character)))];
