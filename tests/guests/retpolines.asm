@@ -1,4 +1,4 @@
-; Calls that do not come back the way they went: retpolines (a return as an indirect jump), jumps by PUSH and RET, callees that take their
+; Calls that do not come back the way they went, or do not go where they used to: retpolines (a return as an indirect jump), jumps by PUSH and RET, callees that take their
 ; return address off the stack, coroutines with a stack each, and more nested calls than compiled code nests. Compiled callers wait for
 ; the return address; they must neither go on too soon nor wait for what does not come.
 ; Intel, "Retpoline: A Branch Target Injection Mitigation", section 3; SDM volume 1, section 6.4.
@@ -12,6 +12,9 @@
 ;   recursion through a retpoline: result=0000012c
 ;   to an address that is not mapped: #PF(0010) elsewhere cr2=ffff800012345000
 ;   once more: result=00000100
+;   through a pointer: result=001e8480
+;   to another function: result=001e8c50
+;   and to the first again: result=001e9038
 %include "lib64.inc"
 
 %define ROUNDS 64
@@ -94,6 +97,32 @@ main:
 
   call retpolines
   RESULT "once more"
+
+  xor ebp, ebp
+  ADDRESS rbx, adds_one
+  mov ecx, 2000000
+  call through_pointer
+  RESULT "through a pointer"
+  ADDRESS rbx, adds_two
+  mov ecx, 1000
+  call through_pointer
+  RESULT "to another function"
+  ADDRESS rbx, adds_one
+  mov ecx, 1000
+  call through_pointer
+  RESULT "and to the first again"
+  ret
+
+through_pointer:
+  call rbx
+  dec ecx
+  jnz through_pointer
+  ret
+adds_one:
+  add ebp, 1
+  ret
+adds_two:
+  add ebp, 2
   ret
 
 retpolines:
