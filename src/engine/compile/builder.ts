@@ -78,7 +78,6 @@ export interface Watcher {
 /** Offsets below this are general registers. */
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
-const PAGE_SIZE = 4096;
 
 interface Stub {
   readonly dirty: number;
