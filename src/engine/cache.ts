@@ -196,7 +196,10 @@ export class CodeCache {
     if (record !== 0 && this.u16[(record + Rec.KIND) >> 1] === Pseudo.CROSSING) {
       this.toPageAfter(mode);
       if (!this.fetch(cpu)) return 0;
-      if (this.fetchedHost !== this.u32[(record + Rec.IMM) >> 2]) record = 0;
+      if (this.fetchedHost !== this.u32[(record + Rec.IMM) >> 2]) {
+        this.drop(page, [record]);
+        record = 0;
+      }
     }
     if (record === 0) record = this.decodeBlock(cpu, page, host, offset, low, high, mode);
     if (record !== 0) this.setRipPage(cpu, offset);
@@ -430,12 +433,16 @@ export class CodeCache {
         gone.push(this.u32[at]);
         this.u32[at] = 0;
       }
-      if (gone.length === 0) continue;
-      this.u32[generationOf(page.map) >> 2]++;
-      this.onClear?.(page, gone);
-      for (const record of gone) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
+      if (gone.length > 0) this.drop(page, gone);
     }
     for (let chunk = first; chunk <= last; chunk++) this.u32[(Mem.CODE_CHUNKS >> 2) + physical * 2 + (chunk >> 5)] &= ~(1 << (chunk & 31));
+  }
+
+  /** Forget records that the page's map no longer leads to. */
+  private drop(page: CodePage, records: readonly number[]): void {
+    this.u32[generationOf(page.map) >> 2]++;
+    this.onClear?.(page, records);
+    for (const record of records) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
   }
 
   /** Forget a page's records; the page and its empty map stay. */

@@ -224,6 +224,11 @@ class Planner {
           break;
         }
         if (flow === 'return' || (resync && !showsChange)) break;
+        // What follows on the next page is a block of its own: the edge to it asks how that page is mapped.
+        if (next >> 12 !== at >> 12) {
+          lead(next);
+          break;
+        }
         at = next;
       }
     }
