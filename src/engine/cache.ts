@@ -296,22 +296,18 @@ export class CodeCache {
         return this.decodeCrossing(cpu, page, host, offset, low, high, mode);
       }
       const record = writer.at;
-      this.u32[mapAt + offset] = record;
-      first ||= record;
       if (result !== DecodeResult.OK) {
         writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, ordinal);
         page.at = writer.at;
+        this.publish(page, offset, record);
+        first ||= record;
         this.markCode(page.physical, offset, Math.min(PAGE, offset + decoder.length));
         break;
       }
       const length = decoder.length;
       if (offset + length > end) {
-        if (ordinal === 0) {
-          this.u32[mapAt + offset] = 0;
-          return this.raise(cpu, Vector.GP, 0);
-        }
+        if (ordinal === 0) return this.raise(cpu, Vector.GP, 0);
         // The next look-up, at the instruction itself, raises the exception.
-        this.u32[mapAt + offset] = 0;
         writer.pseudo(Pseudo.RESYNC, offset, ordinal);
         page.at = writer.at;
         break;
@@ -319,12 +315,15 @@ export class CodeCache {
       writer.instruction(decoder, mode, offset, ordinal);
       const definition = decoder.definition;
       this.decodedInstructions++;
+      const at = offset;
       offset += length;
       ordinal++;
       const check = shadow || definition.interrupts === 'after';
       shadow = definition.interrupts === 'shadow';
       if (check) writer.pseudo(Pseudo.INTERRUPT_CHECK, offset, ordinal);
       page.at = writer.at;
+      this.publish(page, at, record);
+      first ||= record;
       if (definition.ends) break;
       if (definition.resync || offset >= PAGE || ordinal >= BLOCK_LIMIT) {
         writer.pseudo(Pseudo.RESYNC, offset, ordinal);
@@ -335,6 +334,11 @@ export class CodeCache {
     this.markCode(page.physical, start, Math.min(PAGE, Math.max(offset, start + 1)));
     this.listener?.decoded(joined(low, high), this.u8.slice(host + start, host + Math.min(PAGE, offset)), bits);
     return first;
+  }
+
+  /** The map leads to records that are complete: the compiler may read them at any time, on another thread. */
+  private publish(page: CodePage, offset: number, record: number): void {
+    Atomics.store(this.u32, (page.map >> 2) + offset, record);
   }
 
   /** A block of one instruction that lies on two pages. */
@@ -361,7 +365,7 @@ export class CodeCache {
       writer.pseudo(result === DecodeResult.INVALID ? Pseudo.INVALID : Pseudo.TOO_LONG, offset, 0);
     }
     page.at = writer.at;
-    this.u32[(page.map >> 2) + offset] = record;
+    this.publish(page, offset, record);
     this.markCode(page.physical, offset, PAGE);
     this.markCode(secondPhysical, 0, Math.max(1, decoder.length - head));
     page.reaches.add(secondPhysical);
@@ -440,15 +444,19 @@ export class CodeCache {
 
   /** Forget records that the page's map no longer leads to. */
   private drop(page: CodePage, records: readonly number[]): void {
-    this.u32[generationOf(page.map) >> 2]++;
     this.onClear?.(page, records);
     for (const record of records) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
+    this.nextGeneration(page);
+  }
+
+  /** After the records have gone: what the compiler began to read before, it reads of an older generation. */
+  private nextGeneration(page: CodePage): void {
+    Atomics.add(this.u32, generationOf(page.map) >> 2, 1);
   }
 
   /** Forget a page's records; the page and its empty map stay. */
   private clear(page: CodePage): void {
     this.onClear?.(page, null);
-    this.u32[generationOf(page.map) >> 2]++;
     for (const chunk of page.chunks) {
       const end = page.at > chunk && page.at <= chunk + CHUNK_BYTES ? page.at : chunk + CHUNK_BYTES;
       for (let record = chunk; record < end; record += Rec.SIZE) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
@@ -458,6 +466,7 @@ export class CodeCache {
     page.at = 0;
     page.end = 0;
     this.core.clear_memory(page.map, MAP_BYTES);
+    this.nextGeneration(page);
     for (const second of page.reaches) this.reachedBy.get(second)?.delete(page);
     page.reaches.clear();
   }
