@@ -55,7 +55,8 @@ const environment: HostEnvironment = {
     if ('blob' in file.source) return new Uint8Array(await file.source.blob.arrayBuffer());
     if (!file.source.url.startsWith('file:')) return download(file.source.url, file.name, progress);
     try {
-      const bytes = await readFile(fileURLToPath(file.source.url));
+      // At once: in pieces a kernel takes four times as long, and nobody waits here for anything else.
+      const bytes = readFileSync(fileURLToPath(file.source.url));
       progress(bytes.length, bytes.length);
       return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     } catch (error) {

@@ -11,7 +11,7 @@ import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { openCompileChannel } from './compile-channel.ts';
 import { MachineLog } from './log.ts';
-import { Machine } from './machine.ts';
+import { compilesBeside, Machine } from './machine.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import { needsIo } from './network-io.ts';
 import { firmwareFiles, type MachineConfig, parse, type DriveConfig } from './options/index.ts';
@@ -76,8 +76,9 @@ class Host implements MachineApi {
     this.setState(RunState.LOADING);
     const config = parse(spec.args);
     this.refuseInPage(config);
-    const [core, interpreter] = await this.loadEngine();
-    const files = await this.loadFiles(config, spec.files);
+    // Its worker takes a while to begin.
+    const compiler = compilesBeside(config) ? this.environment.openCompiler?.() : undefined;
+    const [[core, interpreter], files] = await Promise.all([this.loadEngine(), this.loadFiles(config, spec.files)]);
     if (config.log.items.size > 0) this.log = this.environment.openLog?.(config.log.file) ?? null;
     const { log: sink } = this;
     this.files = spec.files;
@@ -97,7 +98,6 @@ class Host implements MachineApi {
     for (const [n, folder] of folders.entries()) if (folder instanceof TrackedFolder) this.trackedFolders.push({ path: config.fsdevs[n].path, folder });
     this.report({ phase: 'loading', name: 'guest memory', loaded: 0, total: config.ramSize });
     const log = sink ? new MachineLog((text) => sink.write(text)) : null;
-    const openCompiler = this.environment.openCompiler?.bind(this.environment);
     const machine = new Machine({
       config,
       modules: { core, interpreter },
@@ -105,7 +105,7 @@ class Host implements MachineApi {
       disks,
       bootSectors,
       network: { channels: network?.channels, tftp: this.environment.tftp },
-      ...(openCompiler ? { openCompiler: (memory) => openCompileChannel(openCompiler(), memory) } : {}),
+      ...(compiler ? { openCompiler: (memory, used) => openCompileChannel(compiler, memory, used) } : {}),
       folders,
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },

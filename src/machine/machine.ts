@@ -14,11 +14,13 @@ import { VirtioBalloon } from '../virtio/balloon.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
+import { linuxArea } from './boot/linux.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { LINUX_ROM_PATH, offerLinux } from './boot/linux-rom.ts';
 import { moduleNames } from './boot/multiboot.ts';
 import { MULTIBOOT_ROM_PATH, offerMultiboot } from './boot/multiboot-rom.ts';
 import { RealClock, VirtualClock } from './clock.ts';
+import type { MemoryRange } from './compile-channel.ts';
 import { makeDevice } from './devices.ts';
 import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
@@ -66,8 +68,11 @@ export interface MachineOptions {
   bootSectors?: readonly (Uint8Array | undefined)[];
   /** What the network's far ends need of the host. */
   network?: Omit<NetworkParts, 'clock'>;
-  /** A worker that compiles guest code; without it the vCPU's thread does. */
-  openCompiler?(memory: WebAssembly.Memory): CompileChannel;
+  /**
+   * A worker that compiles guest code; without it the vCPU's thread does.
+   * @param used memory that the guest is going to write soon
+   */
+  openCompiler?(memory: WebAssembly.Memory, used: MemoryRange | null): CompileChannel;
   /** One for each folder of the line. */
   folders?: readonly FileSystem[];
   /** Monotonic time of the host, ns. */
@@ -97,6 +102,11 @@ function allocate(ramSize: number): WebAssembly.Memory {
       advice: 'Give the guest less memory with -m, or close other tabs.',
     } satisfies MachineFailure;
   }
+}
+
+/** Is guest code compiled beside the vCPU? In virtual time a run repeats exactly, and so when something gets compiled must too. */
+export function compilesBeside({ accel, clock }: MachineConfig): boolean {
+  return accel.kind === 'jit' && accel.threshold > 1 && clock.kind === 'real';
 }
 
 export class Machine {
@@ -129,6 +139,7 @@ export class Machine {
   /** ns of the host spent in guest code and its devices. */
   guestNs = 0;
   private screen: ScreenPublisher | undefined;
+  private readonly channel: CompileChannel | undefined;
   readonly input: MachineInput;
 
   /** @throws MachineFailure-shaped errors: what cannot be loaded, what does not fit */
@@ -136,6 +147,8 @@ export class Machine {
     const { config } = options;
     this.memory = allocate(config.ramSize);
     const { buffer } = this.memory;
+    // First of all: its worker has something to do already.
+    if (compilesBeside(config)) this.channel = options.openCompiler?.(this.memory, this.kernelArea());
     const clock = config.clock;
     this.clock = clock.kind === 'virtual' ? new VirtualClock(clock.shift) : new RealClock(() => options.hostNow());
     const kvm = config.cpu.features.has('kvmclock');
@@ -248,13 +261,18 @@ export class Machine {
     this.start();
   }
 
+  /** Where a kernel that is loaded directly unpacks itself. */
+  private kernelArea(): MemoryRange | null {
+    const { config, files } = this.options;
+    if (config.kernel === undefined || config.bios !== undefined) return null;
+    const area = linuxArea(files.get(config.kernel)!);
+    return area && { address: area.address, size: Math.max(0, Math.min(area.size, config.ramSize - area.address)) };
+  }
+
   private compilerOptions(): CompilerOptions | null {
-    const { accel, clock } = this.options.config;
+    const { accel } = this.options.config;
     if (accel.kind !== 'jit') return null;
-    const { threshold } = accel;
-    // In virtual time a run repeats exactly, and so when something gets compiled must too.
-    const beside = clock.kind === 'real' && threshold > 1;
-    return { threshold, ...(beside && this.options.openCompiler ? { channel: this.options.openCompiler(this.memory) } : {}) };
+    return { threshold: accel.threshold, ...(this.channel ? { channel: this.channel } : {}) };
   }
 
   /** Time-stamp counter since power-on: nanoseconds. */

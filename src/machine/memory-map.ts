@@ -42,7 +42,7 @@ export class MemoryMap implements GuestMemory, ShadowMap {
   private readonly shadowWritable = new Uint8Array(16);
 
   /**
-   * @param memory the shared memory, at its full size already
+   * @param memory the shared memory, at its full size already, and fresh: its pages of zeros, which map nothing, are not touched
    * @param ramSize bytes, a multiple of 4096
    */
   constructor(
@@ -62,7 +62,6 @@ export class MemoryMap implements GuestMemory, ShadowMap {
     this.view = new DataView(buffer);
     this.pmap = new Uint32Array(buffer, Mem.PMAP, Mem.PMAP_SIZE / 4);
     this.codeChunks = new Uint32Array(buffer, Mem.CODE_CHUNKS, Mem.CODE_CHUNKS_SIZE / 4);
-    this.pmap.fill(0);
     this.map(0, VGA_WINDOW, Mem.RAM, Pmap.READ | Pmap.WRITE);
     this.map(ONE_MIB, ramSize - ONE_MIB, Mem.RAM + ONE_MIB, Pmap.READ | Pmap.WRITE);
     this.map(ROM_AREA, ONE_MIB - ROM_AREA, Mem.ROM, Pmap.READ);

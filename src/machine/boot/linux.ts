@@ -89,6 +89,15 @@ export function isLinux(bytes: Uint8Array): boolean {
   return bytes.length >= Header.VERSION + 2 && view(bytes).getUint32(Header.HEADER, true) === HDRS;
 }
 
+/** The guest-physical memory that a kernel needs to unpack itself, all of which it writes; null if it is none, or has no such header. */
+export function linuxArea(bytes: Uint8Array): { address: number; size: number } | null {
+  if (!isLinux(bytes) || bytes.length < Header.MIN_FILE) return null;
+  const header = view(bytes);
+  if (header.getUint16(Header.VERSION, true) < 0x020a) return null;
+  const address = Number(header.getBigUint64(Header.PREF_ADDRESS, true));
+  return address >= HIGH_MEMORY && address < 2 ** 32 ? { address, size: header.getUint32(Header.INIT_SIZE, true) } : null;
+}
+
 /**
  * Put kernel, initrd, command line and zero page into memory.
  * @returns the state in which the CPU enters the kernel
