@@ -1,7 +1,7 @@
 // Entry point of the machine worker under Node: offers a machine to the runner that started it.
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { openSync, readFileSync, realpathSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, realpathSync, statSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { resolve, sep } from 'node:path';
 import { parentPort, Worker } from 'node:worker_threads';
@@ -9,6 +9,7 @@ import { wrap } from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { exposeMachine, MachineError } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
+import type { FileData } from '../src/machine/boot/file-data.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
@@ -16,12 +17,15 @@ import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts'
 import { ImageInUse } from '../src/backends/block/file-lock-node.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
 import { Folder } from '../src/backends/fs/folder-node.ts';
+import { YOUNG_MB } from '../src/runner/worker-limits.ts';
 import { lowerV8Threads } from './threads-node.ts';
 
 /** A TFTP server's files are read into memory. */
 const LONGEST_TFTP_FILE = 256 * 2 ** 20;
 /** Log text is collected up to this many characters, because -d writes many short lines. */
 const LOG_BUFFER = 1 << 16;
+/** Smaller files of the machine line are read at once and kept. */
+const SMALLEST_HOST_FILE = 1 << 20;
 
 const environment: HostEnvironment = {
   monitor: (target) => new Monitor(target),
@@ -41,7 +45,7 @@ const environment: HostEnvironment = {
 
   openCompiler() {
     lowerV8Threads();
-    const worker = new Worker(fileURLToPath(new URL('./compiler-node.js', import.meta.url)));
+    const worker = new Worker(fileURLToPath(new URL('./compiler-node.js', import.meta.url)), { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
     // It ends with the machine.
     worker.unref();
     return { post: (message) => worker.postMessage(message), onMessage: (handler) => worker.on('message', handler) };
@@ -55,10 +59,9 @@ const environment: HostEnvironment = {
     if ('blob' in file.source) return new Uint8Array(await file.source.blob.arrayBuffer());
     if (!file.source.url.startsWith('file:')) return download(file.source.url, file.name, progress);
     try {
-      // At once: in pieces a kernel takes four times as long, and nobody waits here for anything else.
-      const bytes = readFileSync(fileURLToPath(file.source.url));
-      progress(bytes.length, bytes.length);
-      return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const data = openHostFile(fileURLToPath(file.source.url));
+      progress(data.length, data.length);
+      return data;
     } catch (error) {
       throw new MachineError({ what: `${file.name} could not be read`, why: text(error), advice: 'Check the path in the machine line.' });
     }
@@ -143,6 +146,28 @@ const environment: HostEnvironment = {
     };
   },
 };
+
+/** It stays open as long as the process: a machine that is reset reads its kernel again. */
+function openHostFile(path: string): FileData {
+  const file = openSync(path, 'r');
+  const stat = fstatSync(file);
+  // A pipe or the like is read once, and so is what is small.
+  if (!stat.isFile() || stat.size < SMALLEST_HOST_FILE) {
+    const bytes = readFileSync(file);
+    closeSync(file);
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+  return {
+    length: stat.size,
+    read(from, to) {
+      for (let done = 0; done < to.length; ) {
+        const got = readSync(file, to, done, to.length - done, from + done);
+        if (got === 0) throw new Error(`${path} is shorter than it was when it was opened`);
+        done += got;
+      }
+    },
+  };
+}
 
 /** A file in a folder, for a guest; nothing outside it, whatever its name or the links in it say. */
 function fileIn(folder: string, name: string): Uint8Array | undefined {

@@ -2,6 +2,7 @@
 
 import type { FileSystem } from '../devices/file-system.ts';
 import type { BlockBackend } from '../devices/interfaces.ts';
+import type { FileData } from './boot/file-data.ts';
 import type { CompilePort } from './compile-channel.ts';
 import type { DownloadProgress } from './download.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
@@ -16,8 +17,8 @@ export type EngineModule = 'core' | 'interpreter';
 export interface HostEnvironment {
   /** A part of the engine, compiled. Progress counts the bytes of its file. Rejects with a MachineError. */
   engine(name: EngineModule, progress: DownloadProgress): Promise<WebAssembly.Module>;
-  /** The bytes of a file of the MachineSpec. Rejects with a MachineError. */
-  read(file: MachineFile, progress: DownloadProgress): Promise<Uint8Array>;
+  /** A file of the MachineSpec. Rejects with a MachineError. */
+  read(file: MachineFile, progress: DownloadProgress): Promise<FileData>;
   /**
    * The contents of a disk. Absent: there are no files for disks here. Throws, or rejects with, a MachineError.
    * @param file where it is, if the MachineSpec says so

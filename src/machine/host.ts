@@ -11,6 +11,7 @@ import type { HostEnvironment, LogSink } from './environment.ts';
 import { initrdFiles, kernelKind } from './boot/load.ts';
 import { openCompileChannel } from './compile-channel.ts';
 import { MachineLog } from './log.ts';
+import type { FileData } from './boot/file-data.ts';
 import { compilesBeside, Machine } from './machine.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import { needsIo } from './network-io.ts';
@@ -105,7 +106,7 @@ class Host implements MachineApi {
       disks,
       bootSectors,
       network: { channels: network?.channels, tftp: this.environment.tftp },
-      ...(compiler ? { openCompiler: (memory, used) => openCompileChannel(compiler, memory, used) } : {}),
+      ...(compiler ? { openCompiler: (memory) => openCompileChannel(compiler, memory) } : {}),
       folders,
       hostNow,
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
@@ -176,9 +177,9 @@ class Host implements MachineApi {
     return Promise.all([load('core'), load('interpreter')]);
   }
 
-  private async loadFiles(config: MachineConfig, given: readonly MachineFile[]): Promise<Map<string, Uint8Array>> {
-    const files = new Map<string, Uint8Array>();
-    const read = async (name: string, phase: 'firmware' | 'kernel' | 'initrd'): Promise<Uint8Array> => {
+  private async loadFiles(config: MachineConfig, given: readonly MachineFile[]): Promise<Map<string, FileData>> {
+    const files = new Map<string, FileData>();
+    const read = async (name: string, phase: 'firmware' | 'kernel' | 'initrd'): Promise<FileData> => {
       const known = files.get(name);
       if (known) return known;
       const file = given.find((f) => f.name === name);

@@ -14,13 +14,12 @@ import { VirtioBalloon } from '../virtio/balloon.ts';
 import { VirtioPci } from '../virtio/pci.ts';
 import { RSDP_ADDRESS } from './acpi.ts';
 import type { EntryState, SegmentState } from './boot/entry-state.ts';
-import { linuxArea } from './boot/linux.ts';
+import { type FileData, wholeOf } from './boot/file-data.ts';
 import { bootKernel, initrdFiles, kernelKind } from './boot/load.ts';
 import { LINUX_ROM_PATH, offerLinux } from './boot/linux-rom.ts';
 import { moduleNames } from './boot/multiboot.ts';
 import { MULTIBOOT_ROM_PATH, offerMultiboot } from './boot/multiboot-rom.ts';
 import { RealClock, VirtualClock } from './clock.ts';
-import type { MemoryRange } from './compile-channel.ts';
 import { makeDevice } from './devices.ts';
 import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
@@ -61,18 +60,15 @@ export interface MachineOptions {
   config: MachineConfig;
   modules: VcpuModules;
   /** Bytes of the files the line names. */
-  files: ReadonlyMap<string, Uint8Array>;
+  files: ReadonlyMap<string, FileData>;
   /** One for each drive of the line. */
   disks?: readonly BlockBackend[];
   /** The first sector of each, for those whose backend does not answer at once. */
   bootSectors?: readonly (Uint8Array | undefined)[];
   /** What the network's far ends need of the host. */
   network?: Omit<NetworkParts, 'clock'>;
-  /**
-   * A worker that compiles guest code; without it the vCPU's thread does.
-   * @param used memory that the guest is going to write soon
-   */
-  openCompiler?(memory: WebAssembly.Memory, used: MemoryRange | null): CompileChannel;
+  /** A worker that compiles guest code; without it the vCPU's thread does. */
+  openCompiler?(memory: WebAssembly.Memory): CompileChannel;
   /** One for each folder of the line. */
   folders?: readonly FileSystem[];
   /** Monotonic time of the host, ns. */
@@ -147,8 +143,7 @@ export class Machine {
     const { config } = options;
     this.memory = allocate(config.ramSize);
     const { buffer } = this.memory;
-    // First of all: its worker has something to do already.
-    if (compilesBeside(config)) this.channel = options.openCompiler?.(this.memory, this.kernelArea());
+    if (compilesBeside(config)) this.channel = options.openCompiler?.(this.memory);
     const clock = config.clock;
     this.clock = clock.kind === 'virtual' ? new VirtualClock(clock.shift) : new RealClock(() => options.hostNow());
     const kvm = config.cpu.features.has('kvmclock');
@@ -193,7 +188,7 @@ export class Machine {
       floppies: this.drives.floppies,
       firmware: config.bios === undefined ? undefined : this.firmware(),
       vmport: config.vmport ? { get: (n) => this.vcpu.get32(Cpu.GPR + 8 * n), set: (n, value) => this.vcpu.set64(Cpu.GPR + 8 * n, BigInt(value >>> 0)) } : undefined,
-      vga: config.vga === 'std' ? { rom: options.files.get(VGA_ROM)! } : undefined,
+      vga: config.vga === 'std' ? { rom: wholeOf(options.files.get(VGA_ROM)!) } : undefined,
       onPowerOff: () => {
         this.powerOffRequested = true;
         this.vcpu.requestExit();
@@ -216,7 +211,7 @@ export class Machine {
     const slots = new Map<PciDeviceConfig, number>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars, file: (name) => options.files.get(name)! });
+      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars, file: (name) => wholeOf(options.files.get(name)!) });
       plugged.id = device.id ?? '';
       const slot = pc.plug(plugged, device.addr);
       slots.set(device, slot);
@@ -261,14 +256,6 @@ export class Machine {
     this.start();
   }
 
-  /** Where a kernel that is loaded directly unpacks itself. */
-  private kernelArea(): MemoryRange | null {
-    const { config, files } = this.options;
-    if (config.kernel === undefined || config.bios !== undefined) return null;
-    const area = linuxArea(files.get(config.kernel)!);
-    return area && { address: area.address, size: Math.max(0, Math.min(area.size, config.ramSize - area.address)) };
-  }
-
   private compilerOptions(): CompilerOptions | null {
     const { accel } = this.options.config;
     if (accel.kind !== 'jit') return null;
@@ -288,7 +275,7 @@ export class Machine {
     // The CPU is at the reset vector.
     if (config.bios !== undefined) return;
     const memoryMap = this.pc.setUpForDirectBoot().map((e) => ({ address: e.address, size: e.length, type: e.type as number }));
-    const bytes = (name: string): Uint8Array => files.get(name)!;
+    const bytes = (name: string): FileData => files.get(name)!;
     const name = config.kernel!;
     const kernel = { name, bytes: bytes(name) };
     const entry = bootKernel({
@@ -307,13 +294,13 @@ export class Machine {
   /** Let the firmware boot the kernel. @returns what bootorder calls it */
   private offerKernel(name: string): string {
     const { config, files } = this.options;
-    const kernel = { name, bytes: files.get(name)! };
+    const kernel = { name, bytes: wholeOf(files.get(name)!) };
     if (kernelKind(name, kernel.bytes) === 'multiboot') {
-      const modules = moduleNames(config.initrd ?? '').map(({ file, text }) => ({ text, bytes: files.get(file)! }));
+      const modules = moduleNames(config.initrd ?? '').map(({ file, text }) => ({ text, bytes: wholeOf(files.get(file)!) }));
       offerMultiboot(this.pc.fwCfg, { kernel, modules, append: config.append, ramSize: config.ramSize });
       return MULTIBOOT_ROM_PATH;
     }
-    const initrd = config.initrd === undefined ? undefined : { name: config.initrd, bytes: files.get(config.initrd)! };
+    const initrd = config.initrd === undefined ? undefined : { name: config.initrd, bytes: wholeOf(files.get(config.initrd)!) };
     offerLinux(this.pc.fwCfg, { kernel, initrd, append: config.append, ramSize: config.ramSize });
     return LINUX_ROM_PATH;
   }
@@ -321,7 +308,7 @@ export class Machine {
   /** The firmware that the line names, if it can be one. */
   private firmware(): FirmwareConfig {
     const { config, files } = this.options;
-    const image = files.get(config.bios!)!;
+    const image = wholeOf(files.get(config.bios!)!);
     if (!isFirmware(image)) {
       throw {
         what: `${config.bios} cannot be used as firmware`,

@@ -13,6 +13,7 @@ import { Escapes, Timestamps } from './escapes.ts';
 import { MonitorConsole } from './monitor-console.ts';
 import { discard, fileSink, followSize, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
 import { Terminal } from './terminal.ts';
+import { YOUNG_MB } from './worker-limits.ts';
 
 /** Exit statuses beside the guest's own (isa-debug-exit's are odd). */
 export const enum ExitStatus {
@@ -97,7 +98,7 @@ class Session {
 
   async run(): Promise<number> {
     const finished = new Promise<void>((resolve) => { this.onFinish = resolve; });
-    const worker = new Worker(this.host.worker);
+    const worker = new Worker(this.host.worker, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
     const machine = wrapMachine(nodeEndpoint(worker));
     const died = (failure: MachineFailure) => {
       this.fail(failure, ExitStatus.FAILED);

@@ -6,6 +6,7 @@ import type { GuestMemory } from '../../devices/interfaces.ts';
 import { BootError, inMiB } from './boot-error.ts';
 import { type E820Entry, E820Type, ramEnd } from './e820.ts';
 import { type EntryState, long64, protected32 } from './entry-state.ts';
+import { copyToGuest, type FileData, partOf } from './file-data.ts';
 
 /** Offsets of the setup header, the same in the file and in the zero page. */
 const enum Header {
@@ -32,6 +33,8 @@ const enum Header {
   MAX_END = 0x290,
   /** Bytes of a file that must be there for the header to be read. */
   MIN_FILE = 0x268,
+  /** Bytes at the beginning of a file that can be of interest. */
+  MAX_FILE = 0x400,
 }
 
 /** Offsets of the zero page beside the setup header. */
@@ -74,8 +77,8 @@ const enum Low {
 export interface LinuxBoot {
   memory: GuestMemory;
   /** The bzImage, and what to call it in messages. */
-  kernel: { name: string; bytes: Uint8Array };
-  initrd?: { name: string; bytes: Uint8Array };
+  kernel: { name: string; bytes: FileData };
+  initrd?: { name: string; bytes: FileData };
   append: string;
   memoryMap: readonly E820Entry[];
   /** Guest-physical address of the ACPI tables' root pointer, where there is one. */
@@ -89,15 +92,6 @@ export function isLinux(bytes: Uint8Array): boolean {
   return bytes.length >= Header.VERSION + 2 && view(bytes).getUint32(Header.HEADER, true) === HDRS;
 }
 
-/** The guest-physical memory that a kernel needs to unpack itself, all of which it writes; null if it is none, or has no such header. */
-export function linuxArea(bytes: Uint8Array): { address: number; size: number } | null {
-  if (!isLinux(bytes) || bytes.length < Header.MIN_FILE) return null;
-  const header = view(bytes);
-  if (header.getUint16(Header.VERSION, true) < 0x020a) return null;
-  const address = Number(header.getBigUint64(Header.PREF_ADDRESS, true));
-  return address >= HIGH_MEMORY && address < 2 ** 32 ? { address, size: header.getUint32(Header.INIT_SIZE, true) } : null;
-}
-
 /**
  * Put kernel, initrd, command line and zero page into memory.
  * @returns the state in which the CPU enters the kernel
@@ -105,7 +99,8 @@ export function linuxArea(bytes: Uint8Array): { address: number; size: number } 
  */
 export function bootLinux(boot: LinuxBoot): EntryState {
   const { memory, kernel, memoryMap } = boot;
-  const image = readImage(kernel.name, kernel.bytes, boot.longMode);
+  const header = partOf(kernel.bytes, 0, Header.MAX_FILE);
+  const image = readImage(kernel.name, header, kernel.bytes.length, boot.longMode);
 
   const top = ramEnd(memoryMap, HIGH_MEMORY);
   const kernelEnd = image.loadAddress + image.initSize;
@@ -119,7 +114,7 @@ export function bootLinux(boot: LinuxBoot): EntryState {
   }
   const zeroPage = new Uint8Array(ZeroPage.SIZE);
   const zero = view(zeroPage);
-  zeroPage.set(kernel.bytes.subarray(Header.SETUP_SECTS, image.headerEnd), Header.SETUP_SECTS);
+  zeroPage.set(header.subarray(Header.SETUP_SECTS, image.headerEnd), Header.SETUP_SECTS);
 
   if (boot.initrd && initrdSize > 0) {
     const highest = Math.min(top, image.initrdAddressMax + 1);
@@ -133,7 +128,7 @@ export function bootLinux(boot: LinuxBoot): EntryState {
         byKernel ? 'Use a smaller initrd.' : `Give the guest more memory, at least -m ${Math.ceil((kernelEnd + initrdSize) / 2 ** 20) + 1}.`,
       );
     }
-    memory.write(address, boot.initrd.bytes);
+    copyToGuest(memory, address, boot.initrd.bytes);
     zero.setUint32(Header.RAMDISK_IMAGE, address, true);
     zero.setUint32(Header.RAMDISK_SIZE, initrdSize, true);
   } else {
@@ -166,7 +161,7 @@ export function bootLinux(boot: LinuxBoot): EntryState {
   writeMemoryMap(zero, memoryMap);
   memory.write(Low.ZERO_PAGE, zeroPage);
 
-  memory.write(image.loadAddress, kernel.bytes.subarray(image.payload, image.payloadEnd));
+  copyToGuest(memory, image.loadAddress, kernel.bytes, image.payload, image.payloadEnd);
 
   const registers = { rsi: Low.ZERO_PAGE, rsp: Low.STACK_TOP };
   return image.entry64
@@ -188,9 +183,10 @@ interface Image {
   entry64: boolean;
 }
 
-function readImage(name: string, bytes: Uint8Array, longMode: boolean): Image {
+/** @param bytes the beginning of the file  @param length of all of it */
+function readImage(name: string, bytes: Uint8Array, length: number, longMode: boolean): Image {
   if (!isLinux(bytes)) throw new BootError(`${name} is not a Linux kernel`, 'It has no setup header ("HdrS")', 'Give a bzImage for x86, such as /boot/vmlinuz of a PC.');
-  if (bytes.length < Header.MIN_FILE) throw truncated(name, bytes.length, Header.MIN_FILE);
+  if (length < Header.MIN_FILE) throw truncated(name, length, Header.MIN_FILE);
   const header = view(bytes);
   const u32 = (offset: number) => header.getUint32(offset, true);
   const version = header.getUint16(Header.VERSION, true);
@@ -208,10 +204,10 @@ function readImage(name: string, bytes: Uint8Array, longMode: boolean): Image {
 
   const payload = ((bytes[Header.SETUP_SECTS] || 4) + 1) * 512;
   // Before 2.04 only 16 bits of syssize could be trusted: then the file's size counts.
-  const size = version >= 0x0204 ? u32(Header.SYSSIZE) * 16 : Math.max(0, bytes.length - payload);
-  const payloadEnd = Math.min(payload + size, bytes.length);
+  const size = version >= 0x0204 ? u32(Header.SYSSIZE) * 16 : Math.max(0, length - payload);
+  const payloadEnd = Math.min(payload + size, length);
   // The last paragraph may be incomplete.
-  if (payload + size > bytes.length + 15 || payloadEnd <= payload) throw truncated(name, bytes.length, payload + Math.max(size, 1));
+  if (payload + size > length + 15 || payloadEnd <= payload) throw truncated(name, length, payload + Math.max(size, 1));
 
   const has210 = version >= 0x020a;
   const preferred = has210 ? Number(header.getBigUint64(Header.PREF_ADDRESS, true)) : HIGH_MEMORY;
@@ -227,10 +223,10 @@ function readImage(name: string, bytes: Uint8Array, longMode: boolean): Image {
     // It would halt without a word.
     throw new BootError(`${name} cannot be started`, 'It is a 64-bit kernel, and the CPU has no 64-bit mode', 'Give a 32-bit kernel, or a CPU with the feature lm (-cpu qemu64).');
   }
-  if (entry64 && payloadEnd - payload <= ENTRY64_OFFSET) throw truncated(name, bytes.length, payload + ENTRY64_OFFSET + 1);
+  if (entry64 && payloadEnd - payload <= ENTRY64_OFFSET) throw truncated(name, length, payload + ENTRY64_OFFSET + 1);
   return {
     version,
-    headerEnd: Math.min(Header.HEADER + bytes[Header.JUMP_LENGTH], Header.MAX_END, bytes.length),
+    headerEnd: Math.min(Header.HEADER + bytes[Header.JUMP_LENGTH], Header.MAX_END, length),
     payload,
     payloadEnd,
     loadAddress,

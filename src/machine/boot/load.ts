@@ -5,13 +5,18 @@ import { BootError } from './boot-error.ts';
 import type { E820Entry } from './e820.ts';
 import { isElf } from './elf.ts';
 import type { EntryState } from './entry-state.ts';
+import { type FileData, partOf, wholeOf } from './file-data.ts';
 import { bootLinux, isLinux } from './linux.ts';
 import { bootMultiboot, isMultiboot, moduleNames } from './multiboot.ts';
+
+/** Where a file says what it is: a Multiboot header lies in the first 8 KiB. */
+const KIND_BYTES = 8192;
 
 export type KernelKind = 'linux' | 'multiboot';
 
 /** What a kernel is. @throws BootError if it is none that can be started */
-export function kernelKind(name: string, bytes: Uint8Array): KernelKind {
+export function kernelKind(name: string, file: FileData): KernelKind {
+  const bytes = partOf(file, 0, KIND_BYTES);
   if (isLinux(bytes)) return 'linux';
   if (isMultiboot(bytes)) return 'multiboot';
   throw new BootError(`${name} is not a kernel that can be started`, lookAt(bytes), 'Give a Linux bzImage for x86 (a file like /boot/vmlinuz), or a Multiboot kernel.');
@@ -25,10 +30,10 @@ export function initrdFiles(kind: KernelKind, initrd: string | undefined): strin
 
 export interface KernelBoot {
   memory: GuestMemory;
-  kernel: { name: string; bytes: Uint8Array };
+  kernel: { name: string; bytes: FileData };
   /** The argument of -initrd, and the bytes of each file that initrdFiles() named, in that order. */
   initrd?: string;
-  initrdBytes: readonly Uint8Array[];
+  initrdBytes: readonly FileData[];
   append: string;
   memoryMap: readonly E820Entry[];
   rsdp?: number;
@@ -42,8 +47,8 @@ export function bootKernel(boot: KernelBoot): EntryState {
     const initrd = boot.initrd === undefined ? undefined : { name: boot.initrd, bytes: boot.initrdBytes[0] };
     return bootLinux({ ...boot, initrd });
   }
-  const modules = moduleNames(boot.initrd ?? '').map((module, index) => ({ text: module.text, bytes: boot.initrdBytes[index] }));
-  return bootMultiboot({ ...boot, modules });
+  const modules = moduleNames(boot.initrd ?? '').map((module, index) => ({ text: module.text, bytes: wholeOf(boot.initrdBytes[index]) }));
+  return bootMultiboot({ ...boot, kernel: { name: boot.kernel.name, bytes: wholeOf(boot.kernel.bytes) }, modules });
 }
 
 /** A guess at what a file is that is no kernel, as a sentence without its stop. */
