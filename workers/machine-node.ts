@@ -17,7 +17,7 @@ import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts'
 import { ImageInUse } from '../src/backends/block/file-lock-node.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
 import { Folder } from '../src/backends/fs/folder-node.ts';
-import { YOUNG_MB } from '../src/runner/worker-limits.ts';
+import { YOUNG_MB } from '../src/machine/worker-limits.ts';
 import { lowerV8Threads } from './threads-node.ts';
 
 /** A TFTP server's files are read into memory. */

@@ -13,7 +13,7 @@ import { Escapes, Timestamps } from './escapes.ts';
 import { MonitorConsole } from './monitor-console.ts';
 import { discard, fileSink, followSize, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
 import { Terminal } from './terminal.ts';
-import { YOUNG_MB } from './worker-limits.ts';
+import { YOUNG_MB } from '../machine/worker-limits.ts';
 
 /** Exit statuses beside the guest's own (isa-debug-exit's are odd). */
 export const enum ExitStatus {
