@@ -109,6 +109,7 @@ class Host implements MachineApi {
       ...(compiler ? { openCompiler: (memory) => openCompileChannel(compiler, memory) } : {}),
       folders,
       hostNow,
+      poll: () => this.environment.pollDisks?.(),
       date: { epochMs: Date.now(), offsetMs: -new Date().getTimezoneOffset() * 60_000 },
       log,
     });
@@ -379,7 +380,6 @@ class Host implements MachineApi {
     while (this.state === RunState.RUNNING) {
       const doorbell = Atomics.load(this.words, Control.DOORBELL >> 2);
       const began = hostNow();
-      this.environment.pollDisks?.();
       const result = machine.runSlice();
       const ended = hostNow();
       this.busyNs += ended - began;

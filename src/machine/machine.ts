@@ -28,7 +28,7 @@ import { MachineLog } from './log.ts';
 import { DEBUGCON_RING, type MachineConfig, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
-import { FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
+import { Control, FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
 import { ScreenPublisher } from './screen-block.ts';
 import { buildSmbiosFiles } from './smbios.ts';
 import type { CompileChannel, CompilerOptions } from '../engine/compile/compiler.ts';
@@ -48,6 +48,9 @@ const LEAST_RATE = 0.02;
 const SLICE_NS = 4_000_000;
 /** A timer may be so late, ns: a slice that ends a little too soon for it has another one follow, and each leaves all compiled code. */
 const LATE_NS = 20_000;
+/** In the midst of a slice it is asked so often whether something has come from outside, ns, so that it need not wait for the slice's end. Each time leaves all compiled code, so it is asked only for so long after something came. */
+const STRETCH_NS = 200_000;
+const RUNG_NS = 2_000_000_000;
 /** Instructions from which the guest's speed is learnt: a slice may be too short to tell, several are not. */
 const LEARNT_FROM = 20_000;
 /** The date at power-on under -icount, unless -rtc base= gives one: a run must repeat exactly. 2024-01-01. */
@@ -73,6 +76,8 @@ export interface MachineOptions {
   folders?: readonly FileSystem[];
   /** Monotonic time of the host, ns. */
   hostNow(): number;
+  /** Give what else has come from the host to the machine's devices. */
+  poll?(): void;
   /** The host's date, ms since 1970 UTC, and its offset from UTC, ms. */
   date: { epochMs: number; offsetMs: number };
   log: MachineLog | null;
@@ -132,6 +137,10 @@ export class Machine {
   private executedNs = 0;
   /** When the slice under way ends by itself, at the latest; -Infinity between two: how long the next may be is reckoned when all timers are armed. */
   private sliceEnd = -Infinity;
+  /** Control.DOORBELL, what it was when it was looked at last, and when it had rung, ns of the host. */
+  private readonly doorbell: Int32Array;
+  private rung = 0;
+  private rungAt = -Infinity;
   /** ns of the host spent in guest code and its devices. */
   guestNs = 0;
   private screen: ScreenPublisher | undefined;
@@ -144,6 +153,7 @@ export class Machine {
     this.memory = allocate(config.ramSize);
     const { buffer } = this.memory;
     if (compilesBeside(config)) this.channel = options.openCompiler?.(this.memory);
+    this.doorbell = new Int32Array(buffer, Control.DOORBELL, 1);
     const clock = config.clock;
     this.clock = clock.kind === 'virtual' ? new VirtualClock(clock.shift) : new RealClock(() => options.hostNow());
     const kvm = config.cpu.features.has('kvmclock');
@@ -399,6 +409,11 @@ export class Machine {
   private slice(): SliceResult {
     const { clock, vcpu, pc } = this;
     const began = this.options.hostNow();
+    // Before what has come is taken, so that nothing is missed.
+    const rings = Atomics.load(this.doorbell, 0);
+    if (rings !== this.rung) this.rungAt = began;
+    this.rung = rings;
+    this.options.poll?.();
     clock.runExpired();
     for (const { ring, port } of this.rings) if (ring.takeBreak()) pc.serial[port]?.receiveBreak();
     pc.poll();
@@ -409,7 +424,7 @@ export class Machine {
     const entered = this.options.hostNow();
     let reason: Exit;
     try {
-      reason = vcpu.run(budget);
+      reason = this.runGuest(budget, began);
     } catch (error) {
       return { kind: 'failed', failure: this.failure('The emulator stopped', error instanceof Error ? error.message : String(error)) };
     } finally {
@@ -431,6 +446,23 @@ export class Machine {
     }
     if (reason === Exit.HALT && !vcpu.wakes) return this.idle();
     return { kind: 'run' };
+  }
+
+  /** For so many instructions, or until the doorbell has rung again. In virtual time a slice ends where it must, whatever comes: runs repeat. */
+  private runGuest(budget: number, began: number): Exit {
+    const { vcpu } = this;
+    const isWhole = this.clock instanceof VirtualClock || began - this.rungAt > RUNG_NS;
+    const stretch = isWhole ? budget : Math.max(MIN_SLICE, Math.floor(STRETCH_NS * this.rate));
+    for (let left = budget; ;) {
+      const before = vcpu.icount;
+      // The last one is not made a little one.
+      const wanted = left < 1.5 * stretch ? left : stretch;
+      const reason = vcpu.run(wanted);
+      const executed = vcpu.icount - before;
+      left -= executed;
+      // A device wants the slice to end: fewer were executed.
+      if (reason !== Exit.BUDGET || executed < wanted || left <= 0 || Atomics.load(this.doorbell, 0) !== this.rung) return reason;
+    }
   }
 
   /** Slower at once, faster by and by: compiled code is 50 times as fast as code that was never seen, and a slice must not be late. */

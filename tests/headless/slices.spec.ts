@@ -6,6 +6,7 @@ import { buildIfOlder } from '../../scripts/build-core.mjs';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { parse } from '../../src/machine/options/index.ts';
+import { ringDoorbell } from '../../src/machine/protocol.ts';
 import { loadModules } from '../oracle/emulator.ts';
 
 let modules: VcpuModules;
@@ -17,10 +18,10 @@ beforeAll(async () => {
 const US = 1e3;
 
 /** A machine whose firmware is these instructions, at the reset vector; `speed` is in instructions a nanosecond. */
-function machineOf(code: readonly number[]) {
+function machineOf(code: readonly number[], more = '', poll?: () => void) {
   const image = new Uint8Array(65536);
   image.set(code, image.length - 16);
-  const config = parse('-m 16 -accel interpreter -nic none -display none -vga none -serial null -bios loop');
+  const config = parse('-m 16 -accel interpreter -nic none -display none -vga none -serial null -bios loop ' + more);
   const host = { speed: 0.2, ns: 0, counted: 0 };
   let machine: Machine | undefined;
   const hostNow = (): number => {
@@ -29,7 +30,7 @@ function machineOf(code: readonly number[]) {
     host.counted = count;
     return host.ns;
   };
-  machine = new Machine({ config, modules, files: new Map([['loop', image]]), hostNow, date: { epochMs: 0, offsetMs: 0 }, log: null });
+  machine = new Machine({ config, modules, files: new Map([['loop', image]]), hostNow, ...(poll ? { poll } : {}), date: { epochMs: 0, offsetMs: 0 }, log: null });
   machine.resume();
   const slicesUntil = (ns: number): number => {
     let slices = 0;
@@ -106,5 +107,74 @@ describe('slices', () => {
     slicesUntil(machine.clock.now() + 5_000 * US);
     expect(ranAt - armedAt).toBeGreaterThanOrEqual(100 * US);
     expect(ranAt - armedAt).toBeLessThan(150 * US);
+  });
+
+  /** A machine that comes to a device all the time; `accessed` is called then, and `polled` before each slice. */
+  const ringing = (more: string, accessed: (now: number, ring: () => void) => void, polled: (now: number) => void) => {
+    const made = machineOf(DEVICE_LOOP, more, () => polled(made.machine.clock.now()));
+    const { machine } = made;
+    const write = machine.pc.ioWrite.bind(machine.pc);
+    machine.pc.ioWrite = (port, size, value) => {
+      accessed(machine.clock.now(), () => ringDoorbell(machine.memory.buffer));
+      write(port, size, value);
+    };
+    return made;
+  };
+
+  it('end soon when the doorbell rings, where it has rung of late', () => {
+    // When it rings, and when that was answered.
+    let [next, from, answered] = [Infinity, 0, 0];
+    const { machine, slicesUntil } = ringing('', (now, ring) => {
+      if (now < next) return;
+      [next, from] = [Infinity, now];
+      ring();
+    }, (now) => {
+      if (from > 0) answered ||= now - from;
+    });
+    /** How long it waits in the midst of a slice, which would have milliseconds left. */
+    const waits = (): number => {
+      [from, answered, next] = [0, 0, machine.clock.now() + 700 * US];
+      for (let slices = 0; answered === 0; slices++) {
+        expect(slices).toBeLessThan(100);
+        machine.runSlice();
+      }
+      return answered;
+    };
+    slicesUntil(10_000 * US);
+    expect(waits()).toBeGreaterThan(2_000 * US);
+    for (let n = 0; n < 3; n++) expect(waits()).toBeLessThan(320 * US);
+    // And the next one is a whole one.
+    const before = machine.vcpu.icount;
+    machine.runSlice();
+    expect(machine.vcpu.icount - before).toBeGreaterThanOrEqual(700_000);
+  });
+
+  it('are not cut to nothing by a doorbell that rings and rings', () => {
+    let [waiting, longest] = [Infinity, 0];
+    const { slicesUntil } = ringing('', (now, ring) => {
+      waiting = Math.min(waiting, now);
+      ring();
+    }, (now) => {
+      if (waiting !== Infinity) longest = Math.max(longest, now - waiting);
+      waiting = Infinity;
+    });
+    slicesUntil(10_000 * US);
+    longest = 0;
+    const slices = slicesUntil(20_000 * US);
+    expect(slices).toBeGreaterThan(30);
+    expect(slices).toBeLessThanOrEqual(10_000 / 200 + 2);
+    expect(longest).toBeLessThan(250 * US);
+  });
+
+  it('end where they must in virtual time, whatever comes from outside', () => {
+    const lengths = (rings: boolean): number[] => {
+      const { machine } = ringing('-icount shift=0', (_now, ring) => rings && ring(), () => {});
+      return Array.from({ length: 3 }, () => {
+        const before = machine.vcpu.icount;
+        machine.runSlice();
+        return machine.vcpu.icount - before;
+      });
+    };
+    expect(lengths(true)).toEqual(lengths(false));
   });
 });
