@@ -112,7 +112,7 @@ export const enum Cpu {
   /** 1 while an exception is being delivered, for double and triple faults (u32). */
   DELIVERING = 0x0f0,
   /** Set to make the interpreter return: looked at after every call out of the dispatch function (u32, atomic). A loop of inline
-   *  instructions goes on to the end of its budget, so a request from another thread may wait that long. */
+   *  instructions goes on to the end of its budget, which is why slices are run in stretches (machine.ts). */
   EXIT_REQUEST = 0x0f4,
   /** 1 while the interrupt controllers hold an interrupt for this CPU (u32, atomic). */
   INTERRUPT_PENDING = 0x0f8,

@@ -49,7 +49,7 @@ const SLICE_NS = 4_000_000;
 /** A timer may be so late, ns: a slice that ends a little too soon for it has another one follow, and each leaves all compiled code. */
 const LATE_NS = 20_000;
 /** In the midst of a slice it is asked so often whether something has come from outside, ns, so that it need not wait for the slice's end. Each time leaves all compiled code, so it is asked only for so long after something came. */
-const STRETCH_NS = 200_000;
+const STRETCH_NS = 100_000;
 const RUNG_NS = 2_000_000_000;
 /** Instructions from which the guest's speed is learnt: a slice may be too short to tell, several are not. */
 const LEARNT_FROM = 20_000;

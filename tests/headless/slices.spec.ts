@@ -142,7 +142,7 @@ describe('slices', () => {
     };
     slicesUntil(10_000 * US);
     expect(waits()).toBeGreaterThan(2_000 * US);
-    for (let n = 0; n < 3; n++) expect(waits()).toBeLessThan(320 * US);
+    for (let n = 0; n < 3; n++) expect(waits()).toBeLessThan(200 * US);
     // And the next one is a whole one.
     const before = machine.vcpu.icount;
     machine.runSlice();
@@ -161,9 +161,9 @@ describe('slices', () => {
     slicesUntil(10_000 * US);
     longest = 0;
     const slices = slicesUntil(20_000 * US);
-    expect(slices).toBeGreaterThan(30);
-    expect(slices).toBeLessThanOrEqual(10_000 / 200 + 2);
-    expect(longest).toBeLessThan(250 * US);
+    expect(slices).toBeGreaterThan(60);
+    expect(slices).toBeLessThanOrEqual(10_000 / 100 + 2);
+    expect(longest).toBeLessThan(150 * US);
   });
 
   it('end where they must in virtual time, whatever comes from outside', () => {
