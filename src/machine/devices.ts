@@ -42,7 +42,7 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, fol
     case 'virtio-rng-pci':
       return new VirtioRng(entropy(), config);
     case 'virtio-blk-pci':
-      return new VirtioBlk(disks[config.drive], { serial: config.serial });
+      return new VirtioBlk(disks[config.drive], config);
     case 'virtio-net-pci': {
       const { id, netdev, ...options } = config;
       const nic = new VirtioNet({ ...options, mac: macOf(config, entropy), backend: network.backend(netdev) });
@@ -86,9 +86,9 @@ export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunc
 
 function make(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
   if (isEmulatedNic(config)) return makeNic(config, parts);
-  const { legacy, modern, vectors } = config;
+  const { legacy, modern, vectors, withheld } = config;
   const rom = 'romfile' in config && config.romfile !== undefined ? parts.file(config.romfile) : undefined;
-  return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors, rom });
+  return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors, withheld, rom });
 }
 
 function isEmulatedNic(config: PciDeviceConfig): config is Extract<PciDeviceConfig, { driver: EmulatedNic }> {

@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RawMemory } from '../backends/block/raw-memory.ts';
 import { type BlockBackend, type BlockDone, BlockError, GuestMemoryError } from '../devices/interfaces.ts';
-import { STATUS_NEEDS_RESET } from './device.ts';
+import { STATUS_NEEDS_RESET, VIRTIO_F_VERSION_1 } from './device.ts';
 import {
   SECTOR, VirtioBlk, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
   VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
 } from './blk.ts';
-import { DEVICE } from './pci.ts';
+import { DEVICE, QUEUE_SIZE } from './pci.ts';
 import { type TestDriver, TestMemory, TestSlot } from './testing.ts';
 
 const SECTORS = 64;
@@ -94,6 +94,18 @@ describe('virtio-blk', () => {
     expect(slot.modern.read(DEVICE + 12, 4)).toBe(254);
     expect(slot.modern.read(DEVICE + 20, 4)).toBe(512);
     expect(slot.modern.read(DEVICE + 56, 1)).toBe(1);
+  });
+
+  it('offers neither discard nor write zeroes where its user has switched them off, and has as many entries as he wants', () => {
+    const fewer = new TestSlot(new VirtioBlk(new TestDisk(new Uint8Array(SECTORS * SECTOR)), { discard: false, writeZeroes: false, queueSize: 8 }), memory);
+    expect(fewer.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_DISCARD)).toBe(false);
+    expect(fewer.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_WRITE_ZEROES)).toBe(false);
+    for (const at of [36, 40, 44, 48, 52]) expect(fewer.modern.read(DEVICE + at, 4)).toBe(0);
+    expect(fewer.modern.read(DEVICE + 12, 4)).toBe(6);
+    expect(fewer.modern.read(QUEUE_SIZE, 2)).toBe(8);
+    const discards = new TestSlot(new VirtioBlk(new TestDisk(new Uint8Array(SECTORS * SECTOR)), { writeZeroes: false }), memory);
+    expect([36, 48].map((at) => discards.modern.read(DEVICE + at, 4))).toEqual([0x3fffff, 0]);
+    expect(discards.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_DISCARD)).toBe(true);
   });
 
   it('reads and writes sectors', () => {

@@ -46,6 +46,11 @@ const MAX_DISCARD_RANGES = 16;
 export interface VirtioBlkOptions {
   /** The disk's serial number, up to 20 characters. */
   serial?: string;
+  /** Offer these. */
+  discard?: boolean;
+  writeZeroes?: boolean;
+  /** Entries of the queue, a power of two from 4 on. */
+  queueSize?: number;
 }
 
 /** A request that fails, with its status. */
@@ -62,14 +67,14 @@ export class VirtioBlk extends VirtioDevice {
 
   constructor(
     private readonly disk: BlockBackend,
-    { serial = '' }: VirtioBlkOptions = {},
+    { serial = '', discard = true, writeZeroes = true, queueSize = QUEUE_SIZE }: VirtioBlkOptions = {},
   ) {
-    const writable = disk.readOnly ? VIRTIO_BLK_F_RO : VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES;
+    const writable = disk.readOnly ? VIRTIO_BLK_F_RO : (discard ? VIRTIO_BLK_F_DISCARD : 0n) | (writeZeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0n);
     super({
       name: 'virtio-blk',
       type: VirtioType.BLOCK,
       pciClass: 0x0100,
-      queues: [QUEUE_SIZE],
+      queues: [queueSize],
       features: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | writable,
       configLength: 60,
     });
@@ -77,15 +82,18 @@ export class VirtioBlk extends VirtioDevice {
     // struct virtio_blk_config, 5.2.4. What belongs to features that are not offered stays 0.
     const config = new DataView(this.config.buffer);
     config.setBigUint64(0, BigInt(this.sectors), true); // capacity
-    config.setUint32(12, QUEUE_SIZE - 2, true); // seg_max: beside header and status
+    config.setUint32(12, queueSize - 2, true); // seg_max: beside header and status
     config.setUint32(20, SECTOR, true); // blk_size
-    if (disk.readOnly) return;
-    config.setUint32(36, MAX_DISCARD, true); // max_discard_sectors
-    config.setUint32(40, MAX_DISCARD_RANGES, true); // max_discard_seg
-    config.setUint32(44, 1, true); // discard_sector_alignment
-    config.setUint32(48, MAX_WRITE_ZEROES, true); // max_write_zeroes_sectors
-    config.setUint32(52, 1, true); // max_write_zeroes_seg
-    config.setUint8(56, 1); // write_zeroes_may_unmap
+    if (writable & VIRTIO_BLK_F_DISCARD) {
+      config.setUint32(36, MAX_DISCARD, true); // max_discard_sectors
+      config.setUint32(40, MAX_DISCARD_RANGES, true); // max_discard_seg
+      config.setUint32(44, 1, true); // discard_sector_alignment
+    }
+    if (writable & VIRTIO_BLK_F_WRITE_ZEROES) {
+      config.setUint32(48, MAX_WRITE_ZEROES, true); // max_write_zeroes_sectors
+      config.setUint32(52, 1, true); // max_write_zeroes_seg
+      config.setUint8(56, 1); // write_zeroes_may_unmap
+    }
   }
 
   /** Whole sectors of the disk. */

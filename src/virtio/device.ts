@@ -30,6 +30,10 @@ export const VIRTIO_F_INDIRECT_DESC = 1n << 28n;
 export const VIRTIO_F_EVENT_IDX = 1n << 29n;
 export const VIRTIO_F_VERSION_1 = 1n << 32n;
 
+/** Those of them that can be left out, by QEMU's names of the properties that do so. */
+export const COMMON_FEATURES = { indirect_desc: VIRTIO_F_INDIRECT_DESC, event_idx: VIRTIO_F_EVENT_IDX } as const;
+export type CommonFeature = keyof typeof COMMON_FEATURES;
+
 export interface VirtioIdentity {
   /** QEMU's name of the device, "virtio-rng". */
   name: string;
@@ -85,6 +89,8 @@ export abstract class VirtioDevice implements Snapshotable {
   /** A queue is being served: it interrupts at the end, for all that was answered. */
   private serving = false;
   private s = { status: 0, features: 0n, broken: false };
+  /** Common features that are not offered. */
+  private withheld = 0n;
   /** Why the device stopped, for whoever looks for the reason. */
   failure: string | undefined;
 
@@ -101,9 +107,14 @@ export abstract class VirtioDevice implements Snapshotable {
 
   // For the transport
 
+  /** Do not offer these. */
+  withhold(features: readonly CommonFeature[]): void {
+    for (const name of features) this.withheld |= COMMON_FEATURES[name];
+  }
+
   /** Features that the device offers. */
   get offered(): bigint {
-    return (this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
+    return ((this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX) & ~this.withheld;
   }
 
   /** Features that the driver took. */

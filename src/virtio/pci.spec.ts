@@ -76,6 +76,15 @@ describe('the modern interface', () => {
     expect(features).toEqual([0x30000008, 1, 0, 0]);
   });
 
+  it('does not offer what its user has switched off, on either interface', () => {
+    const without = new TestSlot(new Mirror(), memory, { withheld: ['event_idx'] });
+    without.modern.write(DEVICE_FEATURE_SELECT, 4, 0);
+    expect(without.modern.read(DEVICE_FEATURE, 4)).toBe(0x10000008);
+    expect(without.legacy.read(LEGACY_DEVICE_FEATURES, 4)).toBe(0x18000008);
+    expect(without.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX)).toBe(false);
+    expect(without.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC)).toBe(true);
+  });
+
   it('agrees only on what it offered, and on VERSION_1', () => {
     expect(slot.negotiate(VIRTIO_F_VERSION_1)).toBe(true);
     expect(slot.negotiate(8n | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX)).toBe(true);

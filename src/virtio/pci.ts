@@ -7,7 +7,7 @@
 import type { AccessSize, Clock, GuestMemory, MmioDevice, PortDevice } from '../devices/interfaces.ts';
 import { COMMAND_MASTER, PciFunction } from '../devices/pci.ts';
 import {
-  STATUS_DRIVER_OK, STATUS_FEATURES_OK, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_VERSION_1, type VirtioDevice, type VirtioTransport,
+  type CommonFeature, STATUS_DRIVER_OK, STATUS_FEATURES_OK, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_VERSION_1, type VirtioDevice, type VirtioTransport,
 } from './device.ts';
 import type { Virtqueue } from './queue.ts';
 
@@ -84,6 +84,8 @@ export interface VirtioPciOptions {
   modern?: boolean;
   /** MSI-X vectors; 0 for none. One for each queue and one for the configuration, unless given. */
   vectors?: number;
+  /** Common features that are not offered. */
+  withheld?: readonly CommonFeature[];
   /** Option ROM. */
   rom?: Uint8Array;
 }
@@ -144,6 +146,7 @@ export class VirtioPci extends PciFunction {
       },
     };
     device.attach(transport);
+    device.withhold(options.withheld ?? []);
     if (legacy) {
       // Room for the MSI-X vectors and the device's configuration, rounded up to a power of two.
       const size = 2 ** Math.ceil(Math.log2(Math.max(32, LEGACY_CONFIG_MSIX + device.config.length)));

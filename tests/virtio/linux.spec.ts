@@ -133,12 +133,14 @@ describe('Debian\'s kernels', () => {
     const vda = new Uint8Array(4 * MIB);
     const vdb = pattern(2 * MIB);
     const linux = new LinuxConsole('i386', modules, [
-      '-device', 'virtio-blk-pci,drive=a,serial=TV-1,vectors=0,addr=4', '-drive', 'if=none,id=a,file=a,format=raw',
-      '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,vectors=0,addr=8',
-      '-device', 'virtio-rng-pci,vectors=0,disable-modern=on,addr=c', '-virtfs', 'local,path=share,mount_tag=share,security_model=none',
+      '-device', 'virtio-blk-pci,drive=a,serial=TV-1,vectors=0,addr=4,event_idx=off,queue-size=64', '-drive', 'if=none,id=a,file=a,format=raw',
+      '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,vectors=0,addr=8,indirect_desc=off',
+      '-device', 'virtio-rng-pci,vectors=0,disable-modern=on,addr=c,indirect_desc=off', '-virtfs', 'local,path=share,mount_tag=share,security_model=none',
     ], { disks: [new RawMemory(vda), new RawMemory(vdb, true)], folders: [new Folder(share, { readOnly: false, securityModel: 'none' })] });
     exercise(linux, () => vda, vdb);
     exerciseFolder(linux, share);
+    // What each device offers of INDIRECT_DESC and EVENT_IDX.
+    expect(linux.run('cat /sys/bus/virtio/devices/virtio*/features | cut -c29,30')).toBe('11\n10\n01\n01\ndone 0');
     expect(linux.run('cat /proc/interrupts')).toMatch(/[1-9]\d* +IO-APIC +11-fasteoi +virtio\d, virtio\d, virtio\d/);
   });
 });

@@ -2,6 +2,8 @@
 
 import type { Format } from '../../backends/block/formats.ts';
 import type { VirtioBalloonOptions } from '../../virtio/balloon.ts';
+import type { VirtioBlkOptions } from '../../virtio/blk.ts';
+import type { CommonFeature } from '../../virtio/device.ts';
 import type { NetFeature, VirtioNetOptions } from '../../virtio/net.ts';
 import type { VirtioRngOptions } from '../../virtio/rng.ts';
 import type { UserNetConfig } from '../../backends/net/user/options.ts';
@@ -77,6 +79,8 @@ export interface VirtioDeviceConfig extends PciDevice {
   modern: boolean;
   /** MSI-X vectors, 0 for none; without it as many as the device can use. */
   vectors?: number;
+  /** Features of all virtio devices that this one does not offer. */
+  withheld?: readonly CommonFeature[];
 }
 
 /** What network cards have. */
@@ -134,7 +138,7 @@ export type EmulatedNic = (typeof EMULATED_NICS)[number];
 export type VirtioPciConfig = VirtioDeviceConfig & (
   | ({ driver: 'virtio-rng-pci' } & VirtioRngOptions)
   /** drive: index in MachineConfig.drives. */
-  | { driver: 'virtio-blk-pci'; drive: number; serial?: string; bootindex?: number }
+  | ({ driver: 'virtio-blk-pci'; drive: number; bootindex?: number } & VirtioBlkOptions)
   | ({ driver: 'virtio-net-pci'; without: NetFeature[] } & NicConfig & Pick<VirtioNetOptions, 'hostMtu' | 'rxQueueSize' | 'txQueueSize' | 'speed' | 'duplex'>)
   | ({ driver: 'virtio-balloon-pci' } & Omit<VirtioBalloonOptions, 'ramSize'>)
   /** fsdev: index in MachineConfig.fsdevs. */

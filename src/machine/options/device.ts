@@ -4,13 +4,13 @@ import { applyDebugconDevice } from './chardev.ts';
 import type { PciDeviceConfig } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { OptionError } from './error.ts';
-import { applyFloppy, applyIde, BOOTINDEX, FLOPPY_PROPERTIES, IDE_PROPERTIES } from './storage.ts';
+import { applyFloppy, applyIde, FLOPPY_PROPERTIES, IDE_PROPERTIES } from './storage.ts';
 import { keyValues, number, own } from './values.ts';
 import { applyNic, EMULATED_NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
 import { apply9p, P9_PROPERTIES } from './virtfs.ts';
 import { applyBalloon, BALLOON_PROPERTIES } from './virtio-balloon.ts';
 import { applyPort, applySerialBus, PORT_PROPERTIES, SERIAL_PROPERTIES } from './virtio-serial.ts';
-import { applyBlk, applyRng, RNG_PROPERTIES, VIRTIO_PROPERTIES } from './virtio.ts';
+import { applyBlk, applyRng, BLK_PROPERTIES, RNG_PROPERTIES } from './virtio.ts';
 
 /** PCI slots that the board leaves. */
 const FREE_SLOTS = 30;
@@ -40,7 +40,7 @@ const DEVICES: Readonly<Record<string, DeviceDriver>> = {
   'virtio-rng-pci': { bus: 'PCI', help: 'random numbers', properties: RNG_PROPERTIES, apply: applyRng },
   'virtio-blk-pci': {
     bus: 'PCI', help: 'a disk',
-    properties: { drive: 'id of a -drive with if=none', serial: 'serial number, up to 20 bytes', ...BOOTINDEX, ...VIRTIO_PROPERTIES },
+    properties: BLK_PROPERTIES,
     apply: applyBlk,
   },
   'virtio-net-pci': { bus: 'PCI', help: 'a network card', properties: VIRTIO_NET_PROPERTIES, apply: applyNic('virtio-net-pci') },

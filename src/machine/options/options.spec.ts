@@ -189,6 +189,9 @@ describe('parse', () => {
       drives: [{ file: 'a', readOnly: false }, { file: 'b', id: 'd' }],
       devices: [{ driver: 'virtio-blk-pci', drive: 1, serial: 'X1', addr: { slot: 9, fn: 0 } }, { driver: 'virtio-blk-pci', drive: 0 }],
     });
+    expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,discard=off,write-zeroes=off,queue-size=64,event_idx=off,indirect_desc=on').devices).toEqual([
+      { driver: 'virtio-blk-pci', legacy: true, modern: true, withheld: ['event_idx'], drive: 0, discard: false, writeZeroes: false, queueSize: 64 },
+    ]);
     expect(withKernel('-drive if=none,file=a,format=raw,readonly=on -drive if=virtio,file=a,format=raw,readonly=on').devices).toHaveLength(1);
     for (const [line, why] of [
       ['-drive if=virtio,format=raw', 'file=FILE is missing'],
@@ -205,6 +208,10 @@ describe('parse', () => {
       ['-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d -device virtio-blk-pci,drive=d', 'has a device already'],
       ['-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,serial=123456789012345678901', '20 bytes'],
       ['-device virtio-blk-pci,drive=d,iothread=x', '"iothread"'],
+      ['-device virtio-blk-pci,drive=d,queue-size=2', 'a power of two from 4 to 1024'],
+      ['-device virtio-blk-pci,drive=d,queue-size=100', 'a power of two from 4 to 1024'],
+      ['-device virtio-blk-pci,drive=d,discard=ignore', 'discard must be on or off'],
+      ['-device virtio-rng-pci,event_idx=x', 'event_idx must be on or off'],
     ]) expect(refusal(line).why).toContain(why);
   });
 

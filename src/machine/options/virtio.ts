@@ -1,11 +1,14 @@
 // The properties of virtio devices (-device virtio-…): docs/virtio.md.
 
 import { MSIX_MAX_VECTORS } from '../../devices/msix.ts';
+import type { VirtioBlkOptions } from '../../virtio/blk.ts';
+import { COMMON_FEATURES, type CommonFeature } from '../../virtio/device.ts';
+import { MAX_QUEUE_SIZE } from '../../virtio/queue.ts';
 import type { VirtioDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
 import { PCI_PROPERTIES, pciProperties } from './pci.ts';
-import { bootindex } from './storage.ts';
+import { BOOTINDEX, bootindex } from './storage.ts';
 import { number, onOff } from './values.ts';
 
 /** What -device X,help says of them. */
@@ -14,6 +17,18 @@ export const VIRTIO_PROPERTIES = {
   'disable-legacy': 'on|off: leave the interface of before virtio 1.0 out (default off)',
   'disable-modern': 'on|off: leave the interface of virtio 1.0 out (default off)',
   vectors: 'MSI-X vectors; 0: the INTx line only',
+  indirect_desc: 'on|off: offer indirect descriptors (default on)',
+  event_idx: 'on|off: offer to be told from when on to notify (default on)',
+};
+
+export const BLK_PROPERTIES = {
+  drive: 'id of a -drive with if=none',
+  serial: 'serial number, up to 20 bytes',
+  discard: 'on|off: offer to discard what is not used (default on)',
+  'write-zeroes': 'on|off: offer to write zeroes without their being sent (default on)',
+  'queue-size': 'entries of the queue, a power of two from 4 to 1024 (default 256)',
+  ...BOOTINDEX,
+  ...VIRTIO_PROPERTIES,
 };
 
 export const RNG_PROPERTIES = {
@@ -49,13 +64,21 @@ export function applyBlk(draft: Draft, fields: Map<string, string>, written: str
   const serial = fields.get('serial');
   if (id === undefined) throw new OptionError(written, 'drive=ID is missing', 'Add -drive if=none,id=ID,file=FILE,format=raw and name its ID.');
   if (serial !== undefined && new TextEncoder().encode(serial).length > 20) throw new OptionError(written, 'a serial number has 20 bytes at most');
+  const features: VirtioBlkOptions = {};
+  if (!onOff(fields.get('discard') ?? 'on', written, 'discard')) features.discard = false;
+  if (!onOff(fields.get('write-zeroes') ?? 'on', written, 'write-zeroes')) features.writeZeroes = false;
+  const size = fields.get('queue-size');
+  if (size !== undefined) {
+    features.queueSize = number(size, written);
+    if (features.queueSize < 4 || features.queueSize > MAX_QUEUE_SIZE || features.queueSize & (features.queueSize - 1)) throw new OptionError(written, `queue-size must be a power of two from 4 to ${MAX_QUEUE_SIZE}`);
+  }
   draft.devices.push({
     device,
     // The -drive may come later in the line.
     resolve: ({ drives }) => {
       const drive = drives.findIndex((candidate) => candidate.id === id);
       if (drive < 0) throw new OptionError(written, `there is no drive with id "${id}"`, `Add -drive if=none,id=${id},file=FILE.`);
-      return { driver: 'virtio-blk-pci', ...device, drive, ...bootindex(fields, written), ...(serial === undefined ? {} : { serial }) };
+      return { driver: 'virtio-blk-pci', ...device, drive, ...bootindex(fields, written), ...(serial === undefined ? {} : { serial }), ...features };
     },
   });
 }
@@ -68,10 +91,12 @@ export function virtioProperties(draft: Draft, fields: ReadonlyMap<string, strin
   if (!legacy && !modern) throw new OptionError(written, 'a device needs one of its interfaces', 'Leave out disable-legacy=on or disable-modern=on.');
   const vectors = fields.get('vectors');
   if (vectors !== undefined && number(vectors, written) > MSIX_MAX_VECTORS) throw new OptionError(written, `there can be ${MSIX_MAX_VECTORS} vectors at most`);
+  const withheld = (Object.keys(COMMON_FEATURES) as CommonFeature[]).filter((name) => !onOff(fields.get(name) ?? 'on', written, name));
   return {
     ...common,
     legacy,
     modern,
     ...(vectors === undefined ? {} : { vectors: number(vectors, written) }),
+    ...(withheld.length === 0 ? {} : { withheld }),
   };
 }
