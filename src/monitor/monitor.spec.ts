@@ -106,6 +106,18 @@ describe('Monitor', { timeout: 60_000 }, () => {
     expect(await monitor.execute('info chardev')).toContain('c: filename=vc\n');
   });
 
+  it('shows what the guest says of its memory', async () => {
+    make('-device virtio-balloon-pci,id=b -device virtio-rng-pci,id=r');
+    const { balloon } = machine;
+    balloon!.statistics.set('stat-free-memory', 12345n).set('stat-htlb-pgfail', 2n ** 63n);
+    balloon!.statisticsUpdated = machine.clock.now();
+    const { stats, 'last-update': updated } = JSON.parse(await monitor.execute('qom-get /machine/peripheral/b guest-stats')) as { stats: Record<string, number>; 'last-update': number };
+    expect(stats).toMatchObject({ 'stat-free-memory': 12345, 'stat-htlb-pgfail': 2 ** 63, 'stat-swap-in': 2 ** 64 });
+    expect(BigInt(updated)).toBe(machine.date() / 1_000_000_000n);
+    expect(await monitor.execute('qom-get r max-bytes')).toBe('Error: properties of virtio-rng-pci are not supported\n');
+    expect(await monitor.complete('qom-get /m')).toEqual(['/machine/peripheral/b']);
+  });
+
   it('counts interrupts', async () => {
     const line = machine.pc.irqs.line(4);
     for (const level of [true, true, false, true]) line.set(level);

@@ -109,6 +109,27 @@ describe('virtio-balloon', () => {
     expect(slot.clock.nextDeadline()).toBe(Infinity);
   });
 
+  it('asks as often as it is told later: first at once, and no more with 0', () => {
+    build({});
+    queues = slot.start(VIRTIO_BALLOON_F_STATS_VQ, 3);
+    statistics([4, 1n]);
+    balloon.statsInterval = 5;
+    later(0);
+    expect(queues[STATS].used()).toHaveLength(1);
+    statistics([4, 2n]);
+    balloon.statsInterval = 2;
+    later(1.9);
+    expect(queues[STATS].used()).toHaveLength(0);
+    const state = balloon.save();
+    later(0.1);
+    expect(queues[STATS].used()).toHaveLength(1);
+    statistics([4, 3n]);
+    balloon.statsInterval = 0;
+    expect(slot.clock.nextDeadline()).toBe(Infinity);
+    balloon.load(state);
+    expect(balloon.statsInterval).toBe(2);
+  });
+
   it('hears of free pages', () => {
     queues[REPORTING].add([], [{ address: 0x20000, length: 0x2000 }, { address: 0x30000, length: 0x1000 }]);
     slot.kick(REPORTING);

@@ -55,6 +55,7 @@ interface State {
   pages: number;
   reported: number;
   deadline: number;
+  interval: number;
 }
 
 export class VirtioBalloon extends VirtioDevice {
@@ -102,6 +103,20 @@ export class VirtioBalloon extends VirtioDevice {
     const { ramSize } = this.options;
     const pages = Math.floor((ramSize - Math.min(bytes, ramSize)) / PAGE);
     this.changeConfig((config) => config.setUint32(CONFIG_NUM_PAGES, pages, true));
+  }
+
+  /** Seconds between two requests for statistics, 0 for none: QEMU's guest-stats-polling-interval. */
+  get statsInterval(): number {
+    return this.options.statsInterval;
+  }
+
+  /** The first comes at once. */
+  set statsInterval(seconds: number) {
+    const { statsInterval } = this.options;
+    if (seconds === statsInterval) return;
+    this.options.statsInterval = seconds;
+    if (seconds === 0) this.timer?.disarm();
+    else this.timer?.arm(this.clock.now() + (statsInterval === 0 ? 0 : 1e9 * seconds));
   }
 
   // The guest's
@@ -181,11 +196,13 @@ export class VirtioBalloon extends VirtioDevice {
   protected override saveDevice(): State {
     return {
       statistics: [...this.statistics], updated: this.statisticsUpdated, pages: this.inflated, reported: this.reported, deadline: this.timer?.deadline ?? Infinity,
+      interval: this.options.statsInterval,
     };
   }
 
   protected override loadDevice(state: unknown): void {
-    const { statistics, updated, pages, reported, deadline } = state as State;
+    const { statistics, updated, pages, reported, deadline, interval } = state as State;
+    this.options.statsInterval = interval;
     // The buffer for statistics comes once more (VirtqueueState.inFlight) and brings the old ones.
     for (const [name, value] of statistics) this.statistics.set(name, value);
     this.statisticsUpdated = updated;

@@ -16,10 +16,10 @@ afterAll(async () => {
 const plain = (text: string): string => text.replace(/ +$/gm, '').replace(/^(pic0: irr=.)[01]/m, '$1?').replace(/^ 0: \d+$/gm, ' 0: ?');
 
 /** A command each, and what both answer. */
-async function compare(mode: number, commands: readonly string[]): Promise<void> {
+async function compare(mode: number, commands: readonly string[], more: readonly string[] = []): Promise<void> {
   const kernel = assembleState(workshop.folder, mode);
   const [theirs, ours] = await Promise.all((['qemu', 'tabvisor'] as const).map(async (program) => {
-    const monitor = await new Monitor(program, ['-kernel', kernel], workshop.folder).start();
+    const monitor = await new Monitor(program, ['-kernel', kernel, ...more], workshop.folder).start();
     await monitor.ready();
     const answers: Record<string, string> = {};
     for (const [index, command] of commands.entries()) answers[`${index}: ${command}`] = plain(await monitor.ask(command));
@@ -33,6 +33,12 @@ const STATE = ['info registers', 'info mem', 'info tlb'];
 
 describe('as QEMU', () => {
   it('32-bit paging', () => compare(32, [...STATE, 'x/4wx 0xc01000', 'x/2wx 0x1000000', 'gva2gpa 0xc01234', 'gva2gpa 0x403000']), PATIENCE_MS);
+
+  it('properties of a balloon', () => compare(32, [
+    'qom-get /machine/peripheral/b guest-stats', 'qom-get /machine/peripheral/b/ guest-stats', 'qom-get b guest-stats-polling-interval', 'qom-get b nope', 'qom-get /nope x', 'qom-get nope x',
+    ...['2', '-1', 'foo', '4294967296'].map((value) => `qom-set b guest-stats-polling-interval ${value}`), 'qom-get b guest-stats-polling-interval', 'qom-set -j b guest-stats-polling-interval 3',
+    'qom-get b guest-stats-polling-interval', 'qom-set b guest-stats-polling-interval 0', 'qom-set -x b guest-stats 1', 'qom-set b guest-stats 3', 'qom-set b nope 1', 'qom-get', 'qom-get b', 'qom-set b guest-stats-polling-interval', 'help qom-get', 'help qom-set',
+  ], ['-device', 'virtio-balloon-pci,id=b']), PATIENCE_MS);
 
   it('PAE', () => compare(36, [...STATE, 'x/6bx 0x400ffd', 'x/wx 0xffe00000', 'gva2gpa 0x401234']), PATIENCE_MS);
 
