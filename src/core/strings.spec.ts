@@ -115,6 +115,27 @@ describe('faults and interruptions', () => {
     expect(t.read8(0x4_0000)).toBe(0);
   });
 
+  it.each([1, 2, 4, 8])('uses up the same wherever it is interrupted, with elements of %i bytes', (size) => {
+    t.protect();
+    const used = (prepare: () => void): number => {
+      t.set({ rcx: 1003, rsi: 0x9001, rdi: 0x2_0001, rax: 7 });
+      t.set64(Cpu.BUDGET, 100_000n);
+      prepare();
+      const { resumed } = run('movs', size, 4, Cpu.DS, 1);
+      const budget = 100_000 - Number(t.get64(Cpu.BUDGET));
+      t.set32(Cpu.EXIT_REQUEST, 0);
+      t.set32(Cpu.RFLAGS, Rflags.FIXED);
+      return resumed * 1e6 + budget;
+    };
+    const atOnce = used(() => {});
+    expect(atOnce).toBe(Math.floor((1003 * size) / 8));
+    // Page by page, and one by one.
+    const pages = used(() => t.set32(Cpu.EXIT_REQUEST, 1));
+    expect(pages % 1e6).toBe(atOnce);
+    if (size > 4) expect(pages).toBeGreaterThan(1e6);
+    expect(used(() => t.set32(Cpu.RFLAGS, Rflags.FIXED | Rflags.TF))).toBe(1002 * 1e6 + atOnce);
+  });
+
   it('does one element at a time with TF', () => {
     t.protect();
     t.set32(Cpu.RFLAGS, Rflags.FIXED | Rflags.TF);

@@ -10,6 +10,16 @@ const PROGRAMS = Number(process.env.RANDOM_PROGRAMS ?? 12);
 const FIRST = Number(process.env.RANDOM_SEED ?? 1);
 const INSTRUCTIONS = 4000;
 
+/** One tier may stop within a repeated instruction that the other does at once: then that one goes on, until both are at the same place. */
+function meet(compiled: RandomProcess, interpreted: RandomProcess): void {
+  for (let tries = 0; tries < 100; tries++) {
+    follow(interpreted, compiled.vcpu.icount);
+    const ahead = interpreted.vcpu.icount - compiled.vcpu.icount;
+    if (ahead === 0) return;
+    compiled.run(ahead);
+  }
+}
+
 /** @returns what was executed, compiled and faulted */
 function compare(seed: number, bits: 32 | 64): { instructions: number; compiled: number; faults: number; dropped: number } {
   const program = randomProgram(seed, bits);
@@ -18,7 +28,7 @@ function compare(seed: number, bits: 32 | 64): { instructions: number; compiled:
   const interpreted = new RandomProcess(program, null);
   while (compiled.vcpu.icount < INSTRUCTIONS) {
     compiled.run(1 + below(below(3) === 0 ? 300 : 20));
-    follow(interpreted, compiled.vcpu.icount);
+    meet(compiled, interpreted);
     const where = { program: seed, at: compiled.vcpu.icount };
     expect({ ...where, ...registers(compiled) }).toEqual({ ...where, ...registers(interpreted) });
     if (below(2) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);

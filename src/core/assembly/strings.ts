@@ -48,15 +48,18 @@ const WORK: u32 = 0x1_0000;
   return rep ? load<u64>(cpu, Cpu.RCX) & maskOf(addrsize) : 1;
 }
 
+/**
+ * Long repeats use up the instruction budget too, one for each 8 bytes: by what is left before and after, so that all of them together are
+ * the same wherever they were interrupted, and whether they went element by element.
+ */
 // @ts-ignore: decorator
-@inline function countDown(cpu: u32, elements: u64, addrsize: u32, rep: u32): void {
-  if (rep) setCounter(cpu, Cpu.RCX, load<u64>(cpu, Cpu.RCX) - elements, addrsize);
-}
-
-/** Long repeats use up the instruction budget too: one for each 8 bytes beyond the first. */
-// @ts-ignore: decorator
-@inline function charge(cpu: u32, bytes: u32): void {
-  store<i64>(cpu, load<i64>(cpu, Cpu.BUDGET) - (bytes >> 3), Cpu.BUDGET);
+@inline function countDown(cpu: u32, elements: u64, size: u32, addrsize: u32, rep: u32): void {
+  if (!rep) return;
+  const count = load<u64>(cpu, Cpu.RCX);
+  const before = count & maskOf(addrsize);
+  const shift: u64 = 3 - ctz(size);
+  store<i64>(cpu, load<i64>(cpu, Cpu.BUDGET) - ((before >> shift) - ((before - elements) >> shift)), Cpu.BUDGET);
+  setCounter(cpu, Cpu.RCX, count - elements, addrsize);
 }
 
 /** How many elements from an offset on stay in their page, in the address size and in the count, going up. */
@@ -167,8 +170,7 @@ export function movs(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     const bytes = elements * size;
     advance(cpu, Cpu.RSI, bytes, addrsize);
     advance(cpu, Cpu.RDI, bytes, addrsize);
-    countDown(cpu, elements, addrsize, rep);
-    charge(cpu, bytes - size);
+    countDown(cpu, elements, size, addrsize, rep);
     count -= elements;
     work += bytes + 64;
     if (count && pause(cpu, work)) return Status.AGAIN;
@@ -202,8 +204,7 @@ export function stos(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     }
     const bytes = elements * size;
     advance(cpu, Cpu.RDI, bytes, addrsize);
-    countDown(cpu, elements, addrsize, rep);
-    charge(cpu, bytes - size);
+    countDown(cpu, elements, size, addrsize, rep);
     count -= elements;
     work += bytes + 64;
     if (count && pause(cpu, work)) return Status.AGAIN;
@@ -235,7 +236,7 @@ export function lods(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     else if (size == 2) store<u16>(cpu, <u16>value, Cpu.RAX);
     else store<u64>(cpu, value, Cpu.RAX);
     advance(cpu, Cpu.RSI, size, addrsize);
-    countDown(cpu, 1, addrsize, rep);
+    countDown(cpu, 1, size, addrsize, rep);
     count--;
     work += size + 64;
     if (count && pause(cpu, work)) return Status.AGAIN;
@@ -299,8 +300,7 @@ export function cmps(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     const bytes = elements * size;
     advance(cpu, Cpu.RSI, bytes, addrsize);
     advance(cpu, Cpu.RDI, bytes, addrsize);
-    countDown(cpu, elements, addrsize, rep);
-    charge(cpu, bytes - size);
+    countDown(cpu, elements, size, addrsize, rep);
     count -= elements;
     work += bytes + 64;
     const ended = count == 0 || ends((left ^ right) << shift == 0, rep);
@@ -341,8 +341,7 @@ export function scas(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     }
     const bytes = elements * size;
     advance(cpu, Cpu.RDI, bytes, addrsize);
-    countDown(cpu, elements, addrsize, rep);
-    charge(cpu, bytes - size);
+    countDown(cpu, elements, size, addrsize, rep);
     count -= elements;
     work += bytes + 64;
     const ended = count == 0 || ends((left ^ right) << shift == 0, rep);
@@ -367,7 +366,7 @@ export function ins(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i32
     write_slow(cpu, va, size, hostIoRead(cpu, port, size));
     if (faulted(cpu)) return Status.FAULT;
     advance(cpu, Cpu.RDI, size, addrsize);
-    countDown(cpu, 1, addrsize, rep);
+    countDown(cpu, 1, size, addrsize, rep);
     count--;
     work += size + 64;
     if (count && pause(cpu, work)) return Status.AGAIN;
@@ -386,7 +385,7 @@ export function outs(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
     if (faulted(cpu)) return Status.FAULT;
     hostIoWrite(cpu, port, size, <u32>value);
     advance(cpu, Cpu.RSI, size, addrsize);
-    countDown(cpu, 1, addrsize, rep);
+    countDown(cpu, 1, size, addrsize, rep);
     count--;
     work += size + 64;
     if (count && pause(cpu, work)) return Status.AGAIN;
