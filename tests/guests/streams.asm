@@ -18,6 +18,7 @@
 ;   a loop that writes, one that reads, then a write: #PF(0003) elsewhere cr2=000000003fe01100
 ;   a call on one path: result=012718d2
 ;   many pages on one path: result=ba2449c2
+;   a page known before a loop over many: result=c3b14b13
 ;   a page that is not to be written: #PF(0003) elsewhere cr2=ffff800012343000
 ;   and what was written before: result=193f739c
 ;   read, then written: #PF(0003) elsewhere cr2=ffff800012343000
@@ -129,6 +130,8 @@ main:
   RESULT "a call on one path"
   call paths_with_pages
   RESULT "many pages on one path"
+  call pages_in_loop
+  RESULT "a page known before a loop over many"
 
   MAP 3, 5
   TRY "a page that is not to be written", call adds
@@ -426,6 +429,48 @@ paths_with_pages:
   mov r12, V + 0x7000
 .round:
   call path_with_pages
+  dec ecx
+  jnz .round
+  ret
+
+; what is known of the first page must outlive all that is looked up in the loop
+pages_in_loop:
+  xor ebp, ebp
+  mov rsi, V + 0x1000
+  mov rdi, V + 0x2000
+  mov r8, V + 0x3000
+  mov r9, V + 0x4000
+  mov r10, V + 0x5000
+  mov r11, V + 0x6000
+  mov r12, V + 0x7000
+  mov rdx, V + 0x1400
+  mov r13, V + 0x2400
+  mov r14, V + 0x3400
+  mov rbx, V
+  mov r15d, 10000
+.call:
+  call loop_over_pages
+  dec r15d
+  jnz .call
+  ret
+
+loop_over_pages:
+  mov eax, [rbx + 16]
+  mov ecx, 30
+.round:
+  add eax, [rbx + 24]
+  add eax, [rsi]
+  add eax, [rdi]
+  add eax, [r8]
+  add eax, [r9]
+  add eax, [r10]
+  add eax, [r11]
+  add eax, [r12]
+  add eax, [rdx]
+  add eax, [r13]
+  add eax, [r14]
+  rol ebp, 1
+  add ebp, eax
   dec ecx
   jnz .round
   ret
