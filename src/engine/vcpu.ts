@@ -37,6 +37,7 @@ interface CoreExports extends CacheCore {
   deliver_nmi(cpu: number): number;
   translate_debug(cpu: number, linear: bigint): bigint;
   tlb_flush(cpu: number, keepGlobal: number): void;
+  tlb_flush_page(cpu: number, linear: bigint): void;
   get_rflags(cpu: number): number;
   set_rflags(cpu: number, value: number): void;
 }

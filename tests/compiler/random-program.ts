@@ -1,5 +1,6 @@
 // Random programs: instructions of the oracle's forms, with operands that mostly lie where there is memory, in functions with loops,
 // branches, calls, jumps through tables and stores into code. Every program ends: each jump back counts down a word of its own.
+// Each page of code is there twice, with other numbers in it, and either can be mapped.
 
 import { Cpu, Mem } from '../../src/core/layout.ts';
 import { disassemble } from '../../src/x86/disassemble.ts';
@@ -10,6 +11,7 @@ import type { CompilerOptions } from '../../src/engine/compile/compiler.ts';
 import { random } from './lockstep.ts';
 import { Process } from './process.ts';
 
+/** A program begins in this page. */
 const CODE = 0x40_1000;
 /** Counters, one for each jump back, and the numbers of jumps through tables. */
 const COUNTERS = 0x50_0000;
@@ -17,7 +19,11 @@ const STACK_TOP = 0x52_0000;
 /** Physical memory of the oracle's data pages and stack. */
 const PHYSICAL = 0x60_0000;
 const PT = 0x6000;
+/** Of the code, the counters and the stack. */
+const PT_CODE = 0x7000;
 const PD = 0x3000;
+/** Physical memory of the pages of code that stand for those at their own addresses. */
+const OTHER_CODE = 0x80_0000;
 const TSS = 0x1_0800;
 const PAGE = 4096;
 
@@ -38,7 +44,11 @@ const STEPS = INTEGER.filter(({ name }) => /^(inc|dec|rol|ror)/.test(name));
 export interface RandomProgram {
   readonly bits: 32 | 64;
   readonly code: Uint8Array;
+  /** Where it lies. */
+  readonly base: number;
   readonly entry: number;
+  /** Addresses of the 32-bit numbers that are changed, and differ in the other pages. */
+  readonly numbers: readonly number[];
 }
 
 interface Fixup {
@@ -54,9 +64,9 @@ class Writer {
   /** Places of immediates that may be changed while the program runs. */
   readonly patchable: number[] = [];
 
-  constructor(readonly bits: 32 | 64) {}
+  constructor(readonly bits: 32 | 64, readonly base: number) {}
   get here(): number {
-    return CODE + this.bytes.length;
+    return this.base + this.bytes.length;
   }
   put(...bytes: number[]): void {
     this.bytes.push(...bytes);
@@ -87,7 +97,7 @@ class Writer {
   finish(): Uint8Array {
     for (const { at, label, isAbsolute } of this.fixups) {
       const target = this.labels.get(label)!;
-      const value = isAbsolute ? target : target - (CODE + at + 4);
+      const value = isAbsolute ? target : target - (this.base + at + 4);
       for (let n = 0; n < 4; n++) this.bytes[at + n] = (value >> (8 * n)) & 255;
     }
     return Uint8Array.from(this.bytes);
@@ -96,7 +106,8 @@ class Writer {
 
 export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   const below = random(seed);
-  const w = new Writer(bits);
+  // Somewhere in the page, so that its end comes at another place of each program.
+  const w = new Writer(bits, CODE + below(PAGE / 8) * 8);
   const pick = <T>(list: readonly T[]): T => list[below(list.length)];
   let counters = 0;
   const counter = (): number => COUNTERS + 4 * counters++;
@@ -215,11 +226,11 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   w.to('f0');
   // Again, for code that is compiled when it has been run for a while.
   w.put(0xeb, 0x100 - (w.here + 2 - entry > 128 ? 2 : w.here + 2 - entry));
-  return { bits, code: w.finish(), entry };
+  return { bits, code: w.finish(), base: w.base, entry, numbers: w.patchable };
 }
 
 /** A static program. */
-function elf({ bits, code, entry }: RandomProgram): Uint8Array {
+function elf({ bits, code, base, entry }: RandomProgram): Uint8Array {
   const out = new Uint8Array(PAGE + code.length);
   const view = new DataView(out.buffer);
   const wide = bits === 64;
@@ -232,7 +243,7 @@ function elf({ bits, code, entry }: RandomProgram): Uint8Array {
   view.setUint32(0x80, 1, true);
   const [offset, address, size] = wide ? [8, 16, 32] : [4, 8, 16];
   word(0x80 + offset, PAGE);
-  word(0x80 + address, CODE);
+  word(0x80 + address, base);
   word(0x80 + size, code.length);
   out.set(code, PAGE);
   return out;
@@ -260,9 +271,31 @@ export class RandomProcess extends Process {
     map(DATA + DATA_SIZE, READ_ONLY_SIZE, 5n);
     map(STACK, STACK_SIZE, 7n);
     const below = random(program.code.length);
+    this.doubleCode(below);
     for (let n = 0; n < 0x8000; n += 4) view.setUint32(Mem.RAM + PHYSICAL + n, below(2 ** 32), true);
     for (let n = 0; n < (program.bits === 64 ? 16 : 8); n++) if (n !== 4) this.vcpu.set64(Cpu.GPR + n * 8, BigInt(below(2 ** 32)));
     this.vcpu.modeChanged();
+  }
+
+  /** The code's pages once more, with other numbers; a page is mapped by a word of PT_CODE. */
+  private doubleCode(below: (limit: number) => number): void {
+    const { u8, view, program } = this;
+    this.set64(PD + (CODE >> 21) * 8, BigInt(PT_CODE) | 7n);
+    for (let n = 0; n < 512; n++) this.set64(PT_CODE + n * 8, BigInt((CODE & ~0x1f_ffff) + n * PAGE) | 7n);
+    const to = Mem.RAM + OTHER_CODE;
+    u8.copyWithin(to, Mem.RAM + CODE, Mem.RAM + CODE + this.codePages * PAGE);
+    for (const at of program.numbers) view.setUint32(to + at - CODE, below(2 ** 30), true);
+  }
+
+  get codePages(): number {
+    return Math.ceil((this.program.base + this.program.code.length - CODE) / PAGE);
+  }
+
+  /** Another page of code in place of one of the program's, by the page tables and INVLPG. */
+  exchange(page: number, isOther: boolean): void {
+    const linear = CODE + page * PAGE;
+    this.set64(PT_CODE + ((linear >> 12) & 511) * 8, BigInt(isOther ? OTHER_CODE + page * PAGE : linear) | 7n);
+    this.vcpu.core.tlb_flush_page(this.vcpu.base, BigInt(linear));
   }
 
   /** It has none, but what it executes by mistake may. */
@@ -274,7 +307,7 @@ export class RandomProcess extends Process {
     const rip = view.getBigUint64(frame, true);
     const at = Mem.RAM + Number(rip);
     // It may have lost its way, by a return address that it overwrote.
-    if (rip < BigInt(CODE) || rip >= BigInt(CODE + program.code.length)) return this.toUser(BigInt(program.entry), 0x202);
+    if (rip < BigInt(program.base) || rip >= BigInt(program.base + program.code.length)) return this.toUser(BigInt(program.entry), 0x202);
     const { length } = disassemble(u8.slice(at, at + 15), 0, this.bits, rip);
     const isTrap = vector === 3 || vector === 4;
     // What is not masked any more would fault at each instruction that follows.

@@ -1,4 +1,4 @@
-// Both tiers side by side on random programs: every register after each slice, all memory at the end. RANDOM_PROGRAMS=5000 for a long
+// Both tiers side by side on random programs, whose pages of code are exchanged meanwhile: every register after each slice, all memory at the end. RANDOM_PROGRAMS=5000 for a long
 // run, RANDOM_SEED=N for one program.
 
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -32,6 +32,10 @@ function compare(seed: number, bits: 32 | 64): { instructions: number; compiled:
     const where = { program: seed, at: compiled.vcpu.icount };
     expect({ ...where, ...registers(compiled) }).toEqual({ ...where, ...registers(interpreted) });
     if (below(2) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);
+    if (below(3) === 0) {
+      const [page, isOther] = [below(compiled.codePages), below(2) === 0];
+      for (const process of [compiled, interpreted]) process.exchange(page, isOther);
+    }
   }
   expect({ program: seed, memory: memoryHash(compiled) }).toEqual({ program: seed, memory: memoryHash(interpreted) });
   const { compiler, icount } = compiled.vcpu;
