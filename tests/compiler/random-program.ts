@@ -106,8 +106,8 @@ class Writer {
 
 export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   const below = random(seed);
-  // Somewhere in the page, so that its end comes at another place of each program.
-  const w = new Writer(bits, CODE + below(PAGE / 8) * 8);
+  // Most have a thousand bytes: the page ends somewhere in their midst.
+  const w = new Writer(bits, CODE + PAGE - 8 * (1 + below(120)));
   const pick = <T>(list: readonly T[]): T => list[below(list.length)];
   let counters = 0;
   const counter = (): number => COUNTERS + 4 * counters++;
@@ -131,7 +131,7 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   };
   const straight = (): void => {
     for (let count = 1 + below(8); count > 0; count--) {
-      const kind = below(40);
+      const kind = below(16);
       if (kind === 0) {
         // add eax, number, which others change
         w.put(0x05);
