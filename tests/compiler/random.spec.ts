@@ -3,6 +3,7 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { Cpu, Mem } from '../../src/core/layout.ts';
 import { follow, memoryHash, random, registers } from './lockstep.ts';
 import { RandomProcess, randomProgram } from './random-program.ts';
 
@@ -10,13 +11,21 @@ const PROGRAMS = Number(process.env.RANDOM_PROGRAMS ?? 12);
 const FIRST = Number(process.env.RANDOM_SEED ?? 1);
 const INSTRUCTIONS = 4000;
 
+/** Has what comes next a prefix of repeated string instructions? */
+function isRepeat({ vcpu, u8 }: RandomProcess): boolean {
+  const at = Mem.RAM + Number(BigInt.asUintN(28, vcpu.get64(Cpu.RIP)));
+  return [...u8.subarray(at, at + 4)].some((byte) => byte === 0xf2 || byte === 0xf3);
+}
+
 /** One tier may stop within a repeated instruction that the other does at once: then that one goes on, until both are at the same place. */
 function meet(compiled: RandomProcess, interpreted: RandomProcess): void {
   for (let tries = 0; tries < 100; tries++) {
     follow(interpreted, compiled.vcpu.icount);
     const ahead = interpreted.vcpu.icount - compiled.vcpu.icount;
-    if (ahead === 0) return;
-    compiled.run(ahead);
+    // Repeats are counted by 8 bytes: with the same count one may still be some elements further.
+    const isWithin = ahead === 0 && isRepeat(compiled) && compiled.vcpu.get64(Cpu.RCX) !== interpreted.vcpu.get64(Cpu.RCX);
+    if (ahead === 0 && !isWithin) return;
+    compiled.run(Math.max(1, ahead));
   }
 }
 
