@@ -62,7 +62,7 @@ const PAGE_BYTES = 65536;
 export interface MachineOptions {
   config: MachineConfig;
   modules: VcpuModules;
-  /** Bytes of the files the line names. */
+  /** The files that the line names. */
   files: ReadonlyMap<string, FileData>;
   /** One for each drive of the line. */
   disks?: readonly BlockBackend[];

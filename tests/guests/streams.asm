@@ -420,29 +420,35 @@ elsewhere:
 paths_with_pages:
   xor ebp, ebp
   mov ecx, 300000
-  mov rsi, V + 0x1000
-  mov rdi, V + 0x2000
-  mov r8, V + 0x3000
-  mov r9, V + 0x4000
-  mov r10, V + 0x5000
-  mov r11, V + 0x6000
-  mov r12, V + 0x7000
+  call to_pages
 .round:
   call path_with_pages
   dec ecx
   jnz .round
   ret
 
+path_with_pages:
+  mov rbx, V
+  mov eax, [rbx + 16]
+  test cl, 1
+  jz .same
+  add eax, [rsi]
+  add eax, [rdi]
+  add eax, [r8]
+  add eax, [r9]
+  add eax, [r10]
+  add eax, [r11]
+  add eax, [r12]
+.same:
+  add eax, [rbx + 24]
+  rol ebp, 1
+  add ebp, eax
+  ret
+
 ; what is known of the first page must outlive all that is looked up in the loop
 pages_in_loop:
   xor ebp, ebp
-  mov rsi, V + 0x1000
-  mov rdi, V + 0x2000
-  mov r8, V + 0x3000
-  mov r9, V + 0x4000
-  mov r10, V + 0x5000
-  mov r11, V + 0x6000
-  mov r12, V + 0x7000
+  call to_pages
   mov rdx, V + 0x1400
   mov r13, V + 0x2400
   mov r14, V + 0x3400
@@ -475,21 +481,14 @@ loop_over_pages:
   jnz .round
   ret
 
-path_with_pages:
-  mov rbx, V
-  mov eax, [rbx + 16]
-  test cl, 1
-  jz .same
-  add eax, [rsi]
-  add eax, [rdi]
-  add eax, [r8]
-  add eax, [r9]
-  add eax, [r10]
-  add eax, [r11]
-  add eax, [r12]
-.same:
-  add eax, [rbx + 24]
-  rol ebp, 1
-  add ebp, eax
+; pages for RSI, RDI, R8 to R12
+to_pages:
+  mov rsi, V + 0x1000
+  mov rdi, V + 0x2000
+  mov r8, V + 0x3000
+  mov r9, V + 0x4000
+  mov r10, V + 0x5000
+  mov r11, V + 0x6000
+  mov r12, V + 0x7000
   ret
 END_IMAGE
