@@ -1,6 +1,6 @@
 // What else can be plugged into a room: passt, any program that speaks QEMU's stream framing, and a TAP interface of Linux.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -25,9 +25,17 @@ function isInstalled(program: string): boolean {
   return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, program)));
 }
 
+/** A program that could not be started tells so by an event, which would end the relay if nobody took it. */
+function started(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const child = spawn(program, args, options);
+  child.on('error', () => {});
+  return child;
+}
+
 async function until(isThere: () => boolean, child: ChildProcess, what: string): Promise<void> {
   const end = Date.now() + START_MS;
   while (!isThere()) {
+    if (child.pid === undefined) throw new AttachError(`${what} could not be started`);
     if (child.exitCode !== null) throw new AttachError(`${what} ended with status ${child.exitCode}`);
     if (Date.now() > end) throw new AttachError(`${what} did not start in ${START_MS / 1000} s`);
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
@@ -40,7 +48,7 @@ export async function attachPasst(segment: Switch): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), 'tabvisor-relay-'));
   // passt gives up root's rights itself, and must still reach its socket.
   const path = join(folder, 'passt.socket');
-  const child = spawn('passt', ['--foreground', '--quiet', ...(process.getuid?.() === 0 ? ['--runas', '0'] : []), '--socket', path], { stdio: 'ignore' });
+  const child = started('passt', ['--foreground', '--quiet', ...(process.getuid?.() === 0 ? ['--runas', '0'] : []), '--socket', path], { stdio: 'ignore' });
   const end = (): void => {
     child.kill();
     rmSync(folder, { recursive: true, force: true });
@@ -103,7 +111,7 @@ export async function attachTap(segment: Switch, name: string): Promise<() => vo
   const far = probe.address().port;
   await new Promise<void>((resolve) => probe.close(() => resolve()));
   await new Promise<void>((resolve) => socket.connect(far, '127.0.0.1', resolve));
-  const child = spawn('socat', ['-b', '70000', `TUN,tun-type=tap,tun-name=${name},iff-no-pi,iff-up`, `UDP4-CONNECT:127.0.0.1:${own},sourceport=${far},bind=127.0.0.1`], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = started('socat', ['-b', '70000', `TUN,tun-type=tap,tun-name=${name},iff-no-pi,iff-up`, `UDP4-CONNECT:127.0.0.1:${own},sourceport=${far},bind=127.0.0.1`], { stdio: ['ignore', 'ignore', 'inherit'] });
   const port: SwitchPort = { deliver: (frame) => socket.send(Buffer.from(frame), () => {}) };
   const end = (): void => {
     segment.remove(port);

@@ -2,6 +2,7 @@
 
 import { attachPasst, attachTap, listenForStreams } from './attachments.ts';
 import { attachNat } from './nat.ts';
+import { SocketBudget } from '../src/backends/net/sockets-node.ts';
 import { helpText, parseCommandLine, UsageError } from './options.ts';
 import { DEFAULTS, Relay } from './server.ts';
 
@@ -20,11 +21,14 @@ async function main(args: readonly string[]): Promise<number | undefined> {
     process.stdout.write(helpText());
     return 0;
   }
+  const budget = new SocketBudget(line.maxSockets);
   const relay = new Relay({
     ...line.relay,
     log: say,
     furnish(room, segment, metrics) {
-      if (line.nat) return [attachNat(segment, { allow: line.allow, allowHost: line.allowHost, refused: () => metrics.add('destinations_refused_total') })];
+      budget.changed = (used) => metrics.add('sockets', used - metrics.get('sockets'));
+      budget.refused = () => metrics.add('sockets_refused_total');
+      if (line.nat) return [attachNat(segment, { allow: line.allow, allowHost: line.allowHost, budget, refused: () => metrics.add('destinations_refused_total') })];
       if (!line.passt) return [];
       // It starts while the first client is there already; what that one sends before is lost, as on a switch that starts.
       let isOver = false;

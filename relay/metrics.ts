@@ -14,6 +14,8 @@ const TEXTS = {
   slow_total: ['counter', 'Clients disconnected because they did not read'],
   idle_total: ['counter', 'Clients disconnected because they were silent'],
   throttled_total: ['counter', 'Times that a client was held up by its rate'],
+  sockets: ['gauge', 'Sockets that guests have by the way out'],
+  sockets_refused_total: ['counter', 'Sockets that guests did not get, as there were too many'],
   destinations_refused_total: ['counter', 'Connections of guests refused by policy'],
 } as const;
 

@@ -11,6 +11,7 @@ export interface CommandLine {
   passt: boolean;
   allow: Network[];
   allowHost: boolean;
+  maxSockets: number;
   streams: { room: string; where: string }[];
   taps: { room: string; name: string }[];
 }
@@ -23,6 +24,8 @@ export class UsageError extends Error {
   }
 }
 
+const DEFAULT_MAX_SOCKETS = 4096;
+
 const OPTIONS = {
   help: { type: 'boolean', short: 'h', help: 'print this help' },
   host: { type: 'string', argument: 'ADDRESS', help: `address to listen at (default ${DEFAULTS.host}: this machine only)` },
@@ -33,7 +36,8 @@ const OPTIONS = {
   'no-nat': { type: 'boolean', help: 'rooms have no way out' },
   passt: { type: 'boolean', help: 'each room\'s way out is a passt of its own (Debian package passt), instead of the built-in one; none of the rules about destinations here hold for it' },
   allow: { type: 'string', multiple: true, argument: 'NETWORK', help: 'guests may reach this network although it is private, for example 192.168.1.0/24' },
-  'allow-host': { type: 'boolean', help: 'guests may reach this machine, as the router\'s address' },
+  'allow-host': { type: 'boolean', help: 'guests may reach this machine, as the router\'s address and by its own' },
+  'max-sockets': { type: 'string', argument: 'N', help: `sockets that guests of all rooms may have by the built-in way out (default ${DEFAULT_MAX_SOCKETS})` },
   stream: { type: 'string', multiple: true, argument: '[ROOM=]PATH|HOST:PORT', help: 'plug what connects there into a room: QEMU\'s -netdev stream, passt and the like' },
   tap: { type: 'string', multiple: true, argument: '[ROOM=]NAME', help: 'plug a TAP interface of this machine into a room (Linux, root, program socat)' },
   rate: { type: 'string', argument: 'BYTES', help: 'bytes a second that a client may send, with suffix K, M, G (default: any number)' },
@@ -118,6 +122,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   set('idleMs', idle === undefined ? undefined : idle * 1000);
   return {
     help: values.help ?? false, relay, nat: !values['no-nat'] && !values.passt, passt: values.passt ?? false, allow, allowHost: values['allow-host'] ?? false,
+    maxSockets: number(values['max-sockets'], 'max-sockets', 10 ** 6) ?? DEFAULT_MAX_SOCKETS,
     streams: (values.stream ?? []).map(roomAnd).map(({ room, rest }) => ({ room, where: rest })),
     taps: (values.tap ?? []).map(roomAnd).map(({ room, rest }) => ({ room, name: rest })),
   };

@@ -18,10 +18,15 @@ export function parseNetwork(text: string): Network | undefined {
   return bits <= most ? { address, bits } : undefined;
 }
 
-/** Not for everybody: this host, private and shared networks, links, tests, multicast, reserved; and IPv6 names of IPv4 addresses. */
+/**
+ * Not for everybody. Of IPv4: this host, private and shared networks, links, documentation and tests, multicast, reserved. Of IPv6: all but
+ * 2000::/3, which alone is global unicast (so neither the names of IPv4 addresses, whatever translates them, nor sites and links), and of
+ * that the tunnels and documentation.
+ */
 const SPECIAL: readonly Network[] = [
-  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/4',
-  '240.0.0.0/4', '::/96', '::ffff:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2002::/16', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8',
+  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16',
+  '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4',
+  '::/3', '4000::/2', '8000::/1', '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20',
 ].map((text) => parseNetwork(text)!);
 
 /** @param allowed networks that are allowed although they are special; "0.0.0.0/0" and "::/0" allow everything */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -9,6 +9,8 @@ import { ChannelEnd, hostBell } from '../src/backends/net/channel.ts';
 import { FrameCarrier, LinkBackend } from '../src/backends/net/link.ts';
 import { RelayClient, type SocketLike } from '../src/backends/net/relay-client.ts';
 import { buildArp, parseArp } from '../src/backends/net/user/arp.ts';
+import { NodeSockets, SocketBudget } from '../src/backends/net/sockets-node.ts';
+import type { HostStream } from '../src/backends/net/user/host.ts';
 import { NO_OFFLOADS } from '../src/devices/net/offload.ts';
 import { attachTap, listenForStreams } from './attachments.ts';
 import { FrameDecoder } from './framing.ts';
@@ -105,6 +107,19 @@ describe('a room', () => {
   });
 });
 
+describe('a switch', () => {
+  it('keeps to itself what is for one end of a cable', () => {
+    const segment = new Switch(() => 0);
+    const got: number[] = [];
+    const from = { deliver() {} };
+    segment.add(from);
+    segment.add({ deliver: (f) => void got.push(f[5]) });
+    // Spanning tree, PAUSE, LLDP; and the first group address behind them.
+    for (const last of [0, 1, 0x0e, 0x0f, 0x10]) segment.forward(from, frame([1, 0x80, 0xc2, 0, 0, last], mac(1)));
+    expect(got).toEqual([0x10]);
+  });
+});
+
 describe('who may come in', () => {
   it('is who has the token', async () => {
     const { port, relay: it } = await relay({ tokens: new Map([['x', 'secret'], ['', 'other']]) });
@@ -196,6 +211,73 @@ describe('a client that breaks the rules is disconnected, and it alone:', () => 
     await reader.until(() => reader.got.length === 100);
     expect(it.metrics.get('throttled_total')).toBeGreaterThan(0);
   });
+
+  it('not one whose answers to pings wait behind what it sends', async () => {
+    const { port } = await relay({ pingMs: 40 });
+    const busy = await Client.open(port, '/', { autoPong: false });
+    let pings = 0;
+    busy.socket.on('ping', () => { pings++; });
+    while (pings < 4 && !busy.closed) {
+      busy.socket.send(frame(ALL, mac(1)));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(busy.closed).toBeUndefined();
+    await busy.until(() => busy.closed !== undefined);
+    expect(busy.closed!.code).toBe(1006);
+  });
+});
+
+describe('a hostile connection does not end the relay, nor stay:', () => {
+  /** Bytes to the relay, from a side that never closes by itself. */
+  function raw(port: number, text: string): { socket: Socket; got: () => string } {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    let got = '';
+    socket.on('data', (data) => { got += String(data); });
+    socket.on('error', () => {});
+    cleanups.push(() => socket.destroy());
+    socket.write(text);
+    return { socket, got: () => got };
+  }
+  const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+  const handshake = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+
+  it.each(['//', 'http://[', 'http://a:b'])('a request for %s', async (target) => {
+    const { port } = await relay();
+    const { socket, got } = raw(port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    await new Promise((resolve) => socket.once('end', resolve));
+    expect(got()).toMatch(/^HTTP\/1\.1 426 /);
+    expect(await (await fetch(`http://127.0.0.1:${port}/healthz`)).text()).toBe('ok\n');
+  });
+
+  it('a wrong token, and then no WebSocket frames', async () => {
+    const { port } = await relay({ tokens: new Map([['', 'secret']]) });
+    const { socket } = raw(port, handshake('/x'));
+    await new Promise((resolve) => socket.once('data', resolve));
+    const ended = new Promise((resolve) => socket.once('end', resolve));
+    socket.write(Buffer.alloc(64, 0xff));
+    await ended;
+    expect(await (await fetch(`http://127.0.0.1:${port}/healthz`)).text()).toBe('ok\n');
+  });
+
+  it('a refused one that never closes its side', async () => {
+    const { port, relay: it } = await relay({ rooms: new Set(['x']) });
+    const { socket, got } = raw(port, handshake('/none'));
+    await new Promise<void>((resolve) => socket.once('end', resolve));
+    expect(got()).toMatch(/^HTTP\/1\.1 404 /);
+    // What it sends now is answered by a reset, and an end of the relay does not wait for it.
+    const gone = new Promise((resolve) => socket.on('close', resolve));
+    const timer = setInterval(() => socket.write('more'), 5);
+    await gone;
+    clearInterval(timer);
+    expect(it.metrics.get('refused_total')).toBe(1);
+  });
+
+  it('one that answers neither close nor an end of the relay', async () => {
+    const { port, relay: it } = await relay({ tokens: new Map([['', 'secret']]) });
+    const { socket } = raw(port, handshake('/x'));
+    await new Promise((resolve) => socket.once('data', resolve));
+    await it.close();
+  });
 });
 
 describe('metrics', () => {
@@ -241,8 +323,43 @@ describe('the way out', () => {
     expect(refused).toEqual(['127.0.0.1', '192.168.0.1', '169.254.169.254']);
   });
 
+  it('does not lead to the relay\'s machine by a public address of its own', async () => {
+    const refused: string[] = [];
+    const { port } = await relay({ furnish: (_room, segment) => [attachNat(segment, { allow: [parseNetwork('8.0.0.0/8')!], allowHost: false, own: () => ['8.1.2.3'], refused: (address) => refused.push(address) })] });
+    const guest = await Client.open(port, '/x');
+    guest.socket.send(syn(Uint8Array.from(mac(5)), [8, 1, 2, 3]));
+    // Its answer waits for the guest's address.
+    await guest.until(() => guest.got.length > 0);
+    expect(refused).toEqual(['8.1.2.3']);
+  });
+
+  it('has so many sockets for all rooms, and gives them back', async () => {
+    const budget = new SocketBudget(2);
+    let [used, refused] = [0, 0];
+    budget.changed = (now) => { used = now; };
+    budget.refused = () => { refused++; };
+    const server = createServer((socket) => socket.on('error', () => {}));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => server.close());
+    const target = (server.address() as { port: number }).port;
+    const open = (sockets: NodeSockets): Promise<{ result: string; stream: HostStream }> => new Promise((resolve) => {
+      const stream: HostStream = sockets.connect('127.0.0.1', target, {
+        opened: () => resolve({ result: 'opened', stream }), failed: (error) => resolve({ result: error, stream }), data() {}, ended() {}, writable() {},
+      });
+    });
+    const [a, b] = [new NodeSockets({ budget }), new NodeSockets({ budget })];
+    const first = await open(a);
+    const udp = b.udp(() => {});
+    udp.send('127.0.0.1', target, Buffer.from('x'));
+    expect([first.result, used, (await open(b)).result, refused]).toEqual(['opened', 2, 'refused', 1]);
+    udp.close();
+    first.stream.abort();
+    while (used > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await open(b)).result).toBe('opened');
+  });
+
   it('goes nowhere private by any name', () => {
-    for (const address of ['127.0.0.1', '10.1.2.3', '172.31.255.255', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255', '::1', '::', 'fe80::1', 'fd00::1', '::ffff:127.0.0.1', '::ffff:8.8.8.8', '64:ff9b::7f00:1', '2002:7f00:1::', 'no address']) {
+    for (const address of ['127.0.0.1', '10.1.2.3', '172.31.255.255', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255', '::1', '::', 'fe80::1', 'fd00::1', '::ffff:127.0.0.1', '::ffff:8.8.8.8', '64:ff9b::7f00:1', '2002:7f00:1::', '::ffff:0:127.0.0.1', '64:ff9b:1::a00:1', 'fec0::1', 'ff02::1', '2001:db8::1', '4000::1', '203.0.113.1', 'no address']) {
       expect(isAllowed(address, []), address).toBe(false);
     }
     for (const address of ['8.8.8.8', '172.32.0.1', '100.128.0.1', '2606:4700::1']) expect(isAllowed(address, []), address).toBe(true);

@@ -6,8 +6,9 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { MIN_FRAME } from '../src/devices/interfaces.ts';
 import { Metrics } from './metrics.ts';
 import { Switch, type SwitchPort } from './switch.ts';
@@ -57,6 +58,8 @@ const CLOSE_UNSUPPORTED = 1003;
 const CLOSE_POLICY = 1008;
 const SWEEP_MS = 1000;
 const SHUTDOWN_MS = 3000;
+/** A client that was told to go and does not answer is cut off after this long. */
+const CLOSE_MS = 2000;
 
 interface Room {
   segment: Switch;
@@ -126,6 +129,8 @@ export class Relay {
   private readonly rooms = new Map<string, Room>();
   private readonly clients = new Set<Client>();
   private readonly byAddress = new Map<string, number>();
+  /** All that are open, also those that are no clients yet, or never become any. */
+  private readonly connections = new Set<Socket>();
   private readonly timers: NodeJS.Timeout[] = [];
   private isEnding = false;
 
@@ -133,7 +138,15 @@ export class Relay {
     this.options = { ...DEFAULTS, ...options };
     // A handshake is short; who does not send it is cut off.
     this.http = createServer({ headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2000 }, (request, response) => this.answer(request, response));
-    this.sockets = new WebSocketServer({ noServer: true, maxPayload: this.options.maxFrame, perMessageDeflate: false, clientTracking: false, skipUTF8Validation: true });
+    // closeTimeout is missing in the types of ws.
+    const settings: ServerOptions & { closeTimeout: number } = {
+      noServer: true, maxPayload: this.options.maxFrame, perMessageDeflate: false, clientTracking: false, skipUTF8Validation: true, closeTimeout: CLOSE_MS,
+    };
+    this.sockets = new WebSocketServer(settings);
+    this.http.on('connection', (socket: Socket) => {
+      this.connections.add(socket);
+      socket.on('close', () => this.connections.delete(socket));
+    });
     this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
     this.http.on('clientError', (_error, socket) => socket.destroy());
   }
@@ -160,7 +173,8 @@ export class Relay {
   }
 
   private answer(request: IncomingMessage, response: ServerResponse): void {
-    const path = new URL(request.url ?? '/', 'http://relay').pathname;
+    // Not by URL, which throws at much that a client may send.
+    const [path] = (request.url ?? '/').split('?', 1);
     const isLocal = /^(127\.|::1$|::ffff:127\.)/.test(request.socket.remoteAddress ?? '');
     if (path === '/metrics' && (isLocal || this.options.publicMetrics)) {
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(this.metrics.text());
@@ -178,6 +192,8 @@ export class Relay {
     const address = request.socket.remoteAddress ?? '';
     const refuse = (status: number, text: string): void => {
       this.metrics.add('refused_total');
+      // The server no longer looks after a connection that asked for an upgrade; the other end may never close its side.
+      socket.once('finish', () => socket.destroy());
       socket.end(`HTTP/1.1 ${status} ${text}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${text.length}\r\n\r\n${text}`);
     };
     let url: URL;
@@ -202,6 +218,7 @@ export class Relay {
       if (isWrongToken) {
         // A page learns of a refused handshake only that it failed; a close code tells it not to try again.
         this.metrics.add('refused_total');
+        webSocket.on('error', () => webSocket.terminate());
         webSocket.close(CLOSE_POLICY, 'wrong token');
         return;
       }
@@ -263,6 +280,8 @@ export class Relay {
       return;
     }
     client.lastFrame = Date.now();
+    // The answer to a ping stands behind all that is still to be read of one that sends faster than its rate.
+    client.isAlive = true;
     metrics.add('frames_received_total');
     metrics.add('bytes_received_total', data.length);
     client.room.segment.forward(client, data);
@@ -325,8 +344,7 @@ export class Relay {
     const closed = new Promise<void>((resolve) => this.http.close(() => resolve()));
     for (const { socket } of this.clients) socket.close(CLOSE_GOING_AWAY, 'the relay ends');
     const cut = setTimeout(() => {
-      for (const { socket } of this.clients) socket.terminate();
-      this.http.closeAllConnections();
+      for (const socket of this.connections) socket.destroy();
     }, SHUTDOWN_MS);
     this.http.closeIdleConnections();
     await closed;

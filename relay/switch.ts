@@ -28,6 +28,7 @@ export class Switch {
 
   /** A frame that came in at a port; at least 14 bytes. @returns how many ports it went to */
   forward(from: SwitchPort, frame: Uint8Array): number {
+    if (isReserved(frame)) return 0;
     const now = this.now();
     const isGroupSource = (frame[6] & 1) !== 0;
     if (!isGroupSource) this.learn(addressAt(frame, 6), from, now);
@@ -53,6 +54,11 @@ export class Switch {
     if (this.addresses.size >= MAX_ADDRESSES) this.addresses.delete(this.addresses.keys().next().value!);
     this.addresses.set(address, { port, seenAt: now });
   }
+}
+
+/** 01-80-C2-00-00-00 to -0F: spanning tree, PAUSE and the like are for this end of the cable alone (802.1D, 7.12.6). */
+function isReserved(frame: Uint8Array): boolean {
+  return frame[0] === 0x01 && frame[1] === 0x80 && frame[2] === 0xc2 && frame[3] === 0 && frame[4] === 0 && frame[5] < 0x10;
 }
 
 /** Six bytes as a number below 2^48. */

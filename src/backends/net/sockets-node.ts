@@ -13,11 +13,36 @@ const LOOPBACK = '127.0.0.1';
 /** A datagram of IPv4 has no more data. */
 const MAX_DATAGRAM = 65507;
 
+/** How many sockets several networks may have together: descriptors are the process's, and it needs some itself. */
+export class SocketBudget {
+  private used = 0;
+  /** Told of each change, and of who got none. */
+  changed: (used: number) => void = () => {};
+  refused: () => void = () => {};
+
+  constructor(private readonly most: number) {}
+
+  take(): boolean {
+    if (this.used >= this.most) {
+      this.refused();
+      return false;
+    }
+    this.changed(++this.used);
+    return true;
+  }
+
+  give(): void {
+    this.changed(--this.used);
+  }
+}
+
 export interface SocketOptions {
   /** False: a guest may not go there. Asked with the address that a socket would connect to, HOST_ADDRESS and NAME_SERVER resolved. */
   allow?(address: string, port: number, protocol: 'tcp' | 'udp', name: string): boolean;
   /** Instead of the host's own name server. */
   nameServer?: { address: string; port: number };
+  /** Sockets that may be opened; without it as many as the host lets. */
+  budget?: SocketBudget;
   /** Bytes that went out and came in, for who counts. */
   moved?(sent: number, received: number): void;
 }
@@ -85,7 +110,7 @@ class SocketStream implements HostStream {
   }
 
   /** Connect. What comes is read into one buffer for all sockets: Node would make one of 64 KiB for each read. */
-  static connect(address: string, port: number, events: HostStreamEvents, moved: (sent: number, received: number) => void): SocketStream {
+  static connect(address: string, port: number, events: HostStreamEvents, moved: (sent: number, received: number) => void, closed: () => void): SocketStream {
     let stream: SocketStream;
     const onread = {
       buffer: reading,
@@ -94,7 +119,9 @@ class SocketStream implements HostStream {
         return true;
       },
     };
-    stream = new SocketStream(connect({ host: address, port, allowHalfOpen: true, onread }), events, moved);
+    const socket = connect({ host: address, port, allowHalfOpen: true, onread });
+    socket.once('close', closed);
+    stream = new SocketStream(socket, events, moved);
     return stream;
   }
 
@@ -189,7 +216,9 @@ export class NodeSockets implements HostNetwork {
   connect(name: string, wantedPort: number, events: HostStreamEvents): HostStream {
     const { address, port } = this.resolve(name, wantedPort);
     if (port === 0 || !this.allows(name, address, port, 'tcp')) return new RefusedStream(events, 'forbidden');
-    return SocketStream.connect(address, port, events, this.moved);
+    const { budget } = this.options;
+    if (budget && !budget.take()) return new RefusedStream(events, 'refused');
+    return SocketStream.connect(address, port, events, this.moved, () => budget?.give());
   }
 
   udp(receive: UdpReceiver, bound?: { address: string; port: number }): HostUdp {
@@ -197,12 +226,15 @@ export class NodeSockets implements HostNetwork {
     /** Where the last datagram went. */
     let to: { name: string; wantedPort: number; address: string; port: number; socket: UdpSocket } | undefined;
     let isClosed = false;
-    const open = (type: SocketType): UdpSocket => {
+    const { budget } = this.options;
+    const open = (type: SocketType): UdpSocket | undefined => {
+      if (budget && !budget.take()) return undefined;
       // Addresses are numbers here: without this Node asks a resolver, whose answer comes in a later turn, for each datagram.
       const lookup = (address: string, _options: unknown, found: (error: null, address: string, family: number) => void): void => found(null, address, type === 'udp6' ? 6 : 4);
       const socket = createSocket({ type, lookup: lookup as never });
       // What cannot be sent or bound is lost, as datagrams may be.
       socket.on('error', () => {});
+      socket.once('close', () => budget?.give());
       socket.on('message', (data, { address, port }) => {
         if (isClosed) return;
         this.moved(0, data.length);
@@ -223,7 +255,9 @@ export class NodeSockets implements HostNetwork {
           const { address, port } = this.resolve(name, wantedPort);
           if (port === 0 || !this.allows(name, address, port, 'udp')) return;
           const type = address.includes(':') ? 'udp6' : 'udp4';
-          to = { name, wantedPort, address, port, socket: sockets.get(type) ?? open(type) };
+          const socket = sockets.get(type) ?? open(type);
+          if (!socket) return;
+          to = { name, wantedPort, address, port, socket };
         }
         to.socket.send(Buffer.from(data), to.port, to.address);
         this.moved(data.length, 0);
