@@ -215,7 +215,7 @@ function parseOptions(request: Uint8Array): Map<number, Uint8Array> {
       continue;
     }
     const length = request[at + 1];
-    if (at + 2 + length > request.length) break;
+    if (at + 1 >= request.length || at + 2 + length > request.length) break;
     fields.set(request[at], request.slice(at + 2, at + 2 + length));
     at += 2 + length;
   }

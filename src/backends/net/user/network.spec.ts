@@ -71,6 +71,21 @@ describe('IPv6', () => {
     guest.sendIp(all, PROTOCOL_ICMPV6, solicitation, own, 64);
     expect(guest.takePackets(PROTOCOL_ICMPV6)).toEqual([]);
   });
+
+  it('answers the echo of guests only: not what says it is a group, the router, nobody or somebody else', () => {
+    const guest = new TestGuest();
+    const echo = (from: string): void => {
+      const message = Uint8Array.of(128, 0, 0, 0, 0, 1, 0, 1, 7);
+      set16(message, 2, ~sum16(message, 0, 9, pseudoHeaderSum(ip(from), ip('fec0::2'), PROTOCOL_ICMPV6, 9)) & 0xffff);
+      guest.sendIp(ip('fec0::2'), PROTOCOL_ICMPV6, message, ip(from));
+    };
+    for (const from of ['ff02::1', 'fec0::2', 'fe80::2', '::', '2001:db8::1']) echo(from);
+    expect(guest.take()).toEqual([]);
+    guest.sendUdp('fec0::3', 7, bytes('x'));
+    guest.take();
+    echo('fec0::15');
+    expect(guest.takePackets(PROTOCOL_ICMPV6).map(({ payload }) => payload[0])).toEqual([129]);
+  });
 });
 
 function dhcp(type: number, more: number[] = [], mac = GUEST_MAC): Uint8Array {
@@ -187,6 +202,20 @@ describe('UDP', () => {
     expect(guest.host.openUdp).toBe(1);
   });
 
+  it('closes a socket that nothing was sent by for long, by itself, and all at the end', () => {
+    const guest = new TestGuest([['hostfwd', 'udp:127.0.0.1:5353-:53']]);
+    guest.sendUdp('192.0.2.1', 9, bytes('x'), 1);
+    guest.settle(200e9);
+    guest.sendUdp('192.0.2.1', 9, bytes('x'), 1);
+    guest.sendUdp('192.0.2.1', 9, bytes('x'), 2);
+    guest.settle(100e9);
+    expect(guest.host.openUdp).toBe(3);
+    guest.settle(141e9);
+    expect([guest.host.openUdp, guest.clock.armed()]).toEqual([1, []]);
+    guest.network.close();
+    expect(guest.host.openUdp).toBe(0);
+  });
+
   it('is forwarded from the host', () => {
     const guest = new TestGuest([['hostfwd', 'udp:127.0.0.1:5353-:53']]);
     guest.arp('10.0.2.2');
@@ -241,6 +270,38 @@ describe('TFTP', () => {
     expect(new TextDecoder().decode(guest.takeUdp()[0].data.subarray(2))).toBe('blksize\x001432\0tsize\x003000\0');
     guest.sendUdp('10.0.2.2', 69, ack(0), 2000);
     expect(guest.takeUdp()[0].data.length).toBe(4 + 1432);
+  });
+
+  it('takes no size that is not a number of digits (RFC 2347)', () => {
+    for (const size of ['512.5', '1e3', '0x200', '', '-8', '4']) {
+      const guest = guestWithFile();
+      guest.sendUdp('10.0.2.2', 69, request('boot', 'blksize', size), 2000);
+      const [first] = guest.takeUdp();
+      expect([get16(first.data, 0), first.data.length], size).toEqual([3, 516]);
+    }
+  });
+
+  it('gives what was asked for last, once, however late it is there', () => {
+    const found: ((bytes: Uint8Array | undefined) => void)[] = [];
+    const guest = new TestGuest([], (_name, call) => void found.push(call));
+    // An impatient client asks again, and then for something else.
+    for (const name of ['a', 'a', 'b']) guest.sendUdp('10.0.2.2', 69, request(name), 2000);
+    expect(found.length).toBe(2);
+    found[1](Uint8Array.of(2));
+    found[0](Uint8Array.of(1));
+    expect(guest.takeUdp().map(({ data }) => [...data])).toEqual([[0, 3, 0, 1, 2]]);
+    guest.sendUdp('10.0.2.2', 69, request('c'), 2001);
+    guest.network.close();
+    // The network is at its end: nothing begins, nothing is armed.
+    found[2](Uint8Array.of(3));
+    expect([guest.takeUdp(), guest.clock.armed()]).toEqual([[], []]);
+  });
+
+  it('fetches a bounded number of files at a time', () => {
+    let asked = 0;
+    const guest = new TestGuest([], () => { asked++; });
+    for (let port = 2000; port < 2100; port++) guest.sendUdp('10.0.2.2', 69, request('a'), port);
+    expect([asked, guest.takeUdp().length]).toEqual([16, 84]);
   });
 
   it('has errors for what is not there, and for writing', () => {

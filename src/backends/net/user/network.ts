@@ -86,7 +86,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
     });
     this.tftp = new TftpServer(clock, (name, found) => (this.files ? this.files(name, found) : found(undefined)));
     this.udp = new UdpTable(host, {
-      now: () => clock.now(),
+      clock,
       answer: (guest, guestPort, from, port, data) => this.sendUdp(this.seenAs(from, guest.length), port, guest, guestPort, data),
     });
     const network = this;
@@ -235,8 +235,13 @@ export class UserNetwork implements NetBackend, Snapshotable {
   private receiveIcmp6(packet: IpPacket): void {
     const { source, destination } = packet;
     if (!icmp6.isIntact(packet)) return;
+    // Only a guest is answered, and who has no address yet: what claims to come from a group or from the router itself would make it
+    // send to all, or to itself (RFC 4443, 2.4 e).
+    const isFromGuest = this.isGuest(source);
+    if (!isFromGuest && !isUnspecified(source)) return;
     switch (icmp6.typeOf(packet)) {
       case icmp6.ECHO_REQUEST:
+        if (!isFromGuest) return;
         if (this.isOurs(destination)) this.sendIp(destination, source, PROTOCOL_ICMPV6, icmp6.echoReply6(packet, destination));
         else if (equalBytes(destination, icmp6.ALL_NODES)) this.sendIp(LINK_LOCAL, source, PROTOCOL_ICMPV6, icmp6.echoReply6(packet, LINK_LOCAL));
         else if (!isMulticast(destination)) this.sendUnreachable(packet, true);
@@ -481,7 +486,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
   /** End everything: the machine is gone, or the last guest of a room. */
   close(): void {
     this.tcp.abortAll();
-    this.udp.closeAll();
+    this.udp.closeAll(true);
     this.tftp.endAll();
     this.flushTimer.disarm();
   }

@@ -72,6 +72,27 @@ describe('opening', () => {
     expect(guest.takeTcp().length).toBe(600 - 512);
   });
 
+  it('gives the place of a connection that was silent for long to a new one, if there is no other', () => {
+    const { guest, stream, send } = opened();
+    const others = (from: number, to: number): void => {
+      for (let n = from; n < to; n++) {
+        guest.sendTcp(FAR, { sourcePort: 1000 + n, destinationPort: 80, seq: 1, flags: SYN, mss: 1460 });
+        guest.take();
+        guest.host.streams.at(-1)!.events.opened();
+        const [answer] = guest.takeTcp();
+        guest.sendTcp(FAR, { sourcePort: 1000 + n, destinationPort: 80, seq: 2, ack: answer.seq + 1, flags: ACK });
+      }
+    };
+    others(0, 511);
+    guest.settle(200e9);
+    send({ data: bytes('a') });
+    guest.settle(100e9);
+    others(511, 512);
+    expect([stream.log, guest.host.streams[1].log, guest.host.streams[2].log]).toEqual([[], ['abort'], []]);
+    send({ seq: 1002, data: bytes('b') });
+    expect(stream.text).toBe('ab');
+  });
+
   it('comes from the host to a forwarded port', () => {
     const guest = new TestGuest();
     guest.arp('10.0.2.2');

@@ -12,6 +12,8 @@ import { type SegmentHeader, TcpConnection, type TcpLink } from './tcp-connectio
 import { ACK, FIN, parseSegment, RST, type Segment, seqAdd, SYN } from './tcp-segment.ts';
 
 const MAX_CONNECTIONS = 512;
+/** When there are too many, one that nothing has come or gone by for so long may go: its guest may have left without a word (a relay's room). */
+const IDLE_NS = 240e9;
 /** RFC 9293, 3.4.1: initial sequence numbers go with a clock of 4 us; each connection adds some so that two never meet. */
 const ISS_TICK_NS = 4000;
 const ISS_STEP = 64000;
@@ -35,6 +37,8 @@ interface Entry {
   far: IpAddress;
   farPort: number;
   isIncoming: boolean;
+  /** When the guest was heard last. */
+  usedAt: number;
 }
 
 export class TcpTable {
@@ -66,6 +70,7 @@ export class TcpTable {
     if (!verified && sum16(payload, 0, payload.length, pseudoHeaderSum(source, destination, PROTOCOL_TCP, payload.length)) !== 0xffff) return;
     const entry = this.find(source, segment.sourcePort, destination, segment.destinationPort);
     if (entry && !((segment.flags & (SYN | ACK | RST)) === SYN && entry.connection.mayReopen(segment))) {
+      entry.usedAt = this.out.clock.now();
       entry.connection.receive(segment);
       return;
     }
@@ -106,15 +111,20 @@ export class TcpTable {
     return eventsOf(connection);
   }
 
-  /** True if one more fits; a connection that only waits out its time makes room. */
+  /** True if one more fits; a connection that only waits out its time makes room, or else the one idle longest if it is idle for long. */
   private hasRoom(): boolean {
     if (this.entries.size < MAX_CONNECTIONS) return true;
-    for (const { connection } of this.entries.values()) {
-      if (connection.state !== 'TIME_WAIT') continue;
-      this.forget(connection);
-      return true;
+    let idlest: Entry | undefined;
+    for (const entry of this.entries.values()) {
+      if (entry.connection.state === 'TIME_WAIT') {
+        this.forget(entry.connection);
+        return true;
+      }
+      if (!idlest || entry.usedAt < idlest.usedAt) idlest = entry;
     }
-    return false;
+    if (!idlest || this.out.clock.now() - idlest.usedAt < IDLE_NS) return false;
+    idlest.connection.abort();
+    return true;
   }
 
   private add(guest: IpAddress, guestPort: number, far: IpAddress, farPort: number, opening: 'passive' | 'active'): TcpConnection {
@@ -136,7 +146,7 @@ export class TcpTable {
     };
     const iss = (Math.floor(out.clock.now() / ISS_TICK_NS) + this.opened++ * ISS_STEP) >>> 0;
     const connection = new TcpConnection(key, link, iss, opening);
-    const entry = { connection, guest: guest.slice(), guestPort, far: far.slice(), farPort, isIncoming: opening === 'active' };
+    const entry = { connection, guest: guest.slice(), guestPort, far: far.slice(), farPort, isIncoming: opening === 'active', usedAt: out.clock.now() };
     this.entries.set(key, entry);
     this.byConnection.set(connection, entry);
     return connection;

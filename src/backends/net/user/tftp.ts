@@ -12,6 +12,7 @@ const ACK = 4;
 const ERROR = 5;
 const OACK = 6;
 
+const ERROR_UNDEFINED = 0;
 const ERROR_NOT_FOUND = 1;
 const ERROR_ACCESS = 2;
 const ERROR_ILLEGAL = 4;
@@ -41,6 +42,8 @@ interface Transfer {
 
 export class TftpServer {
   private readonly transfers = new Map<string, Transfer>();
+  /** What was asked for and is still being fetched, by client: the last request counts, and asking for the same again changes nothing. */
+  private readonly wanted = new Map<string, { request: string }>();
 
   constructor(
     private readonly clock: Clock,
@@ -62,13 +65,20 @@ export class TftpServer {
   }
 
   private request(client: string, message: Uint8Array, send: (message: Uint8Array) => void): void {
+    const text = new TextDecoder('latin1').decode(message.subarray(2));
+    if (this.wanted.get(client)?.request === text) return;
     this.end(client);
-    const words = new TextDecoder('latin1').decode(message.subarray(2)).split('\0');
+    const words = text.split('\0');
     // The last word ends with a zero byte as all others.
     if (words.pop() !== '' || words.length < 2) return send(error(ERROR_ILLEGAL, 'The request is malformed'));
     const [name, mode, ...options] = words;
     if (!/^(octet|netascii)$/i.test(mode)) return send(error(ERROR_ILLEGAL, `Mode ${mode.slice(0, 20)} is not supported`));
+    if (this.wanted.size >= MAX_TRANSFERS) return send(error(ERROR_UNDEFINED, 'Too many transfers'));
+    const wanted = { request: text };
+    this.wanted.set(client, wanted);
     this.files(name.replace(/^\/+/, ''), (bytes) => {
+      if (this.wanted.get(client) !== wanted) return;
+      this.wanted.delete(client);
       if (bytes) this.begin(client, bytes, options, send);
       else send(error(ERROR_NOT_FOUND, 'File not found'));
     });
@@ -82,7 +92,8 @@ export class TftpServer {
       timer: this.clock.timer(`tftp ${client}`, () => this.resend(client)),
     };
     for (let n = 0; n + 1 < options.length; n += 2) {
-      const value = Number(options[n + 1]);
+      // RFC 2347: numbers are decimal digits.
+      const value = /^\d{1,9}$/.test(options[n + 1]) ? Number(options[n + 1]) : NaN;
       switch (options[n].toLowerCase()) {
         case 'blksize':
           if (!(value >= MIN_BLOCK && value <= 65464)) break;
@@ -90,7 +101,7 @@ export class TftpServer {
           accepted.push('blksize', String(transfer.blockSize));
           break;
         case 'timeout':
-          if (!(Number.isInteger(value) && value >= 1 && value <= 255)) break;
+          if (!(value >= 1 && value <= 255)) break;
           transfer.resendNs = value * 1e9;
           accepted.push('timeout', String(value));
           break;
@@ -138,10 +149,11 @@ export class TftpServer {
   private end(client: string): void {
     this.transfers.get(client)?.timer.disarm();
     this.transfers.delete(client);
+    this.wanted.delete(client);
   }
 
   endAll(): void {
-    for (const client of [...this.transfers.keys()]) this.end(client);
+    for (const client of [...this.transfers.keys(), ...this.wanted.keys()]) this.end(client);
   }
 }
 

@@ -1,5 +1,6 @@
 // UDP (RFC 768): datagrams, and the flows between guests' ports and the host's sockets.
 
+import type { Clock, Timer } from '../../../devices/interfaces.ts';
 import type { UdpRow } from './connections.ts';
 import { formatAddress, type IpAddress } from './address.ts';
 import { equalBytes, get16, set16, sum16 } from './bytes.ts';
@@ -65,25 +66,28 @@ const IDLE_NS = 240e9;
 
 /** What a flow is told by, and how its answers go back. */
 export interface UdpFlows {
-  now(): number;
+  readonly clock: Clock;
   /** An answer from the host's name or the far end's address. */
   answer(guest: IpAddress, guestPort: number, from: string, fromPort: number, data: Uint8Array): void;
 }
 
-/** One socket of the host for each port of a guest that sends; the one idle longest goes when there are too many. */
+/** One socket of the host for each port of a guest that sends; idle ones go, and the one idle longest when there are too many. */
 export class UdpTable {
   private readonly flows = new Map<string, Flow>();
   /** The one used last, which is the table's last. */
   private last: Flow | undefined;
+  private readonly idleTimer: Timer;
 
   constructor(
     private readonly host: HostNetwork,
     private readonly link: UdpFlows,
-  ) {}
+  ) {
+    this.idleTimer = link.clock.timer('udp idle', (now) => this.removeIdle(now));
+  }
 
   /** @param far, to the far end as the guest and as the host know it  @returns false if there is no socket to be had */
   send(guest: IpAddress, guestPort: number, far: IpAddress, to: string, port: number, data: Uint8Array): boolean {
-    const now = this.link.now();
+    const now = this.link.clock.now();
     let flow = this.last;
     if (!flow || flow.guestPort !== guestPort || !equalBytes(flow.guest, guest)) {
       flow = this.use(guest, guestPort, now);
@@ -103,14 +107,24 @@ export class UdpTable {
     let flow = this.flows.get(key);
     if (flow) this.flows.delete(key);
     else {
-      this.makeRoom(now);
+      this.makeRoom();
       const own = guest.slice();
       const socket = this.host.udp((address, fromPort, answer) => this.link.answer(own, guestPort, address, fromPort, answer));
       if (!socket) return undefined;
       flow = { key, guest: own, guestPort, socket, usedAt: now, far: own, farPort: 0, isBound: false };
     }
     this.flows.set(key, flow);
+    if (this.idleTimer.deadline === Infinity) this.idleTimer.arm(now + IDLE_NS);
     return flow;
+  }
+
+  /** Nobody else looks at a socket that nothing is sent by: it would stay for as long as the network. */
+  private removeIdle(now: number): void {
+    for (const flow of [...this.flows.values()]) {
+      if (flow.isBound) continue;
+      if (now - flow.usedAt < IDLE_NS) return this.idleTimer.arm(flow.usedAt + IDLE_NS);
+      this.remove(flow);
+    }
   }
 
   private remove(flow: Flow): void {
@@ -129,21 +143,22 @@ export class UdpTable {
     return true;
   }
 
-  private makeRoom(now: number): void {
+  private makeRoom(): void {
     for (const flow of this.flows.values()) {
-      if (now - flow.usedAt < IDLE_NS && this.flows.size < MAX_FLOWS) return;
+      if (this.flows.size < MAX_FLOWS) return;
       if (!flow.isBound) this.remove(flow);
     }
   }
 
   list(): UdpRow[] {
     return [...this.flows.values()].flatMap(({ guest, guestPort, usedAt, far, farPort, isBound }) => {
-      return isBound ? [] : [{ guest: formatAddress(guest), guestPort, far: formatAddress(far), farPort, left: Math.max(0, Math.round((IDLE_NS - this.link.now() + usedAt) / 1e9)) }];
+      return isBound ? [] : [{ guest: formatAddress(guest), guestPort, far: formatAddress(far), farPort, left: Math.max(0, Math.round((IDLE_NS - this.link.clock.now() + usedAt) / 1e9)) }];
     });
   }
 
-  /** End all flows but those of forwarded ports. */
-  closeAll(): void {
-    for (const flow of [...this.flows.values()]) if (!flow.isBound) this.remove(flow);
+  /** End all flows; those of forwarded ports too, if the network itself is at its end. */
+  closeAll(isEnd = false): void {
+    for (const flow of [...this.flows.values()]) if (isEnd || !flow.isBound) this.remove(flow);
+    this.idleTimer.disarm();
   }
 }
