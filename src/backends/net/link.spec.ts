@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { NO_OFFLOADS } from '../../devices/net/offload.ts';
 import { type Broadcaster, GONE_MS, HUB_CHANNEL, HubMember, type HubPeer } from './broadcast.ts';
 import { ChannelEnd, hostBell, watchBell } from './channel.ts';
@@ -38,6 +38,27 @@ const frame = (n: number): Uint8Array => new Uint8Array(60).fill(n, 14);
 const until = async (isThere: () => boolean): Promise<void> => {
   while (!isThere()) await new Promise((resolve) => setTimeout(resolve, 2));
 };
+
+describe('a state that finds no room', () => {
+  it('is tried again by one timer, however many states there were, and the last is told', async () => {
+    const buffer = ChannelEnd.allocate();
+    const host = new ChannelEnd(buffer, 'host', () => {});
+    const carrier = new FrameCarrier(host);
+    const link = new LinkBackend(new ChannelEnd(buffer, 'machine', () => {}), 'relay');
+    link.attach({ accepts: NO_OFFLOADS, receive: () => true, drained() {}, linkChanged() {} });
+    for (const length of [60_000, 1000, 0]) while (host.send(1, 0, 0, new Uint8Array(length)));
+    vi.useFakeTimers();
+    cleanups.push(() => void vi.useRealTimers());
+    for (let n = 0; n < 20; n++) carrier.state(n % 2 === 0, `state ${n}`);
+    expect(vi.getTimerCount()).toBe(1);
+    for (let n = 0; n < 10; n++) {
+      link.poll();
+      vi.advanceTimersByTime(100);
+    }
+    link.poll();
+    expect([link.describe(), link.linkUp, vi.getTimerCount()]).toEqual(['type=relay,state=state 19', false, 0]);
+  });
+});
 
 describe('a hub of several machines', () => {
   it('brings a frame to all others that name it, and to nobody else', async () => {

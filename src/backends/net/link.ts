@@ -11,6 +11,9 @@ const enum Type {
   STATE = 2,
 }
 
+/** How soon a state that found no room is sent again. */
+const RETRY_MS = 100;
+
 /** Frames that one look takes, so that the machine runs on. */
 const LOOK = 256;
 
@@ -106,6 +109,7 @@ export class FrameCarrier {
   }
 
   private pending: { up: boolean; text: string } | undefined;
+  private isRetrying = false;
 
   /** Told of each state, for whoever shows it. */
   onState: (up: boolean, text: string) => void = () => {};
@@ -118,6 +122,11 @@ export class FrameCarrier {
 
   private put(up: boolean, text: string): void {
     this.pending = this.end.send(Type.STATE, 0, up ? 1 : 0, new TextEncoder().encode(text)) ? undefined : { up, text };
-    if (this.pending) setTimeout(() => this.pending && this.put(this.pending.up, this.pending.text), 100);
+    if (!this.pending || this.isRetrying) return;
+    this.isRetrying = true;
+    setTimeout(() => {
+      this.isRetrying = false;
+      if (this.pending) this.put(this.pending.up, this.pending.text);
+    }, RETRY_MS);
   }
 }

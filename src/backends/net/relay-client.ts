@@ -27,7 +27,10 @@ const GOOD_MS = 10_000;
 const BUFFERED = 256 * 1024;
 /** How soon the socket is asked again whether it has sent them. */
 const DRAIN_MS = 5;
-/** Close codes after which trying again is useless: "policy violation" and the range of applications' own (RFC 6455, 7.4). */
+/** How long a relay may take to answer, and how long to take nothing off a full socket: one that is gone without a word looks like that. */
+const CONNECT_MS = 20_000;
+const STALLED_MS = 20_000;
+/** The close code after which trying again is useless (RFC 6455, 7.4.1). */
 const POLICY_VIOLATION = 1008;
 
 export interface RelayClientOptions {
@@ -45,6 +48,8 @@ export class RelayClient {
   private waitMs = FIRST_WAIT_MS;
   private openedAt = 0;
   private isDraining = false;
+  /** While the socket is full: what it holds back, and since when it has sent nothing of that. */
+  private full: { bytes: number; since: number } | undefined;
   private isClosed = false;
 
   constructor(private readonly options: RelayClientOptions) {
@@ -59,7 +64,16 @@ export class RelayClient {
 
   private hasRoom(): boolean {
     const { socket } = this;
-    if (!socket || socket.readyState !== OPEN || socket.bufferedAmount < BUFFERED) return true;
+    if (!socket || socket.readyState !== OPEN || socket.bufferedAmount < BUFFERED) {
+      this.full = undefined;
+      return true;
+    }
+    const now = this.options.now();
+    if (!this.full || socket.bufferedAmount < this.full.bytes) this.full = { bytes: socket.bufferedAmount, since: now };
+    else if (now - this.full.since > STALLED_MS) {
+      this.drop(socket, `it took nothing for ${STALLED_MS / 1000} s`);
+      return true;
+    }
     if (!this.isDraining) {
       this.isDraining = true;
       this.options.later(() => {
@@ -72,7 +86,7 @@ export class RelayClient {
 
   private open(): void {
     if (this.isClosed) return;
-    const { carrier, now } = this.options;
+    const { carrier, now, later } = this.options;
     carrier.state(false, 'connecting');
     let socket: SocketLike;
     try {
@@ -86,31 +100,48 @@ export class RelayClient {
     this.openedAt = Infinity;
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
+      if (this.socket !== socket) return;
       this.openedAt = now();
       carrier.state(true, 'connected');
     };
     socket.onmessage = ({ data }) => {
       const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : data instanceof Uint8Array ? data : undefined;
-      if (bytes && bytes.length >= MIN_FRAME && bytes.length <= MAX_FRAME) carrier.deliver(bytes);
+      if (this.socket === socket && bytes && bytes.length >= MIN_FRAME && bytes.length <= MAX_FRAME) carrier.deliver(bytes);
     };
     // A close event follows each error.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       if (this.socket !== socket) return;
-      this.socket = undefined;
-      if (this.isClosed) return;
-      if (code === POLICY_VIOLATION) {
+      if (code === POLICY_VIOLATION && !this.isClosed) {
+        this.socket = undefined;
         carrier.state(false, `refused (${reason || `code ${code}`})`);
         return;
       }
-      if (now() - this.openedAt > GOOD_MS) this.waitMs = FIRST_WAIT_MS;
-      const wait = Math.round(this.waitMs * (0.75 + this.options.random() / 2));
-      this.waitMs = Math.min(LONGEST_WAIT_MS, this.waitMs * 2);
-      carrier.state(false, `disconnected (code ${code}${reason ? `, ${reason}` : ''}), next try in ${(wait / 1000).toFixed(1)} s`);
-      // What the guest sends meanwhile is lost, and does not hold it up.
-      carrier.look();
-      this.options.later(() => this.open(), wait);
+      this.lost(`code ${code}${reason ? `, ${reason}` : ''}`);
     };
+    later(() => {
+      if (this.socket === socket && this.openedAt === Infinity) this.drop(socket, `no answer for ${CONNECT_MS / 1000} s`);
+    }, CONNECT_MS);
+  }
+
+  /** Give up a connection that does not end by itself. */
+  private drop(socket: SocketLike, why: string): void {
+    this.lost(why);
+    socket.close();
+  }
+
+  /** There is no connection any more: make another after a while. */
+  private lost(why: string): void {
+    this.socket = this.full = undefined;
+    if (this.isClosed) return;
+    const { carrier, now } = this.options;
+    if (now() - this.openedAt > GOOD_MS) this.waitMs = FIRST_WAIT_MS;
+    const wait = Math.round(this.waitMs * (0.75 + this.options.random() / 2));
+    this.waitMs = Math.min(LONGEST_WAIT_MS, this.waitMs * 2);
+    carrier.state(false, `disconnected (${why}), next try in ${(wait / 1000).toFixed(1)} s`);
+    // What the guest sends meanwhile is lost, and does not hold it up.
+    carrier.look();
+    this.options.later(() => this.open(), wait);
   }
 
   close(): void {

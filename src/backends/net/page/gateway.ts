@@ -3,7 +3,7 @@
 // says so.
 
 import { type HostStream, type HostStreamEvents, STREAM_CREDIT } from '../user/host.ts';
-import { framingOf, type Head, headerOf, HttpError, HttpReader, toBytes } from './http.ts';
+import { Body, framingOf, type Head, headerOf, HttpError, HttpReader, toBytes } from './http.ts';
 
 export interface GatewayHost {
   fetch(url: string, init: RequestInit): Promise<Response>;
@@ -30,8 +30,7 @@ interface Request {
   head: Head;
   isOld: boolean;
   keepsAlive: boolean;
-  body: Uint8Array[];
-  bodyBytes: number;
+  body: Body;
 }
 
 /** A guest's connection to a web server, or to a proxy. */
@@ -104,7 +103,7 @@ export class GatewayStream implements HostStream {
     }
     const connection = (headerOf(head, 'connection') ?? '').toLowerCase();
     this.request = {
-      method, url, head, isOld: minor === '0', body: [], bodyBytes: 0,
+      method, url, head, isOld: minor === '0', body: new Body(),
       keepsAlive: minor === '1' ? !connection.includes('close') : false,
     };
     return framingOf(head, 'none');
@@ -113,11 +112,10 @@ export class GatewayStream implements HostStream {
   private take(data: Uint8Array): void {
     const { request } = this;
     if (!request) return;
-    request.bodyBytes += data.length;
+    if (request.body.length + data.length > MAX_BODY) throw new HttpError(413, `the body has more than ${MAX_BODY >> 20} MiB`);
+    if (held + data.length > MAX_HELD) throw new HttpError(413, 'too much waits to be sent already');
     held += data.length;
-    if (request.bodyBytes > MAX_BODY) throw new HttpError(413, `the body has more than ${MAX_BODY >> 20} MiB`);
-    if (held > MAX_HELD) throw new HttpError(413, 'too much waits to be sent already');
-    request.body.push(data.slice());
+    request.body.push(data);
   }
 
   private complete(): void {
@@ -140,17 +138,12 @@ export class GatewayStream implements HostStream {
   }
 
   private async answer(request: Request): Promise<void> {
-    const { method, url, head, body, bodyBytes } = request;
-    const whole = new Uint8Array(bodyBytes);
-    let at = 0;
-    for (const part of body) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    this.release(request);
+    const { method, url, head } = request;
+    held -= request.body.length;
+    const whole = request.body.take();
     const init: RequestInit = {
       method, headers: head.headers.filter(([name]) => PASSED.has(name)), credentials: 'omit', referrerPolicy: 'no-referrer', cache: 'no-store', signal: this.abortion.signal,
-      ...(bodyBytes > 0 && method !== 'GET' && method !== 'HEAD' ? { body: whole } : {}),
+      ...(whole.length > 0 && method !== 'GET' && method !== 'HEAD' ? { body: whole } : {}),
     };
     // A page that came by https may fetch nothing by http; and most servers of today have https.
     const secure = new URL(url);
@@ -233,9 +226,8 @@ export class GatewayStream implements HostStream {
   }
 
   private release(request: Request): void {
-    held -= request.bodyBytes;
-    request.bodyBytes = 0;
-    request.body.length = 0;
+    held -= request.body.length;
+    request.body.clear();
   }
 
   private close(): void {

@@ -2,7 +2,7 @@
 // user-mode network. One request a connection. A guest is hostile: what it answers is bounded in size and in time.
 
 import { type HostStream, type HostStreamEvents, STREAM_CREDIT } from '../user/host.ts';
-import { framingOf, type Head, HttpError, HttpReader, toBytes } from './http.ts';
+import { Body, framingOf, type Head, HttpError, HttpReader, toBytes } from './http.ts';
 
 export interface GuestRequest {
   method: string;
@@ -58,8 +58,7 @@ export function askGuest(request: GuestRequest, open: (stream: HostStream) => Ho
     let isOver = false;
     let events: HostStreamEvents | undefined;
     let response: Omit<GuestResponse, 'body'> | undefined;
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
+    const body = new Body();
     let untaken = 0;
     let timer: ReturnType<typeof setTimeout>;
 
@@ -85,13 +84,7 @@ export function askGuest(request: GuestRequest, open: (stream: HostStream) => Ho
     };
     const complete = (): void => {
       if (!response) return;
-      const body = new Uint8Array(bytes);
-      let at = 0;
-      for (const part of parts) {
-        body.set(part, at);
-        at += part.length;
-      }
-      settle({ ...response, body });
+      settle({ ...response, body: body.take() });
     };
     const reader = new HttpReader(
       (head: Head) => {
@@ -105,9 +98,8 @@ export function askGuest(request: GuestRequest, open: (stream: HostStream) => Ho
         return framingOf(head, 'close');
       },
       (data) => {
-        bytes += data.length;
-        if (bytes > MAX_BODY) throw new HttpError(502, `its answer has more than ${MAX_BODY >> 20} MiB`);
-        parts.push(data.slice());
+        if (body.length + data.length > MAX_BODY) throw new HttpError(502, `its answer has more than ${MAX_BODY >> 20} MiB`);
+        body.push(data);
       },
       complete,
     );

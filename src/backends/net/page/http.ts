@@ -20,6 +20,8 @@ export interface Head {
 
 const MAX_HEAD = 64 * 1024;
 const MAX_CHUNK_LINE = 256;
+/** A body's memory grows by doubling, and by this at most. */
+const MOST_AHEAD = 4 << 20;
 
 export const headerOf = (head: Head, name: string): string | undefined => head.headers.find(([key]) => key === name)?.[1];
 
@@ -158,6 +160,41 @@ export class HttpReader {
   private complete(): void {
     this.state = 'head';
     this.onEnd();
+  }
+}
+
+/** Bytes of a body as they come. In one piece, because a sender may cut a body into single bytes, each of which would be an object by itself. */
+export class Body {
+  private data = new Uint8Array(0);
+  length = 0;
+
+  /** Copies. */
+  push(bytes: Uint8Array): void {
+    const length = this.length + bytes.length;
+    if (length > this.data.length) {
+      const larger = new Uint8Array(Math.max(length, Math.min(2 * this.data.length, this.data.length + MOST_AHEAD)));
+      larger.set(this.data.subarray(0, this.length));
+      this.data = larger;
+    }
+    this.data.set(bytes, this.length);
+    this.length = length;
+  }
+
+  /** Memory that it takes, bytes. */
+  get capacity(): number {
+    return this.data.length;
+  }
+
+  /** All of it; the body is empty afterwards. */
+  take(): Uint8Array<ArrayBuffer> {
+    const whole = this.length === this.data.length ? this.data : this.data.slice(0, this.length);
+    this.clear();
+    return whole;
+  }
+
+  clear(): void {
+    this.data = new Uint8Array(0);
+    this.length = 0;
   }
 }
 
