@@ -129,8 +129,8 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
       return;
     }
   };
-  const straight = (): void => {
-    for (let count = 1 + below(8); count > 0; count--) {
+  const straight = (most: number): void => {
+    for (let count = 1 + below(most); count > 0; count--) {
       const kind = below(16);
       if (kind === 0) {
         // add eax, number, which others change
@@ -152,12 +152,26 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   const functions = 2 + below(3);
   for (let f = functions - 1; f >= 0; f--) {
     w.label(`f${f}`);
-    const blocks = 3 + below(7);
+    // Most programs have a function that is executed in its callers' regions.
+    const isLeaf = f === functions - 1 && below(4) > 0;
+    const blocks = isLeaf ? 1 + below(2) : 3 + below(7);
     const tables: { label: string; targets: string[] }[] = [];
     for (let b = 0; b < blocks; b++) {
       w.label(`f${f}b${b}`);
-      straight();
+      straight(isLeaf ? 2 : 8);
       const later = (): string => `f${f}b${b + 1 + below(blocks - b)}`;
+      if (isLeaf) {
+        if (below(3) > 0) {
+          w.put(0x0f, 0x80 + below(16));
+          w.to(later());
+        } else {
+          // push address; ret
+          w.put(0x68);
+          w.to(later(), true);
+          w.put(0xc3);
+        }
+        continue;
+      }
       switch (below(6)) {
         case 0:
         case 1: {

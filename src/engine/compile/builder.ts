@@ -427,10 +427,12 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- leaving
 
-  private describe(how: RegionExit, cause: RegionCause, left: number, ripOffset: number): number {
+  private describe(how: RegionExit, cause: RegionCause, left: number, ripOffset: number): number | bigint {
     const { state } = this.flags;
     const flags = typeof state === 'number' ? state & 0xffff : 0;
-    return ripOffset * 2 ** 32 + (((flags << 16) | (left << 6) | (cause << 2) | how) >>> 0);
+    const rest = ((flags << 16) | (left << 6) | (cause << 2) | how) >>> 0;
+    // From a mebibyte on a number does not hold it.
+    return Math.abs(ripOffset) < 0x10_0000 ? ripOffset * 2 ** 32 + rest : (BigInt(ripOffset) << 32n) | BigInt(rest);
   }
 
   /** The exit that writes back what is newer than memory now; gives how many blocks outside the function's body it is. */

@@ -275,8 +275,8 @@ export class Compiler {
     this.modules++;
     this.bytes += bytes;
     const { u16 } = this.records;
-    for (const { entry, pages, instructions, records, bytes: size } of valid) {
-      for (const record of records) this.known[numberOf(record)] ||= Known.COVERED;
+    for (const { entry, pages, instructions, records, covered, bytes: size } of valid) {
+      for (const record of records.subarray(0, covered)) this.known[numberOf(record)] ||= Known.COVERED;
       const { slot, record } = entry;
       this.table.set(slot, exports[String(slot)] as () => bigint);
       this.u32[(Mem.REGION_LIMIT >> 2) + slot] = 0;

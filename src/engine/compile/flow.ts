@@ -37,15 +37,14 @@ export function analyse(blocks: readonly Block[], { order, isLoop }: Structure):
           if (instruction.facts.flagsAfter !== null) flags = changeFlags(flags!, instruction.facts.flagsAfter);
         }
       }
-      if (blocks[n].terminator.kind === 'call') {
-        dirty = 0;
-        flags = 'memory';
-      }
-      for (const to of successorsOf(blocks[n].terminator)) {
+      const { terminator } = blocks[n];
+      for (const to of successorsOf(terminator)) {
         const there = flow[to];
-        const joined: FlagsState | null = there.flags === null ? flags : joinFlags(there.flags, flags!);
-        if ((there.dirty | dirty) !== there.dirty || joined !== there.flags) {
-          there.dirty |= dirty;
+        const isBehind = terminator.kind === 'call' && to !== terminator.inlined?.block;
+        const [dirtyThere, flagsThere] = isBehind ? [0, 'memory' as const] : [dirty, flags];
+        const joined: FlagsState | null = there.flags === null ? flagsThere : joinFlags(there.flags, flagsThere!);
+        if ((there.dirty | dirtyThere) !== there.dirty || joined !== there.flags) {
+          there.dirty |= dirtyThere;
           there.flags = joined;
           changed = true;
         }
@@ -94,6 +93,7 @@ export function neededThrough(block: Block, flow: readonly BlockFlow[], start: B
   // The end of a block may leave the region: a budget that is used up at a loop's head, a target that is not there.
   needed[count] = written(count);
   if (terminator.kind !== 'call') for (const to of successorsOf(terminator)) needed[count] |= flow[to].needed;
+  else if (terminator.inlined) needed[count] |= flow[terminator.inlined.block].needed;
   for (let n = count - 1; n >= 0; n--) {
     const { facts, check } = instructions[n];
     if (spills(instructions[n])) {

@@ -10,6 +10,9 @@ import { kindOf, type Facts } from './facts.ts';
 /** Instructions of one region at most. */
 const REGION_LIMIT = 600;
 const BLOCK_INSTRUCTIONS_MAX = 500;
+/** Instructions of a function that is executed in its callers' regions, and of all such in one region. */
+const LEAF_LIMIT = 24;
+const LEAVES_MAX = 96;
 /** A region that begins at a loop's head is the loop alone if all that is reached from there has more instructions. */
 const LOOP_ALONE_FROM = 120;
 /** How far away an indirect jump's targets may lie to be of the same function. */
@@ -50,7 +53,7 @@ export type Terminator =
   | { kind: 'branch'; taken: Target; next: Target }
   | { kind: 'jump'; target: Target }
   /** Without a target: to a RIP known when it is executed, which was the likely one. */
-  | { kind: 'call'; target: Target | null; likely: Target | null; next: Target }
+  | { kind: 'call'; target: Target | null; likely: Target | null; /** The likely one's code is in the region. */ inlined: Target | null; next: Target }
   /** Jump to a RIP known when it is executed; targets are those in the region that it was seen to go to. */
   | { kind: 'indirect'; targets: readonly Target[] }
   /** To the block of an indirect jump, which goes on to this offset; null: to where this block's own jump goes. */
@@ -65,6 +68,8 @@ export interface Block {
   readonly at: number;
   readonly instructions: PlannedInstruction[];
   terminator: Terminator;
+  /** A copy of a function's that is called from here: others find it where it is. */
+  readonly isInlined?: boolean;
 }
 
 /** A page of decoded code, by its map; planned from while its records were of that generation. */
@@ -103,13 +108,15 @@ export interface PlanSource {
 }
 
 class Planner {
-  private readonly pages = new Map<number, PlannedPage | null>();
-  private readonly instructions = new Map<number, PlannedInstruction | null>();
   private readonly leaders = new Set<number>();
+  private readonly leaves = new Map<number, Plan | null>();
 
   constructor(
     private readonly source: PlanSource,
     private readonly entry: number,
+    private readonly limit = REGION_LIMIT,
+    private readonly pages = new Map<number, PlannedPage | null>(),
+    private readonly instructions = new Map<number, PlannedInstruction | null>(),
   ) {}
 
   private page(delta: number): PlannedPage | null {
@@ -190,7 +197,7 @@ class Planner {
     while (queue.length > 0) {
       let at = queue.shift()!;
       for (let first = true; !seen.has(at); first = false) {
-        if (count >= REGION_LIMIT) break;
+        if (count >= this.limit) break;
         if (!first && (this.leaders.has(at) || this.source.endsAtRegions) && this.isOutside(at)) {
           this.leaders.add(at);
           break;
@@ -304,8 +311,8 @@ class Planner {
             }
             return { at: start, instructions, terminator: { kind: 'jump', target: { ...target(this.relative(instruction)), cold: false } } };
           case 'call':
-            if (this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'call', target: target(this.relative(instruction)), likely: null, next: target(next) } };
-            return { at: start, instructions, terminator: { kind: 'call', target: null, likely: this.likely(instruction), next: target(next) } };
+            if (this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'call', target: target(this.relative(instruction)), likely: null, inlined: null, next: target(next) } };
+            return { at: start, instructions, terminator: { kind: 'call', target: null, likely: this.likely(instruction), inlined: null, next: target(next) } };
           case 'return':
             return { at: start, instructions, terminator: { kind: 'return' } };
         }
@@ -313,10 +320,62 @@ class Planner {
         at = next;
       }
     });
+    const chosen = this.withLeaves(count > LOOP_ALONE_FROM ? loopAlone(blocks) : blocks);
     const pages = new Map<number, PlannedPage>();
     for (const [delta, page] of this.pages) if (page) pages.set(delta, page);
-    const chosen = count > LOOP_ALONE_FROM ? loopAlone(blocks) : blocks;
     return { entry: this.entry, blocks: chosen, pages, instructions: chosen.reduce((sum, block) => sum + block.instructions.length, 0) };
+  }
+
+  /** Small functions that call nothing are executed in the region itself: their callers keep all registers in locals. */
+  private withLeaves(blocks: readonly Block[]): Block[] {
+    const out = [...blocks];
+    if (this.limit === LEAF_LIMIT) return out;
+    let room = LEAVES_MAX;
+    blocks.forEach((block, n) => {
+      const { terminator } = block;
+      if (terminator.kind !== 'call' || terminator.next.block < 0) return;
+      const called = terminator.target ?? terminator.likely;
+      const leaf = called && this.leaf(called.at);
+      if (!leaf || leaf.instructions > room) return;
+      room -= leaf.instructions;
+      const inlined = { at: called.at, block: out.length, cold: false };
+      const moved = (target: Target): Target => (target.block < 0 ? target : { ...target, block: target.block + inlined.block });
+      // A return goes on behind the call if it finds that address, and else wherever it says.
+      const copies = leaf.blocks.map((its): Block => ({
+        ...its, isInlined: true, terminator: its.terminator.kind === 'return' ? { kind: 'indirect', targets: [terminator.next] } : retarget(its.terminator, moved),
+      }));
+      out[n] = { ...block, terminator: terminator.target ? { kind: 'jump', target: inlined } : { ...terminator, inlined } };
+      out.push(...copies);
+    });
+    return out;
+  }
+
+  /** The function at a place, if it is small, calls nothing, and has no loops. */
+  private leaf(at: number): Plan | null {
+    let leaf = this.leaves.get(at);
+    if (leaf === undefined) {
+      const plan = new Planner({ ...this.source, endsAtRegions: false }, at, LEAF_LIMIT, this.pages, this.instructions).plan();
+      this.leaves.set(at, (leaf = plan && plan.instructions < LEAF_LIMIT && plan.blocks.every(isOfLeaf) ? plan : null));
+    }
+    return leaf;
+  }
+}
+
+/** It goes on inside its function and forwards, or returns. */
+function isOfLeaf({ at, instructions, terminator }: Block): boolean {
+  if (instructions.some(({ facts, crossing }) => facts.cold || crossing !== 0)) return false;
+  const isForward = (target: Target): boolean => target.at > at || target.block < 0;
+  switch (terminator.kind) {
+    case 'branch':
+      return isForward(terminator.taken) && isForward(terminator.next);
+    case 'jump':
+      return terminator.target.block >= 0 && isForward(terminator.target);
+    case 'fall':
+      return terminator.next.block >= 0;
+    case 'return':
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -348,8 +407,9 @@ function loopAlone(blocks: readonly Block[]): Block[] {
 export function targetsOf(terminator: Terminator): readonly Target[] {
   switch (terminator.kind) {
     case 'fall':
-    case 'call':
       return [terminator.next];
+    case 'call':
+      return terminator.inlined ? [terminator.inlined, terminator.next] : [terminator.next];
     case 'branch':
       return [terminator.taken, terminator.next];
     case 'jump':
@@ -365,8 +425,9 @@ export function targetsOf(terminator: Terminator): readonly Target[] {
 export function retarget(terminator: Terminator, change: (target: Target) => Target): Terminator {
   switch (terminator.kind) {
     case 'fall':
-    case 'call':
       return { ...terminator, next: change(terminator.next) };
+    case 'call':
+      return { ...terminator, inlined: terminator.inlined && change(terminator.inlined), next: change(terminator.next) };
     case 'branch':
       return { ...terminator, taken: change(terminator.taken), next: change(terminator.next) };
     case 'jump':

@@ -502,10 +502,12 @@ export class RegionEmitter {
     this.enterAddress(false, b.target.get());
   }
 
-  private call(block: Block, terminator: { target: Target | null; likely: Target | null; next: Target }): void {
+  private call(block: Block, terminator: { target: Target | null; likely: Target | null; inlined: Target | null; next: Target }): void {
     const { b } = this;
-    const { next, likely } = terminator;
+    const { next, inlined } = terminator;
     const last = block.instructions[block.instructions.length - 1];
+    const likely = inlined ? null : terminator.likely;
+    if (inlined) b.if(b.eq(b.target.get(), b.ripAt(inlined.at)), () => this.edge(inlined, last.at));
     b.scoped(() => {
       if (terminator.target) return b.target.set(this.linkTo({ ...terminator.target, block: -1, cold: false }, last.at, true)!);
       this.spillAll();

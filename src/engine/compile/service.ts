@@ -7,7 +7,7 @@ import { jumpTargetsOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
 import { FactsTable } from './facts.ts';
 import { generateRegions, probeImports, type RegionRequest } from './module.ts';
-import { planRegion, type Plan, type PlannedPage } from './plan.ts';
+import { planRegion, type Block, type Plan, type PlannedPage } from './plan.ts';
 
 const PAGE = 4096n;
 
@@ -42,8 +42,9 @@ export interface CompiledRegion {
   /** All pages it is made of. */
   readonly pages: readonly PlannedPage[];
   readonly instructions: number;
-  /** Addresses of the records that it executes. */
+  /** Addresses of the records that it executes; and how many of them, from the first on, need no other region. */
   readonly records: Uint32Array;
+  readonly covered: number;
   /** Size of its function. */
   readonly bytes: number;
 }
@@ -85,12 +86,14 @@ export class CompileService {
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
     const executed = new Set<number>();
-    const requests: (RegionRequest & { entry: CompileEntry; records: Uint32Array })[] = [];
+    const requests: (RegionRequest & { entry: CompileEntry; records: Uint32Array; covered: number })[] = [];
     for (const it of planned) {
       if (!job.all && !it.entry.again && executed.has(it.entry.record)) continue;
-      const records = Uint32Array.from(it.plan.blocks.flatMap((block) => block.instructions.map(({ first }) => first)));
-      for (const record of records) executed.add(record);
-      requests.push({ ...it, records });
+      const recordsOf = (blocks: readonly Block[]): number[] => blocks.flatMap(({ instructions }) => instructions.map(({ first }) => first));
+      const own = recordsOf(it.plan.blocks.filter(({ isInlined }) => !isInlined));
+      for (const record of own) executed.add(record);
+      const records = Uint32Array.from([...own, ...recordsOf(it.plan.blocks.filter(({ isInlined }) => isInlined))]);
+      requests.push({ ...it, records, covered: own.length });
     }
     let module: WebAssembly.Module | null = null;
     let bytes = 0;
@@ -103,7 +106,7 @@ export class CompileService {
       bytes = code.length;
       module = new WebAssembly.Module(code as BufferSource);
     }
-    const regions = requests.map(({ entry, plan, records }, n) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records, bytes: sizes[n] }));
+    const regions = requests.map(({ entry, plan, records, covered }, n) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records, covered, bytes: sizes[n] }));
     return { job, module, regions, bytes, milliseconds: performance.now() - started };
   }
 
