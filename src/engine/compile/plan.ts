@@ -421,13 +421,18 @@ export function targetsOf(terminator: Terminator): readonly Target[] {
   }
 }
 
+function inside(target: Target | null, change: (target: Target) => Target): Target | null {
+  const changed = target && change(target);
+  return changed && changed.block >= 0 ? changed : null;
+}
+
 /** The same with other targets. An indirect jump has only those inside the region. */
 export function retarget(terminator: Terminator, change: (target: Target) => Target): Terminator {
   switch (terminator.kind) {
     case 'fall':
       return { ...terminator, next: change(terminator.next) };
     case 'call':
-      return { ...terminator, inlined: terminator.inlined && change(terminator.inlined), next: change(terminator.next) };
+      return { ...terminator, inlined: inside(terminator.inlined, change), next: change(terminator.next) };
     case 'branch':
       return { ...terminator, taken: change(terminator.taken), next: change(terminator.next) };
     case 'jump':
