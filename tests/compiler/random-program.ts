@@ -152,27 +152,22 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
   const functions = 2 + below(3);
   for (let f = functions - 1; f >= 0; f--) {
     w.label(`f${f}`);
-    // Most programs have a function that is executed in its callers' regions.
-    const isLeaf = f === functions - 1 && below(4) > 0;
-    const blocks = isLeaf ? 1 + below(2) : 3 + below(7);
+    // Most programs have functions that are executed in their callers' regions.
+    const isSmall = f > 0 && below(3) > 0;
+    const blocks = isSmall ? 1 + below(2) : 3 + below(7);
     const tables: { label: string; targets: string[] }[] = [];
     for (let b = 0; b < blocks; b++) {
       w.label(`f${f}b${b}`);
-      straight(isLeaf ? 2 : 8);
+      straight(isSmall ? 2 : 8);
       const later = (): string => `f${f}b${b + 1 + below(blocks - b)}`;
-      if (isLeaf) {
-        if (below(3) > 0) {
-          w.put(0x0f, 0x80 + below(16));
-          w.to(later());
-        } else {
-          // push address; ret
-          w.put(0x68);
-          w.to(later(), true);
-          w.put(0xc3);
-        }
+      if (isSmall && below(4) === 0) {
+        // push address; ret
+        w.put(0x68);
+        w.to(later(), true);
+        w.put(0xc3);
         continue;
       }
-      switch (below(6)) {
+      switch (below(isSmall ? 5 : 6)) {
         case 0:
         case 1: {
           // dec [counter]; jg back

@@ -10,9 +10,9 @@ import { kindOf, type Facts } from './facts.ts';
 /** Instructions of one region at most. */
 const REGION_LIMIT = 600;
 const BLOCK_INSTRUCTIONS_MAX = 500;
-/** Instructions of a function that is executed in its callers' regions, and of all such in one region. */
-const LEAF_LIMIT = 24;
-const LEAVES_MAX = 96;
+/** A function of fewer instructions is executed in its callers' regions; and so many of such functions in one region. */
+const INLINE_LIMIT = 24;
+const INLINED_MAX = 96;
 /** A region that begins at a loop's head is the loop alone if all that is reached from there has more instructions. */
 const LOOP_ALONE_FROM = 120;
 /** How far away an indirect jump's targets may lie to be of the same function. */
@@ -109,7 +109,8 @@ export interface PlanSource {
 
 class Planner {
   private readonly leaders = new Set<number>();
-  private readonly leaves = new Map<number, Plan | null>();
+  /** Small functions by their places. */
+  private readonly small = new Map<number, Plan | null>();
 
   constructor(
     private readonly source: PlanSource,
@@ -320,28 +321,28 @@ class Planner {
         at = next;
       }
     });
-    const chosen = this.withLeaves(count > LOOP_ALONE_FROM ? loopAlone(blocks) : blocks);
+    const chosen = this.withSmall(count > LOOP_ALONE_FROM ? loopAlone(blocks) : blocks);
     const pages = new Map<number, PlannedPage>();
     for (const [delta, page] of this.pages) if (page) pages.set(delta, page);
     return { entry: this.entry, blocks: chosen, pages, instructions: chosen.reduce((sum, block) => sum + block.instructions.length, 0) };
   }
 
-  /** Small functions that call nothing are executed in the region itself: their callers keep all registers in locals. */
-  private withLeaves(blocks: readonly Block[]): Block[] {
+  /** What calls small functions has their code in it instead: registers stay in locals. What these call is called. */
+  private withSmall(blocks: readonly Block[]): Block[] {
     const out = [...blocks];
-    if (this.limit === LEAF_LIMIT) return out;
-    let room = LEAVES_MAX;
+    if (this.limit === INLINE_LIMIT) return out;
+    let room = INLINED_MAX;
     blocks.forEach((block, n) => {
       const { terminator } = block;
       if (terminator.kind !== 'call' || terminator.next.block < 0) return;
       const called = terminator.target ?? terminator.likely;
-      const leaf = called && this.leaf(called.at);
-      if (!leaf || leaf.instructions > room) return;
-      room -= leaf.instructions;
+      const plan = called && this.smallAt(called.at);
+      if (!plan || plan.instructions > room) return;
+      room -= plan.instructions;
       const inlined = { at: called.at, block: out.length, cold: false };
       const moved = (target: Target): Target => (target.block < 0 ? target : { ...target, block: target.block + inlined.block });
       // A return goes on behind the call if it finds that address, and else wherever it says.
-      const copies = leaf.blocks.map((its): Block => ({
+      const copies = plan.blocks.map((its): Block => ({
         ...its, isInlined: true, terminator: its.terminator.kind === 'return' ? { kind: 'indirect', targets: [terminator.next] } : retarget(its.terminator, moved),
       }));
       out[n] = { ...block, terminator: terminator.target ? { kind: 'jump', target: inlined } : { ...terminator, inlined } };
@@ -350,30 +351,29 @@ class Planner {
     return out;
   }
 
-  /** The function at a place, if it is small, calls nothing, and has no loops. */
-  private leaf(at: number): Plan | null {
-    let leaf = this.leaves.get(at);
-    if (leaf === undefined) {
-      const plan = new Planner({ ...this.source, endsAtRegions: false }, at, LEAF_LIMIT, this.pages, this.instructions).plan();
-      this.leaves.set(at, (leaf = plan && plan.instructions < LEAF_LIMIT && plan.blocks.every(isOfLeaf) ? plan : null));
+  /** The function at a place, if it is small. */
+  private smallAt(at: number): Plan | null {
+    let small = this.small.get(at);
+    if (small === undefined) {
+      const plan = new Planner({ ...this.source, endsAtRegions: false }, at, INLINE_LIMIT, this.pages, this.instructions).plan();
+      this.small.set(at, (small = plan && plan.instructions < INLINE_LIMIT && plan.blocks.every(canBeInlined) ? plan : null));
     }
-    return leaf;
+    return small;
   }
 }
 
-/** It goes on inside its function and forwards, or returns. */
-function isOfLeaf({ at, instructions, terminator }: Block): boolean {
+/** It goes on inside its function, or returns to its caller. */
+function canBeInlined({ instructions, terminator }: Block): boolean {
   if (instructions.some(({ facts, crossing }) => facts.cold || crossing !== 0)) return false;
-  const isForward = (target: Target): boolean => target.at > at || target.block < 0;
   switch (terminator.kind) {
     case 'branch':
-      return isForward(terminator.taken) && isForward(terminator.next);
-    case 'jump':
-      return terminator.target.block >= 0 && isForward(terminator.target);
-    case 'fall':
-      return terminator.next.block >= 0;
+    case 'call':
     case 'return':
       return true;
+    case 'jump':
+      return terminator.target.block >= 0;
+    case 'fall':
+      return terminator.next.block >= 0;
     default:
       return false;
   }
