@@ -43,6 +43,9 @@ const DMA_SIGNATURE = 'QEMU CFG';
 const FILE_ENTRY_BYTES = 64;
 const FILE_NAME_BYTES = 56;
 
+/** Whether a file can have this name. */
+export const isFirmwareFile = (name: string): boolean => name.length < FILE_NAME_BYTES && /^[\x20-\x7e]+$/.test(name);
+
 interface State {
   /** The item's number, FW_CFG_INVALID if there is no such item. */
   selected: number;
@@ -76,7 +79,7 @@ export class FwCfg implements PortDevice, Snapshotable {
 
   /** Set a file. Files' numbers follow the order of their names, so they are settled when the firmware begins to look. */
   addFile(name: string, bytes: Uint8Array): void {
-    if (name.length >= FILE_NAME_BYTES || !/^[\x20-\x7e]+$/.test(name)) throw new RangeError(`fw_cfg: "${name}" is no name for a file: at most ${FILE_NAME_BYTES - 1} ASCII characters`);
+    if (!isFirmwareFile(name)) throw new RangeError(`fw_cfg: "${name}" is no name for a file: at most ${FILE_NAME_BYTES - 1} ASCII characters`);
     if (!this.files.has(name) && this.files.size === FW_CFG_FILE_SLOTS) throw new RangeError(`fw_cfg: ${name} would be file ${FW_CFG_FILE_SLOTS + 1}, one too many`);
     this.files.set(name, bytes);
     this.writeDirectory();

@@ -32,6 +32,8 @@ export const COMMAND_SERR = 0x100;
 export const COMMAND_INTX_DISABLE = 0x400;
 export const STATUS_INTERRUPT = 0x8;
 export const STATUS_CAPABILITIES = 0x10;
+/** Bit of the header type. */
+const MULTIFUNCTION = 0x80;
 /** Bit of the expansion ROM's address register. */
 const ROM_ENABLE = 1;
 /** Status bits that are cleared by writing ones. */
@@ -136,7 +138,7 @@ export class PciFunction implements Snapshotable {
     this.config[PCI_REVISION_ID] = identity.revision ?? 0;
     this.config[PCI_CLASS_PROG] = identity.progIf ?? 0;
     this.set16(PCI_CLASS_DEVICE, identity.class);
-    this.config[PCI_HEADER_TYPE] = identity.multifunction ? 0x80 : 0;
+    this.config[PCI_HEADER_TYPE] = identity.multifunction ? MULTIFUNCTION : 0;
     this.set16(PCI_SUBSYSTEM_VENDOR_ID, identity.subsystemVendor ?? 0x1af4);
     this.set16(PCI_SUBSYSTEM_ID, identity.subsystem ?? 0x1100);
     this.config[PCI_INTERRUPT_PIN] = identity.interruptPin ?? 0;
@@ -212,6 +214,11 @@ export class PciFunction implements Snapshotable {
     body.setUint32(6, MSIX_PBA | bar, true);
     this.msixControl = this.addCapability(PCI_CAP_ID_MSIX, new Uint8Array(body.buffer), writable) + 2;
     this.msix = msix;
+  }
+
+  /** It is function 0 of a slot with more functions (bit 7 of Header Type, 6.2.1). */
+  beFirstOfSeveral(): void {
+    this.config[PCI_HEADER_TYPE] |= MULTIFUNCTION;
   }
 
   /** The expansion ROM came with the card's model, and is to name this card. */

@@ -64,7 +64,8 @@ function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, fol
 const NICS: Readonly<Record<EmulatedNic, new (options: NicOptions) => PciFunction & Nic>> = { e1000: E1000, rtl8139: Rtl8139, ne2k_pci: Ne2kPci };
 
 function makeNic(config: PciDeviceConfig & { driver: EmulatedNic } & NicConfig, { memory, clock, network, entropy, file }: DeviceParts): PciFunction {
-  const { driver, id, netdev, romfile } = config;
+  const { driver, id, netdev } = config;
+  const romfile = config.rombar === false ? undefined : config.romfile;
   const nic = new NICS[driver]({ memory, clock, mac: macOf(config, entropy), backend: network.backend(netdev), rom: romfile === undefined ? undefined : file(romfile) });
   network.add(nic, id, netdev);
   return nic;
@@ -80,14 +81,14 @@ function macOf({ mac, randomMac }: NicConfig, entropy: () => EntropySource): Uin
 export function makeDevice(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
   const made = make(config, parts);
   // iPXE's ROM of a model serves all cards of it.
-  if ('romfile' in config && config.romfile === NIC_ROMS[config.driver]) made.adaptRom();
+  if ('romfile' in config && config.rombar !== false && config.romfile === NIC_ROMS[config.driver]) made.adaptRom();
   return made;
 }
 
 function make(config: PciDeviceConfig, parts: DeviceParts): PciFunction {
   if (isEmulatedNic(config)) return makeNic(config, parts);
   const { legacy, modern, vectors, withheld } = config;
-  const rom = 'romfile' in config && config.romfile !== undefined ? parts.file(config.romfile) : undefined;
+  const rom = 'romfile' in config && config.rombar !== false && config.romfile !== undefined ? parts.file(config.romfile) : undefined;
   return new VirtioPci(makeVirtio(config, parts), { memory: parts.memory, clock: parts.clock, legacy, modern, vectors, withheld, rom });
 }
 

@@ -91,16 +91,17 @@ export class BoardDrives {
 
 /**
  * Open Firmware paths of what has a bootindex, in its order (QEMU, softmmu/bootdevice.c; SeaBIOS, src/boot.c).
- * @param slots PCI slots of the devices that were plugged in
+ * @param places where on the PCI bus the devices were plugged in
  */
-export function bootDevicePaths(config: MachineConfig, slots: ReadonlyMap<PciDeviceConfig, number>): string[] {
+export function bootDevicePaths(config: MachineConfig, places: ReadonlyMap<PciDeviceConfig, { slot: number; fn: number }>): string[] {
   const paths: [index: number, path: string][] = [];
   config.ide.forEach((drive, n) => {
     if (drive?.bootindex !== undefined) paths.push([drive.bootindex, `/pci@i0cf8/ide@1,1/drive@${n >> 1}/disk@${n & 1}`]);
   });
-  for (const [device, slot] of slots) {
+  for (const [device, { slot, fn }] of places) {
     if (!('bootindex' in device) || device.bootindex === undefined) continue;
-    const place = device.driver === 'virtio-blk-pci' ? `scsi@${slot.toString(16)}/disk@0,0` : `ethernet@${slot.toString(16)}/ethernet-phy@0`;
+    const at = `${slot.toString(16)}${fn === 0 ? '' : `,${fn}`}`;
+    const place = device.driver === 'virtio-blk-pci' ? `scsi@${at}/disk@0,0` : `ethernet@${at}/ethernet-phy@0`;
     paths.push([device.bootindex, `/pci@i0cf8/${place}`]);
   }
   return paths.sort(([a], [b]) => a - b).map(([, path]) => path);

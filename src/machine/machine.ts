@@ -25,7 +25,7 @@ import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { DEBUGCON_RING, type MachineConfig, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { DEBUGCON_RING, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { Control, FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
@@ -218,15 +218,16 @@ export class Machine {
     this.input = new MachineInput(buffer, this.clock, pc);
     this.startDate = BigInt(Math.round(today)) * 1_000_000n;
     const entropy = () => (clock.kind === 'virtual' ? new RepeatableEntropy() : new HostEntropy());
-    const slots = new Map<PciDeviceConfig, number>();
+    const places = new Map<PciDeviceConfig, { slot: number; fn: number }>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
       const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars, file: (name) => wholeOf(options.files.get(name)!) });
       plugged.id = device.id ?? '';
-      const slot = pc.plug(plugged, device.addr);
-      slots.set(device, slot);
+      if (device.multifunction) plugged.beFirstOfSeveral();
+      places.set(device, pc.plug(plugged, device.addr));
+      if (device.rombar === false && 'romfile' in device && device.romfile !== undefined && config.bios !== undefined) pc.fwCfg.addFile(optionRomFile(device.romfile), wholeOf(options.files.get(device.romfile)!));
     }
-    const bootPaths = bootDevicePaths(config, slots);
+    const bootPaths = bootDevicePaths(config, places);
     if (config.bios !== undefined && config.kernel !== undefined) bootPaths.unshift(this.offerKernel(config.kernel));
     pc.setBootDevices(bootPaths, config.boot.strict);
     this.vcpu = new Vcpu(

@@ -452,15 +452,16 @@ export class Pc {
   /**
    * Plug a function in before the machine runs.
    * @param place slot and function; without it, the first free slot, as QEMU does
-   * @returns its slot
+   * @returns its place
    */
-  plug(device: PciFunction, place?: { slot: number; fn: number }): number {
+  plug(device: PciFunction, place?: { slot: number; fn: number }): { slot: number; fn: number } {
     let slot = place?.slot ?? FIRST_FREE_SLOT;
     if (!place) while (slot < SLOTS && this.pci.get(slot, 0)) slot++;
     if (slot >= SLOTS) throw new Error(`there is no free PCI slot for ${device.name}`);
-    this.pci.add(slot, place?.fn ?? 0, device);
+    const fn = place?.fn ?? 0;
+    this.pci.add(slot, fn, device);
     this.plugged.push(device);
-    return slot;
+    return { slot, fn };
   }
 
   /** Take what serial backends have for the guest, and give them what had to wait: to be called when there may be something. */

@@ -4,7 +4,7 @@ import { RawMemory } from '../backends/block/raw-memory.ts';
 import { type BlockBackend, type BlockDone, BlockError, GuestMemoryError } from '../devices/interfaces.ts';
 import { STATUS_NEEDS_RESET, VIRTIO_F_VERSION_1 } from './device.ts';
 import {
-  SECTOR, VirtioBlk, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
+  SECTOR, VirtioBlk, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
   VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
 } from './blk.ts';
 import { DEVICE, QUEUE_SIZE } from './pci.ts';
@@ -106,6 +106,77 @@ describe('virtio-blk', () => {
     const discards = new TestSlot(new VirtioBlk(new TestDisk(new Uint8Array(SECTORS * SECTOR)), { writeZeroes: false }), memory);
     expect([36, 48].map((at) => discards.modern.read(DEVICE + at, 4))).toEqual([0x3fffff, 0]);
     expect(discards.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_DISCARD)).toBe(true);
+  });
+
+  it('tells of larger blocks, and takes whole ones only', () => {
+    memory = new TestMemory(0x40000);
+    // One sector too many for whole blocks.
+    disk = new TestDisk(new Uint8Array((SECTORS + 1) * SECTOR));
+    slot = new TestSlot(new VirtioBlk(disk, { logicalBlockSize: 4096, physicalBlockSize: 16384 }), memory);
+    [driver] = slot.start(ALL | VIRTIO_BLK_F_TOPOLOGY);
+    expect([[0, 4], [20, 4], [24, 1], [25, 1], [26, 2], [28, 4], [44, 4]].map(([at, size]) => slot.modern.read(DEVICE + at, size as 1 | 2 | 4))).toEqual([SECTORS, 4096, 2, 0, 0, 0, 8]);
+    expect(request(VIRTIO_BLK_T_IN, 8, undefined, 4096)).toBe(VIRTIO_BLK_S_OK);
+    expect(request(VIRTIO_BLK_T_OUT, 56, new Uint8Array(4096))).toBe(VIRTIO_BLK_S_OK);
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([8, 8]))).toBe(VIRTIO_BLK_S_OK);
+    disk.log.length = 0;
+    expect(request(VIRTIO_BLK_T_IN, 1, undefined, 4096)).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_IN, 8, undefined, 512)).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_OUT, 4, new Uint8Array(4096))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_OUT, 64, new Uint8Array(512))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([8, 4]))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, ranges([4, 8]))).toBe(VIRTIO_BLK_S_IOERR);
+    expect(disk.log).toEqual([]);
+  });
+
+  it('writes through from the moment that the driver wants it, and back again (5.2.6.2)', () => {
+    build(ALL | VIRTIO_BLK_F_CONFIG_WCE);
+    const writeback = (): number => slot.modern.read(DEVICE + 32, 1);
+    const written = (): string[] => {
+      disk.log.length = 0;
+      request(VIRTIO_BLK_T_OUT, 0, new Uint8Array(SECTOR));
+      return [...disk.log];
+    };
+    expect([writeback(), ...written()]).toEqual([1, 'write 0 512']);
+    slot.modern.write(DEVICE + 32, 1, 0);
+    expect([writeback(), ...written()]).toEqual([0, 'write 0 512', 'flush']);
+    expect(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, ranges([5, 3]))).toBe(VIRTIO_BLK_S_OK);
+    expect(disk.log.slice(2)).toEqual(['zero 2560 1536 false', 'flush']);
+    // It is what it was when the write began that counts.
+    disk.slow = true;
+    disk.log.length = 0;
+    memory.write32(HEADER, VIRTIO_BLK_T_OUT);
+    memory.write64(HEADER + 8, 1n);
+    driver.add([{ address: HEADER, length: 16 }, { address: DATA, length: SECTOR }], [{ address: STATUS, length: 1 }]);
+    slot.kick(0);
+    slot.modern.write(DEVICE + 32, 1, 0xff);
+    for (const act of disk.open.splice(0)) act();
+    expect([writeback(), ...disk.log]).toEqual([1, 'write 512 512', 'flush']);
+    for (const act of disk.open.splice(0)) act();
+    expect(driver.used()).toHaveLength(1);
+    disk.slow = false;
+    expect(written()).toEqual(['write 0 512']);
+    // Nothing beside it can be written, and a reset brings it back.
+    slot.modern.write(DEVICE + 32, 1, 0);
+    for (let at = 0; at < 60; at++) if (at !== 32) slot.modern.write(DEVICE + at, 1, 0xff);
+    expect([writeback(), slot.modern.read(DEVICE, 4), slot.modern.read(DEVICE + 33, 1)]).toEqual([0, SECTORS, 0]);
+    const saved = structuredClone(slot.fn.save());
+    slot.status = 0;
+    expect(writeback()).toBe(1);
+    slot.fn.load(saved);
+    expect([writeback(), ...written()]).toEqual([0, 'write 0 512', 'flush']);
+  });
+
+  it('writes through for who may switch but not flush, and lets nobody switch who has not said so', () => {
+    build(VIRTIO_BLK_F_CONFIG_WCE);
+    expect(slot.modern.read(DEVICE + 32, 1)).toBe(0);
+    request(VIRTIO_BLK_T_OUT, 0, new Uint8Array(SECTOR));
+    build();
+    slot.modern.write(DEVICE + 32, 1, 0);
+    expect(slot.modern.read(DEVICE + 32, 1)).toBe(1);
+    request(VIRTIO_BLK_T_OUT, 0, new Uint8Array(SECTOR));
+    expect(disk.log).toEqual(['write 0 512']);
+    const without = new TestSlot(new VirtioBlk(disk, { configWce: false }), memory);
+    expect(without.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_CONFIG_WCE)).toBe(false);
   });
 
   it('reads and writes sectors', () => {

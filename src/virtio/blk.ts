@@ -1,7 +1,7 @@
 // Block device: a disk whose requests come through a queue.
 // Virtio 1.2, section 5.2 (Block Device).
 
-import { type BlockBackend, type BlockDone, GuestMemoryError } from '../devices/interfaces.ts';
+import { type AccessSize, type BlockBackend, type BlockDone, GuestMemoryError } from '../devices/interfaces.ts';
 import { VirtioDevice, VirtioType } from './device.ts';
 import type { Chain, Virtqueue } from './queue.ts';
 
@@ -12,6 +12,8 @@ export const VIRTIO_BLK_F_SEG_MAX = 1n << 2n;
 export const VIRTIO_BLK_F_RO = 1n << 5n;
 export const VIRTIO_BLK_F_BLK_SIZE = 1n << 6n;
 export const VIRTIO_BLK_F_FLUSH = 1n << 9n;
+export const VIRTIO_BLK_F_TOPOLOGY = 1n << 10n;
+export const VIRTIO_BLK_F_CONFIG_WCE = 1n << 11n;
 export const VIRTIO_BLK_F_DISCARD = 1n << 13n;
 export const VIRTIO_BLK_F_WRITE_ZEROES = 1n << 14n;
 
@@ -27,6 +29,10 @@ export const VIRTIO_BLK_S_OK = 0;
 export const VIRTIO_BLK_S_IOERR = 1;
 export const VIRTIO_BLK_S_UNSUPP = 2;
 
+/** The largest block, as in QEMU. */
+export const MAX_BLOCK_SIZE = 2 << 20;
+/** Offset of "writeback" in struct virtio_blk_config, 5.2.4. */
+const CONFIG_WRITEBACK = 32;
 /** struct virtio_blk_req up to the data: le32 type, le32 reserved, le64 sector. */
 const HEADER = 16;
 /** Bytes of the answer to GET_ID. */
@@ -51,6 +57,11 @@ export interface VirtioBlkOptions {
   writeZeroes?: boolean;
   /** Entries of the queue, a power of two from 4 on. */
   queueSize?: number;
+  /** Bytes of a block, in whole ones of which the driver reads and writes; and of what lies beneath, which it is only told. Powers of two from SECTOR on. */
+  logicalBlockSize?: number;
+  physicalBlockSize?: number;
+  /** Offer the driver to switch between writing back and writing through. */
+  configWce?: boolean;
 }
 
 /** A request that fails, with its status. */
@@ -62,12 +73,16 @@ class RequestError extends Error {
 
 export class VirtioBlk extends VirtioDevice {
   private readonly serial: Uint8Array;
+  /** Bytes of a block. */
+  private readonly blockSize: number;
   /** Buffers that no request has now: fresh memory costs more than what it is filled with. */
   private readonly spare: Uint8Array[] = [];
 
   constructor(
     private readonly disk: BlockBackend,
-    { serial = '', discard = true, writeZeroes = true, queueSize = QUEUE_SIZE }: VirtioBlkOptions = {},
+    {
+      serial = '', discard = true, writeZeroes = true, queueSize = QUEUE_SIZE, logicalBlockSize = SECTOR, physicalBlockSize = logicalBlockSize, configWce = true,
+    }: VirtioBlkOptions = {},
   ) {
     const writable = disk.readOnly ? VIRTIO_BLK_F_RO : (discard ? VIRTIO_BLK_F_DISCARD : 0n) | (writeZeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0n);
     super({
@@ -75,19 +90,22 @@ export class VirtioBlk extends VirtioDevice {
       type: VirtioType.BLOCK,
       pciClass: 0x0100,
       queues: [queueSize],
-      features: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | writable,
+      features: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | (configWce ? VIRTIO_BLK_F_CONFIG_WCE : 0n) | writable,
       configLength: 60,
     });
+    this.blockSize = logicalBlockSize;
     this.serial = new TextEncoder().encode(serial).slice(0, ID_LENGTH);
     // struct virtio_blk_config, 5.2.4. What belongs to features that are not offered stays 0.
     const config = new DataView(this.config.buffer);
     config.setBigUint64(0, BigInt(this.sectors), true); // capacity
     config.setUint32(12, queueSize - 2, true); // seg_max: beside header and status
-    config.setUint32(20, SECTOR, true); // blk_size
+    config.setUint32(20, logicalBlockSize, true); // blk_size
+    config.setUint8(24, Math.log2(physicalBlockSize / logicalBlockSize)); // physical_block_exp
+    config.setUint8(CONFIG_WRITEBACK, 1);
     if (writable & VIRTIO_BLK_F_DISCARD) {
       config.setUint32(36, MAX_DISCARD, true); // max_discard_sectors
       config.setUint32(40, MAX_DISCARD_RANGES, true); // max_discard_seg
-      config.setUint32(44, 1, true); // discard_sector_alignment
+      config.setUint32(44, logicalBlockSize / SECTOR, true); // discard_sector_alignment
     }
     if (writable & VIRTIO_BLK_F_WRITE_ZEROES) {
       config.setUint32(48, MAX_WRITE_ZEROES, true); // max_write_zeroes_sectors
@@ -96,9 +114,26 @@ export class VirtioBlk extends VirtioDevice {
     }
   }
 
-  /** Whole sectors of the disk. */
+  /** Sectors of the disk, in whole blocks. */
   private get sectors(): number {
-    return Math.floor(this.disk.size / SECTOR);
+    return Math.floor(this.disk.size / this.blockSize) * (this.blockSize / SECTOR);
+  }
+
+  /** The driver may write one field, "writeback". */
+  override writeConfig(offset: number, size: AccessSize, value: number): void {
+    const byte = CONFIG_WRITEBACK - offset;
+    if (byte < 0 || byte >= size || !(this.features & VIRTIO_BLK_F_CONFIG_WCE)) return;
+    this.config[CONFIG_WRITEBACK] = (value >>> (8 * byte)) & 0xff ? 1 : 0;
+  }
+
+  override setFeatures(features: bigint): void {
+    super.setFeatures(features);
+    // 5.2.5.2: who may switch but not flush begins with writing through.
+    this.config[CONFIG_WRITEBACK] = (features & (VIRTIO_BLK_F_CONFIG_WCE | VIRTIO_BLK_F_FLUSH)) === VIRTIO_BLK_F_CONFIG_WCE ? 0 : 1;
+  }
+
+  protected override onReset(): void {
+    this.config[CONFIG_WRITEBACK] = 1;
   }
 
   protected notified(index: number): void {
@@ -243,9 +278,9 @@ export class VirtioBlk extends VirtioDevice {
     });
   }
 
-  /** Byte offset of a range that must lie on the disk, in whole sectors. */
+  /** Byte offset of a range that must lie on the disk, in whole blocks. */
   private range(sector: bigint, length: number): number {
-    if (length % SECTOR || sector + BigInt(length / SECTOR) > BigInt(this.sectors)) throw new RequestError(VIRTIO_BLK_S_IOERR);
+    if (length % this.blockSize || sector % BigInt(this.blockSize / SECTOR) || sector + BigInt(length / SECTOR) > BigInt(this.sectors)) throw new RequestError(VIRTIO_BLK_S_IOERR);
     return Number(sector) * SECTOR;
   }
 
@@ -253,9 +288,9 @@ export class VirtioBlk extends VirtioDevice {
     if (this.disk.readOnly) throw new RequestError(VIRTIO_BLK_S_IOERR);
   }
 
-  /** The end of a write. A driver that cannot flush expects what was written to be safe (5.2.6.2). */
+  /** The end of a write. A driver that cannot flush, or has switched to writing through, expects what was written to be safe (5.2.6.2). */
   private writeThrough(done: BlockDone): BlockDone {
-    if (this.features & VIRTIO_BLK_F_FLUSH) return done;
+    if (this.features & VIRTIO_BLK_F_CONFIG_WCE ? this.config[CONFIG_WRITEBACK] !== 0 : this.features & VIRTIO_BLK_F_FLUSH) return done;
     return (error) => (error ? done(error) : this.disk.flush(done));
   }
 }

@@ -86,7 +86,9 @@ function smbios(fSegment: Buffer): string[] {
 describe('as QEMU, of the same machine', () => {
   it('PCI functions, drives and SMBIOS tables, placed by the firmware; media changed', async () => {
     const line = '-vga std -drive file=disk,format=raw,if=ide,index=0 -drive file=cd,format=raw,media=cdrom,index=2,readonly=on -drive file=floppy,format=raw,if=floppy '
-      + '-device virtio-rng-pci,id=random -netdev hubport,id=n,hubid=0 -device e1000,netdev=n,romfile= -boot order=c';
+      + '-device virtio-rng-pci,id=random -netdev hubport,id=n,hubid=0 -device e1000,netdev=n,romfile= -boot order=c '
+      // Several functions in a slot, in the wrong order and with a gap; a card whose ROM is not to be seen.
+      + '-device virtio-rng-pci,addr=9.3 -device virtio-serial-pci,addr=9.0,multifunction=on,id=first -device virtio-rng-pci,addr=9.1 -netdev hubport,id=m,hubid=0 -device rtl8139,netdev=m,rombar=0';
     const [theirs, ours] = await Promise.all((['qemu', 'tabvisor'] as const).map(async (program) => {
       // Each has its own: they keep each other out of what they write.
       const folder = workshop.path(program);

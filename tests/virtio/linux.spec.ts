@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import { Folder } from '../../src/backends/fs/folder-node.ts';
 import { RawMemory } from '../../src/backends/block/raw-memory.ts';
+import type { BlockDone } from '../../src/devices/interfaces.ts';
 import type { VcpuModules } from '../../src/engine/vcpu.ts';
 import { FIRST_CHARDEV_RING } from '../../src/machine/protocol.ts';
 import { openFileDisk } from '../../src/backends/block/disk-node.ts';
@@ -82,6 +83,32 @@ function exerciseFolder(linux: LinuxConsole, path: string): void {
   }
 }
 
+/** A disk that counts flushes. */
+class CountingDisk extends RawMemory {
+  flushes = 0;
+  override flush(done: BlockDone): void {
+    this.flushes++;
+    done(null);
+  }
+}
+
+/** vdc has larger blocks, is the third function of a slot, and the guest switches its cache. */
+function exerciseBlocksAndCache(linux: LinuxConsole, vdc: CountingDisk): void {
+  expect(linux.run('cd /sys/block/vdc; readlink -f device | grep -o 0000:00:08..; cat size queue/logical_block_size queue/physical_block_size cache_type; cd')).toBe('0000:00:08.2\n2048\n4096\n8192\nwrite back\ndone 0');
+  const flushes = (): number => {
+    const before = vdc.flushes;
+    // The last one to close it writes what is in the page cache, and does not flush.
+    expect(linux.run('echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/urandom of=/dev/vdc bs=5000 count=20 2>/dev/null')).toBe('done 0');
+    return vdc.flushes - before;
+  };
+  expect(flushes()).toBe(0);
+  expect(linux.run('echo "write through" > /sys/block/vdc/cache_type; cat /sys/block/vdc/cache_type')).toBe('write through\ndone 0');
+  expect(flushes()).toBeGreaterThan(0);
+  expect(linux.run('echo "write back" > /sys/block/vdc/cache_type; cat /sys/block/vdc/cache_type')).toBe('write back\ndone 0');
+  expect(flushes()).toBe(0);
+  expect(linux.run('sha256sum < /dev/vdc')).toContain(sha256(vdc.bytes));
+}
+
 /** What every guest does with the devices: vda is writable and 4 MiB, vdb is read-only. */
 function exercise(linux: LinuxConsole, vda: () => Uint8Array, vdb: Uint8Array): void {
   expect(linux.run('modprobe -a virtio_pci virtio_blk virtio_rng')).toBe('done 0');
@@ -132,15 +159,18 @@ describe('Debian\'s kernels', () => {
     mkdirSync(share);
     const vda = new Uint8Array(4 * MIB);
     const vdb = pattern(2 * MIB);
+    const vdc = new CountingDisk(new Uint8Array(MIB));
     const linux = new LinuxConsole('i386', modules, [
       '-device', 'virtio-blk-pci,drive=a,serial=TV-1,vectors=0,addr=4,event_idx=off,queue-size=64', '-drive', 'if=none,id=a,file=a,format=raw',
-      '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,vectors=0,addr=8,indirect_desc=off',
+      '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,vectors=0,addr=8,indirect_desc=off,multifunction=on',
+      '-drive', 'if=none,id=c,file=c,format=raw', '-device', 'virtio-blk-pci,drive=c,vectors=0,addr=8.2,logical_block_size=4096,physical_block_size=8192',
       '-device', 'virtio-rng-pci,vectors=0,disable-modern=on,addr=c,indirect_desc=off', '-virtfs', 'local,path=share,mount_tag=share,security_model=none',
-    ], { disks: [new RawMemory(vda), new RawMemory(vdb, true)], folders: [new Folder(share, { readOnly: false, securityModel: 'none' })] });
+    ], { disks: [new RawMemory(vda), new RawMemory(vdb, true), vdc], folders: [new Folder(share, { readOnly: false, securityModel: 'none' })] });
     exercise(linux, () => vda, vdb);
     exerciseFolder(linux, share);
     // What each device offers of INDIRECT_DESC and EVENT_IDX.
-    expect(linux.run('cat /sys/bus/virtio/devices/virtio*/features | cut -c29,30')).toBe('11\n10\n01\n01\ndone 0');
+    expect(linux.run('cat /sys/bus/virtio/devices/virtio*/features | cut -c29,30')).toBe('11\n10\n01\n11\n01\ndone 0');
+    exerciseBlocksAndCache(linux, vdc);
     expect(linux.run('cat /proc/interrupts')).toMatch(/[1-9]\d* +IO-APIC +11-fasteoi +virtio\d, virtio\d, virtio\d/);
   });
 });

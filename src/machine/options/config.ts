@@ -70,6 +70,10 @@ export interface PciDevice {
   id?: string;
   /** Slot and function; without it, the first free slot. */
   addr?: { slot: number; fn: number };
+  /** Function 0 of a slot with more functions. */
+  multifunction?: true;
+  /** False: the option ROM is no resource of the card's, the firmware gets it as a file. */
+  rombar?: false;
 }
 
 /** What virtio devices have beside that. */

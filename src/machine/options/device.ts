@@ -6,6 +6,7 @@ import type { Draft, Options } from './draft.ts';
 import { OptionError } from './error.ts';
 import { applyFloppy, applyIde, FLOPPY_PROPERTIES, IDE_PROPERTIES } from './storage.ts';
 import { keyValues, number, own } from './values.ts';
+import { checkFunctions } from './pci.ts';
 import { applyNic, EMULATED_NIC_PROPERTIES, VIRTIO_NET_PROPERTIES } from './nic.ts';
 import { apply9p, P9_PROPERTIES } from './virtfs.ts';
 import { applyBalloon, BALLOON_PROPERTIES } from './virtio-balloon.ts';
@@ -73,7 +74,9 @@ export function finishDevices({ devices, drives, config }: Draft): void {
     if (used.has(device.drive)) throw new OptionError(`-device virtio-blk-pci,drive=${config.drives[device.drive].id}`, 'the drive has a device already');
     used.add(device.drive);
   }
-  if (all.length > FREE_SLOTS) throw new OptionError('-device', `there are ${all.length} devices for ${FREE_SLOTS} free PCI slots`);
+  checkFunctions(all);
+  const slots = all.filter(({ addr }) => !addr?.fn).length;
+  if (slots > FREE_SLOTS) throw new OptionError('-device', `there are ${slots} devices for ${FREE_SLOTS} free PCI slots`);
   config.devices = all;
 }
 

@@ -23,6 +23,7 @@ export {
   type ClockConfig, type DriveConfig, type FsdevConfig, type FloppyConfig, type IdeConfig, type LogItem, type MachineConfig, type NetdevConfig, type EmulatedNic, type NicConfig, type PciDeviceConfig, type VirtioPciConfig, type RtcConfig, type SerialConfig,
 } from './config.ts';
 export { OptionError } from './error.ts';
+export { optionRomFile } from './pci.ts';
 export { VERSION } from './table.ts';
 
 /**

@@ -1,16 +1,17 @@
 // Network cards: -device virtio-net-pci and its like, and those that -nic and -net nic put on the board. docs/network.md.
 
+import { isFirmwareFile } from '../../devices/fw-cfg.ts';
 import { NET_FEATURES, type NetFeature } from '../../virtio/net.ts';
 import { EMULATED_NICS, NIC_ROMS, type EmulatedNic, type NicConfig, type PciDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
-import { PCI_PROPERTIES, pciProperties } from './pci.ts';
+import { optionRomFile, PCI_PROPERTIES, pciProperties } from './pci.ts';
 import { BOOTINDEX, bootindex } from './storage.ts';
 import { number, onOff } from './values.ts';
 import { VIRTIO_PROPERTIES, virtioProperties } from './virtio.ts';
 
 /** What all cards take. */
-export const NIC_PROPERTIES = { netdev: 'id of a -netdev', mac: 'address, six bytes in hexadecimal with colons; default 52:54:00:12:34:56 and up, on a hub or a relay at random', romfile: 'option ROM to boot from the network by (default iPXE, where firmware boots the machine; empty: none)', ...BOOTINDEX };
+export const NIC_PROPERTIES = { netdev: 'id of a -netdev', mac: 'address, six bytes in hexadecimal with colons; default 52:54:00:12:34:56 and up, on a hub or a relay at random', romfile: 'option ROM to boot from the network by (default iPXE, where firmware boots the machine and rombar is not 0; empty: none)', ...BOOTINDEX };
 
 const FEATURE_HELP: Readonly<Record<NetFeature, string>> = {
   csum: 'the guest leaves checksums to the card',
@@ -80,9 +81,12 @@ export function addNic(draft: Draft, model: NicModel, fields: Map<string, string
   const mac = own === undefined ? undefined : parseMac(own, written);
   // What others may not get by default.
   if (mac) draft.macs.push(mac);
+  const hasNoRomBar = fields.has('rombar') && number(fields.get('rombar')!, written) === 0;
   /** What is settled later. */
   const nic = (): NicConfig => {
-    const romfile = fields.get('romfile') ?? (draft.config.bios === undefined ? '' : NIC_ROMS[model]);
+    // QEMU's own file, which holds EFI's ROM too, is too large for the firmware without rombar: nobody sees it.
+    const romfile = fields.get('romfile') ?? (draft.config.bios === undefined || hasNoRomBar ? '' : NIC_ROMS[model]);
+    if (romfile && hasNoRomBar && !isFirmwareFile(optionRomFile(romfile))) throw new OptionError(written, `${romfile}: the firmware takes no file of such a name`, 'Give the file a name of 47 ASCII characters at most.');
     const settled = { ...(romfile ? { romfile } : {}), ...bootindex(fields, written), mac: mac ?? defaultMac(draft), ...netdevOf(draft, fields.get('netdev'), written), ...(mac ? {} : randomMac(draft, fields.get('netdev'))) };
     if (!mac) draft.macs.push(settled.mac);
     return settled;

@@ -135,7 +135,16 @@ describe('parse', () => {
     expect(refusal('-device virtio-rng-pci,disable-legacy=on,disable-modern=on').why).toContain('one of its interfaces');
     expect(refusal('-device virtio-rng-pci,addr=1').why).toContain('belongs to the board');
     expect(refusal('-device virtio-rng-pci,addr=20').why).toContain('not a place');
-    expect(refusal('-device virtio-rng-pci,addr=4.1').why).toContain('function');
+    expect(withKernel('-device virtio-rng-pci,addr=4.7 -device virtio-rng-pci,addr=4.0,multifunction=on -device virtio-rng-pci,addr=0x4.1,rombar=0').devices).toMatchObject([
+      { addr: { slot: 4, fn: 7 } }, { addr: { slot: 4, fn: 0 }, multifunction: true }, { addr: { slot: 4, fn: 1 }, rombar: false },
+    ]);
+    expect(withKernel(Array.from({ length: 60 }, (_, n) => `-device virtio-rng-pci,addr=${(2 + (n >> 1)).toString(16)}.${n & 1},multifunction=on`).join(' ')).devices).toHaveLength(60);
+    expect(refusal('-device virtio-rng-pci,addr=4.1')).toMatchObject({ why: expect.stringContaining('no function 0 in PCI slot 4'), advice: expect.stringContaining('addr=4.0,multifunction=on') });
+    expect(refusal('-device virtio-rng-pci,addr=4.1,multifunction=on -device virtio-rng-pci,addr=4').why).toContain('alone');
+    expect(refusal('-device virtio-rng-pci,addr=4.1 -device virtio-rng-pci,addr=4.1').why).toContain('4.1 is taken');
+    expect(refusal('-device virtio-rng-pci,addr=4.8').why).toContain('not a place');
+    expect(refusal('-device virtio-rng-pci,multifunction=2').why).toContain('multifunction must be on or off');
+    expect(refusal('-device e1000,rombar=on').why).toContain('not a number');
     expect(refusal('-device virtio-rng-pci,addr=4 -device virtio-rng-pci,addr=4').why).toContain('taken');
     expect(refusal('-device virtio-rng-pci,id=a -device virtio-rng-pci,id=a').why).toContain('id "a"');
     expect(refusal('-device virtio-rng-pci,vectors=129').why).toContain('128');
@@ -192,6 +201,12 @@ describe('parse', () => {
     expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,discard=off,write-zeroes=off,queue-size=64,event_idx=off,indirect_desc=on').devices).toEqual([
       { driver: 'virtio-blk-pci', legacy: true, modern: true, withheld: ['event_idx'], drive: 0, discard: false, writeZeroes: false, queueSize: 64 },
     ]);
+    expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,num-queues=1,logical_block_size=4096,physical_block_size=8192,config-wce=off').devices).toEqual([
+      { driver: 'virtio-blk-pci', legacy: true, modern: true, drive: 0, logicalBlockSize: 4096, physicalBlockSize: 8192, configWce: false },
+    ]);
+    expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,num-queues=65535,logical_block_size=512,physical_block_size=0,config-wce=on').devices).toEqual([
+      { driver: 'virtio-blk-pci', legacy: true, modern: true, drive: 0 },
+    ]);
     expect(withKernel('-drive if=none,file=a,format=raw,readonly=on -drive if=virtio,file=a,format=raw,readonly=on').devices).toHaveLength(1);
     for (const [line, why] of [
       ['-drive if=virtio,format=raw', 'file=FILE is missing'],
@@ -208,6 +223,14 @@ describe('parse', () => {
       ['-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d -device virtio-blk-pci,drive=d', 'has a device already'],
       ['-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,serial=123456789012345678901', '20 bytes'],
       ['-device virtio-blk-pci,drive=d,iothread=x', '"iothread"'],
+      ['-device virtio-blk-pci,drive=d,num-queues=2', 'one queue'],
+      ['-device virtio-blk-pci,drive=d,num-queues=0', 'one queue'],
+      ['-device virtio-blk-pci,drive=d,logical_block_size=4096', 'larger than physical_block_size'],
+      ['-device virtio-blk-pci,drive=d,logical_block_size=4096,physical_block_size=512', 'larger than physical_block_size'],
+      ['-device virtio-blk-pci,drive=d,logical_block_size=256,physical_block_size=512', 'a power of two from 512'],
+      ['-device virtio-blk-pci,drive=d,physical_block_size=1000', 'a power of two from 512'],
+      ['-device virtio-blk-pci,drive=d,physical_block_size=4194304', 'a power of two from 512'],
+      ['-device virtio-blk-pci,drive=d,config-wce=auto', 'config-wce must be on or off'],
       ['-device virtio-blk-pci,drive=d,queue-size=2', 'a power of two from 4 to 1024'],
       ['-device virtio-blk-pci,drive=d,queue-size=100', 'a power of two from 4 to 1024'],
       ['-device virtio-blk-pci,drive=d,discard=ignore', 'discard must be on or off'],

@@ -1,7 +1,7 @@
 // The properties of virtio devices (-device virtio-…): docs/virtio.md.
 
 import { MSIX_MAX_VECTORS } from '../../devices/msix.ts';
-import type { VirtioBlkOptions } from '../../virtio/blk.ts';
+import { MAX_BLOCK_SIZE, SECTOR, type VirtioBlkOptions } from '../../virtio/blk.ts';
 import { COMMON_FEATURES, type CommonFeature } from '../../virtio/device.ts';
 import { MAX_QUEUE_SIZE } from '../../virtio/queue.ts';
 import type { VirtioDeviceConfig } from './config.ts';
@@ -27,6 +27,10 @@ export const BLK_PROPERTIES = {
   discard: 'on|off: offer to discard what is not used (default on)',
   'write-zeroes': 'on|off: offer to write zeroes without their being sent (default on)',
   'queue-size': 'entries of the queue, a power of two from 4 to 1024 (default 256)',
+  'num-queues': 'queues of requests: 1',
+  logical_block_size: 'bytes of a block, the least that is read and written, a power of two from 512 to 2097152 (default 512)',
+  physical_block_size: 'bytes that the guest best writes at once, as large or larger (default 512)',
+  'config-wce': 'on|off: the driver may switch between writing back and writing through (default on)',
   ...BOOTINDEX,
   ...VIRTIO_PROPERTIES,
 };
@@ -72,6 +76,22 @@ export function applyBlk(draft: Draft, fields: Map<string, string>, written: str
     features.queueSize = number(size, written);
     if (features.queueSize < 4 || features.queueSize > MAX_QUEUE_SIZE || features.queueSize & (features.queueSize - 1)) throw new OptionError(written, `queue-size must be a power of two from 4 to ${MAX_QUEUE_SIZE}`);
   }
+  const queues = fields.get('num-queues');
+  // 65535 is QEMU's word for as many as there are CPUs.
+  if (queues !== undefined && ![1, 65535].includes(number(queues, written))) throw new OptionError(written, `num-queues=${queues} is not supported: requests come through one queue here`, 'Leave it out, or write num-queues=1.');
+  const blockSize = (key: string): number => {
+    const text = fields.get(key);
+    const value = text === undefined ? SECTOR : number(text, written);
+    // 0 is QEMU's default.
+    if (value === 0) return SECTOR;
+    if (value < SECTOR || value > MAX_BLOCK_SIZE || value & (value - 1)) throw new OptionError(written, `${key} must be a power of two from ${SECTOR} to ${MAX_BLOCK_SIZE}`);
+    return value;
+  };
+  const [logical, physical] = [blockSize('logical_block_size'), blockSize('physical_block_size')];
+  if (logical > physical) throw new OptionError(written, 'logical_block_size is larger than physical_block_size', `Add physical_block_size=${logical}.`);
+  if (logical !== SECTOR) features.logicalBlockSize = logical;
+  if (physical !== SECTOR) features.physicalBlockSize = physical;
+  if (!onOff(fields.get('config-wce') ?? 'on', written, 'config-wce')) features.configWce = false;
   draft.devices.push({
     device,
     // The -drive may come later in the line.
