@@ -262,11 +262,14 @@ export class TestSlot {
     this.modern.write(NOTIFY + NOTIFY_OFF_MULTIPLIER * index, 2, index);
   }
 
-  /** From reset to DRIVER_OK with one queue after the other from `base` on, 0x1000 bytes each, of 8 entries. */
+  /** From reset to DRIVER_OK with one queue after the other from `base` on, 0x1000 bytes each, of 8 entries if there are as many. */
   start(features: bigint, queues = 1, base = 0x1000): TestDriver[] {
     if (!this.negotiate(features | (1n << 32n))) throw new Error('the device did not agree on features');
-    const drivers = Array.from({ length: queues }, (_, n) =>
-      this.setUpQueue(n, { size: 8, desc: base + 0x1000 * n, driver: base + 0x1000 * n + 0x400, device: base + 0x1000 * n + 0x800 }));
+    const drivers = Array.from({ length: queues }, (_, n) => {
+      this.modern.write(QUEUE_SELECT, 2, n);
+      const size = Math.min(8, this.modern.read(QUEUE_SIZE, 2) || 8);
+      return this.setUpQueue(n, { size, desc: base + 0x1000 * n, driver: base + 0x1000 * n + 0x400, device: base + 0x1000 * n + 0x800 });
+    });
     this.status = 15;
     return drivers;
   }

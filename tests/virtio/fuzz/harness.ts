@@ -3,10 +3,11 @@
 // device that works after a reset.
 
 import fc from 'fast-check';
-import { STATUS_NEEDS_RESET, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1 } from '../../../src/virtio/device.ts';
+import { COMMON_FEATURES, type CommonFeature, STATUS_NEEDS_RESET, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1 } from '../../../src/virtio/device.ts';
+import { DEVICE } from '../../../src/virtio/pci.ts';
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../../../src/virtio/queue.ts';
 import { type TestDriver, TestMemory, TestSlot } from '../../../src/virtio/testing.ts';
-import type { Target } from './targets.ts';
+import { chooser, type Target } from './targets.ts';
 
 const RAM = 0x20000;
 /** Queue n has 0x1000 bytes from here on; then indirect tables, and data. */
@@ -23,7 +24,7 @@ function steps(target: Target) {
   // Mostly one that there is.
   const queue = fc.oneof({ weight: 9, arbitrary: fc.nat(target.queues - 1) }, { weight: 1, arbitrary: fc.nat(target.queues) });
   const buffer = fc.record({ length: fc.nat(600), write: fc.boolean() });
-  const room = fc.oneof(fc.constantFrom(0, 1, 513, 4096, 4096, 4096, 4096, 4096), fc.nat(2000));
+  const room = fc.oneof(fc.constantFrom(0, 1, 513, 4096, 4097, 4096, 4097, 4096), fc.nat(2000));
   // What a driver would do: payload in pieces, then room for an answer.
   const polite = fc.oneof(
     { weight: 8, arbitrary: fc.record({ op: fc.constant('request' as const), queue, payload: target.payload, cut: fc.nat(40), room, indirect: fc.boolean() }) },
@@ -31,6 +32,8 @@ function steps(target: Target) {
     { weight: 1, arbitrary: fc.record({ op: fc.constant('poll' as const) }) },
     { weight: 2, arbitrary: fc.record({ op: fc.constant('host' as const), what: fc.nat(255) }) },
     { weight: 1, arbitrary: fc.record({ op: fc.constant('save' as const) }) },
+    // Of the configuration space: fields that some drivers write.
+    { weight: 2, arbitrary: fc.record({ op: fc.constant('configure' as const), at: fc.oneof({ weight: 3, arbitrary: fc.constantFrom(32, 32, 32, 0, 4, 8) }, { weight: 1, arbitrary: fc.nat(63) }), value: fc.oneof({ weight: 3, arbitrary: fc.constantFrom(0, 0, 1) }, { weight: 1, arbitrary: fc.nat(255) }) }) },
   );
   const hostile = fc.oneof(
     { weight: 20, arbitrary: polite },
@@ -64,9 +67,19 @@ class Rig {
   private drivers: TestDriver[] = [];
   private nextTable = 0;
 
-  constructor(private readonly target: Target) {
-    const { device, host } = target.make();
-    this.slot = new TestSlot(device, this.memory);
+  /** What a driver that keeps to the rules takes. */
+  readonly features: bigint;
+
+  /** @param form how the device is made, by its number */
+  constructor(
+    private readonly target: Target,
+    form: number,
+  ) {
+    const choose = chooser(form);
+    const { device, host } = target.make(choose);
+    device.withhold((Object.keys(COMMON_FEATURES) as CommonFeature[]).filter(() => choose(false, false, true)));
+    this.features = choose(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX, -1n);
+    this.slot = new TestSlot(device, this.memory, { vectors: choose(undefined, undefined, 0, 2) });
     this.host = host;
   }
 
@@ -118,7 +131,7 @@ class Rig {
         return this.start(step.plain ? VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX : step.features);
       case 'request':
         // What a driver would do, too.
-        if (slot.status & STATUS_NEEDS_RESET) this.start(VIRTIO_F_INDIRECT_DESC);
+        if (slot.status & STATUS_NEEDS_RESET) this.start(this.features);
         return this.request(step.queue, step.payload, step.cut, step.room, step.indirect ? this.table() : undefined);
       case 'buffers':
         drivers[step.queue]?.add(
@@ -173,6 +186,8 @@ class Rig {
         };
         return;
       }
+      case 'configure':
+        return slot.modern.write(DEVICE + step.at, 1, step.value);
       case 'save':
         return slot.fn.load(structuredClone(slot.fn.save()));
     }
@@ -199,20 +214,29 @@ class Rig {
   }
 }
 
+/** Cases between two looks at whether the device still works; the next are at another form of it. */
+const CASES_OF_A_FORM = 50;
+
 /** @param seed of the random cases; the same one gives the same cases  @throws what fast-check throws, with the steps that failed */
 export function fuzz(target: Target, cases: number, seed: number, progress: (done: number) => void = () => {}): void {
-  let rig = new Rig(target);
+  let form = 0;
+  let rig = new Rig(target, form);
   let done = 0;
+  let hasFailed = false;
   fc.assert(
     fc.property(steps(target), (list) => {
-      rig.start(VIRTIO_F_INDIRECT_DESC);
+      rig.start(rig.features);
       try {
         rig.run(list);
-        if (++done % 50 === 0) rig.prove();
+        if (++done % CASES_OF_A_FORM === 0) {
+          rig.prove();
+          if (!hasFailed) rig = new Rig(target, ++form);
+        }
       } catch (error) {
-        // The next attempt, of a shorter case, shall not find what this one left.
-        rig = new Rig(target);
-        throw error;
+        // The next attempt, of a shorter case, shall not find what this one left, and is made at the same form of the device.
+        hasFailed = true;
+        rig = new Rig(target, form);
+        throw new Error(`form ${form} of ${target.name}`, { cause: error });
       }
       if (done % 10_000 === 0) progress(done);
     }),

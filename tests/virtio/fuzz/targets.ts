@@ -11,12 +11,26 @@ import { VirtioBalloon } from '../../../src/virtio/balloon.ts';
 import { VirtioBlk } from '../../../src/virtio/blk.ts';
 import { VirtioConsole } from '../../../src/virtio/console.ts';
 import type { VirtioDevice } from '../../../src/virtio/device.ts';
-import { VirtioNet } from '../../../src/virtio/net.ts';
+import { NET_FEATURES, type NetFeature, VirtioNet } from '../../../src/virtio/net.ts';
 import { VirtioRng } from '../../../src/virtio/rng.ts';
+
+/** One of these; the first in the first form of a device. */
+export type Choose = <T>(...values: T[]) => T;
+
+/** What the n-th form of a device chooses: form 0 is as a line without properties makes it, the others are random, but the same ones in each run. */
+export function chooser(form: number): Choose {
+  let state = Math.imul(form, 0x9e3779b1) >>> 0;
+  return (...values) => {
+    if (form === 0) return values[0];
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return values[(state >>> 16) % values.length];
+  };
+}
 
 export interface Target {
   name: string;
-  make(): { device: VirtioDevice; /** The host does something, which the number chooses. */ host(what: number): void };
+  /** As its properties may make it. */
+  make(choose: Choose): { device: VirtioDevice; /** The host does something, which the number chooses. */ host(what: number): void };
   /** Queues that are set up. */
   queues: number;
   /** What the readable part of a buffer would hold. */
@@ -39,17 +53,72 @@ function number(size: 1 | 2 | 4 | 8, ...likely: number[]): fc.Arbitrary<number[]
 /** Fields one behind the other, and something at the end. */
 const struct = (...fields: fc.Arbitrary<number[]>[]) => fc.tuple(fc.tuple(...fields), random).map(([parts, rest]) => Uint8Array.from([...parts.flat(), ...rest]));
 
+/** A disk that answers at once, or when the host gets to it, in any order. */
+class Disk extends RawMemory {
+  private readonly open: (() => void)[] = [];
+
+  constructor(
+    bytes: Uint8Array,
+    readOnly: boolean,
+    private readonly isSlow: boolean,
+  ) {
+    super(bytes, readOnly);
+  }
+
+  private put(action: () => void): void {
+    if (this.isSlow) this.open.push(action);
+    else action();
+  }
+  override read(...how: Parameters<RawMemory['read']>): void {
+    this.put(() => super.read(...how));
+  }
+  override write(...how: Parameters<RawMemory['write']>): void {
+    this.put(() => super.write(...how));
+  }
+  override flush(...how: Parameters<RawMemory['flush']>): void {
+    this.put(() => super.flush(...how));
+  }
+  override writeZeroes(...how: Parameters<RawMemory['writeZeroes']>): void {
+    this.put(() => super.writeZeroes(...how));
+  }
+  act(what: number): void {
+    // What one brings about may be another: it waits for the next time.
+    const count = what === 0 ? this.open.length : Math.min(this.open.length, what & 3);
+    for (let n = 0; n < count; n++) this.open.splice(what % this.open.length, 1)[0]();
+  }
+}
+
 const blk: Target = {
   name: 'virtio-blk',
-  make: () => ({ device: new VirtioBlk(new RawMemory(new Uint8Array(64 * 512))), host: () => {} }),
+  make: (choose) => {
+    const block = choose(512, 512, 4096, 2048);
+    const disk = new Disk(new Uint8Array(64 * 512 + choose(0, 512)), choose(false, false, false, true), choose(false, true));
+    const device = new VirtioBlk(disk, {
+      serial: choose('', 'serial'), discard: choose(true, false), writeZeroes: choose(true, false), configWce: choose(true, false), queueSize: choose(256, 4, 8, 64, 1024),
+      logicalBlockSize: block, physicalBlockSize: block * choose(1, 1, 4),
+    });
+    return { device, host: (what) => disk.act(what) };
+  },
   queues: 1,
-  payload: struct(number(4, 0, 1, 4, 8, 11, 13), number(4), number(8, 5, 63, 64), number(8, 3, 64), number(4, 1, 64), number(4)),
+  payload: fc.oneof(
+    struct(number(4, 0, 1, 4, 8, 11, 13), number(4), number(8, 8, 5, 63, 64), number(8, 3, 8, 64), number(4, 1, 8, 64), number(4)),
+    // What a driver would send: whole sectors or blocks, whole ranges.
+    fc.tuple(fc.constantFrom(1, 1, 0, 4), fc.constantFrom(0, 1, 8, 16, 56, 63), fc.constantFrom(0, 1, 4, 8, 16), fc.nat(255)).map(([type, sector, sectors, fill]) => {
+      const request = new Uint8Array(16 + 512 * sectors).fill(fill, 16);
+      request.set([type, 0, 0, 0, 0, 0, 0, 0, sector, 0, 0, 0, 0, 0, 0, 0]);
+      return request;
+    }),
+    fc.tuple(fc.constantFrom(11, 13), fc.array(fc.tuple(fc.constantFrom(0, 8, 16, 3, 60), fc.constantFrom(0, 8, 16, 1, 64), fc.constantFrom(0, 0, 0, 1, 2)), { minLength: 1, maxLength: 17 })).map(([type, list]) =>
+      Uint8Array.from([type, ...new Array<number>(15).fill(0), ...list.flatMap(([start, sectors, flags]) => [start, 0, 0, 0, 0, 0, 0, 0, sectors, 0, 0, 0, flags, 0, 0, 0])])),
+    fc.tuple(fc.constantFrom(11, 13), fc.constantFrom(0, 8, 16), fc.constantFrom(8, 16), fc.constantFrom(0, 1)).map(([type, start, sectors, flags]) =>
+      Uint8Array.from([type, ...new Array<number>(15).fill(0), start, 0, 0, 0, 0, 0, 0, 0, sectors, 0, 0, 0, flags, 0, 0, 0])),
+  ),
   probe: { queue: 0, readable: bytes(8, ...new Array<number>(15).fill(0)), writable: 21 },
 };
 
 const rng: Target = {
   name: 'virtio-rng',
-  make: () => ({ device: new VirtioRng(new RepeatableEntropy(), { maxBytes: 100_000, period: 1 }), host: () => {} }),
+  make: (choose) => ({ device: new VirtioRng(new RepeatableEntropy(), { maxBytes: choose(100_000, 16, 1_000_000), period: 1 }), host: () => {} }),
   queues: 1,
   payload: random,
   probe: { queue: 0, readable: bytes(), writable: 16 },
@@ -57,8 +126,8 @@ const rng: Target = {
 
 const balloon: Target = {
   name: 'virtio-balloon',
-  make: () => {
-    const device = new VirtioBalloon({ ramSize: 1 << 20, freePageReporting: true, statsInterval: 1 });
+  make: (choose) => {
+    const device = new VirtioBalloon({ ramSize: 1 << 20, freePageReporting: choose(true, true, false), statsInterval: choose(1, 0), deflateOnOom: choose(false, true), pagePoison: choose(false, true) });
     return { device, host: (what) => device.setTarget(what * 4096) };
   },
   queues: 4,
@@ -87,9 +156,9 @@ class End implements CharBackend {
 
 const console: Target = {
   name: 'virtio-serial',
-  make: () => {
+  make: (choose) => {
     const ends = [new End(), new End()];
-    const device = new VirtioConsole({ maxPorts: 3, ports: [{ nr: 0, console: true, backend: ends[0] }, { nr: 2, console: false, name: 'port', backend: ends[1] }] });
+    const device = new VirtioConsole({ maxPorts: choose(3, 31), emergencyWrite: choose(true, false), ports: [{ nr: 0, console: true, backend: ends[0] }, { nr: 2, console: false, name: 'port', backend: ends[1] }] });
     return { device, host: (what) => ends[(what >> 4) & 1].act(what & 15) };
   },
   queues: 8,
@@ -161,9 +230,13 @@ class Cable implements NetBackend {
 
 const net = (all: boolean): Target => ({
   name: `virtio-net, ${all ? 'offloads of the far end' : 'offloads in software'}`,
-  make: () => {
+  make: (choose) => {
     const cable = new Cable(all);
-    return { device: new VirtioNet({ mac: bytes(0x52, 0x54, 0, 0x12, 0x34, 0x56), backend: cable }), host: (what) => cable.act(what) };
+    const without = (Object.keys(NET_FEATURES) as NetFeature[]).filter((name) => name !== 'ctrl_vq' && choose(false, false, false, true));
+    const device = new VirtioNet({
+      mac: bytes(0x52, 0x54, 0, 0x12, 0x34, 0x56), backend: cable, without, rxQueueSize: choose(256, 1024), txQueueSize: choose(256, 512), ...choose({}, { hostMtu: 9000 }, { speed: 1000, duplex: 'full' as const }),
+    });
+    return { device, host: (what) => cable.act(what) };
   },
   queues: 3,
   payload: fc.oneof(
