@@ -262,12 +262,21 @@ class Planner {
     return targets.filter((at) => Math.abs(at - instruction.at) < FUNCTION_MAX && !this.isOutside(at) && this.isWarm(at) && this.instruction(at) !== null);
   }
 
-  /** The one place that an indirect call went to so far, if it lies on a page that the region depends on anyway. */
+  /**
+   * The one place that an indirect call went to so far, if it lies on a page that the region depends on anyway. Other jumps' targets may be
+   * noted in the same row; hardly ever is there code at these from here.
+   */
   private likely(instruction: PlannedInstruction): Target | null {
-    const targets = this.source.targets(instruction.record);
-    if (targets.length !== 1) return null;
-    const at = (instruction.at & ~(PAGE - 1)) + targets[0];
-    return this.pages.get(at >> 12) ? { at, block: -1, cold: false } : null;
+    const base = instruction.at & ~(PAGE - 1);
+    const places = this.source.targets(instruction.record).map((offset) => base + offset).filter((at) => this.isDecoded(at));
+    const [at] = places;
+    return places.length === 1 && this.pages.get(at >> 12) ? { at, block: -1, cold: false } : null;
+  }
+
+  /** Without making the region depend on the page. */
+  private isDecoded(at: number): boolean {
+    const page = this.pages.get(at >> 12) ?? this.source.pageAt(at >> 12);
+    return page !== null && this.source.u32[(page.map >> 2) + (at & (PAGE - 1))] !== 0;
   }
 
   private noteCall(at: number): void {
