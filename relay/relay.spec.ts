@@ -108,6 +108,24 @@ describe('a room', () => {
 });
 
 describe('a switch', () => {
+  it('does not forget others\' addresses for those that one port makes up', () => {
+    const segment = new Switch(() => 0);
+    const got: string[] = [];
+    const ports = ['a', 'b', 'c'].map((name) => ({ deliver: () => void got.push(name) }));
+    for (const port of ports) segment.add(port);
+    segment.forward(ports[0], frame(ALL, mac(1)));
+    for (let n = 0; n < 20_000; n++) segment.forward(ports[1], frame(ALL, [2, 0, 0, 9, n >> 8, n & 255]));
+    got.length = 0;
+    segment.forward(ports[2], frame(mac(1), mac(3)));
+    expect(got).toEqual(['a']);
+    // An address that has moved is the new port's, also when the old one goes.
+    segment.forward(ports[1], frame(ALL, mac(1)));
+    segment.remove(ports[0]);
+    got.length = 0;
+    segment.forward(ports[2], frame(mac(1), mac(3)));
+    expect(got).toEqual(['b']);
+  });
+
   it('keeps to itself what is for one end of a cable', () => {
     const segment = new Switch(() => 0);
     const got: number[] = [];

@@ -6,14 +6,17 @@ export interface SwitchPort {
   deliver(frame: Uint8Array): void;
 }
 
-/** Addresses remembered, over all ports, and how long (802.1D, 7.9.2: ageing time). */
+/** Addresses remembered, over all ports, and how long (802.1D, 7.9.2: ageing time). One port alone cannot push out all others' with made-up ones and so hear what is sent to them. */
 const MAX_ADDRESSES = 4096;
+const MAX_PORT_ADDRESSES = 512;
 const AGEING_MS = 300_000;
 
 export class Switch {
   readonly ports = new Set<SwitchPort>();
   /** In the order of use: the oldest is first. */
   private readonly addresses = new Map<number, { port: SwitchPort; seenAt: number }>();
+  /** The same by port. */
+  private readonly byPort = new Map<SwitchPort, Set<number>>();
 
   constructor(private readonly now: () => number = () => Date.now()) {}
 
@@ -23,7 +26,8 @@ export class Switch {
 
   remove(port: SwitchPort): void {
     this.ports.delete(port);
-    for (const [address, entry] of this.addresses) if (entry.port === port) this.addresses.delete(address);
+    for (const address of this.byPort.get(port) ?? []) this.addresses.delete(address);
+    this.byPort.delete(port);
   }
 
   /** A frame that came in at a port; at least 14 bytes. @returns how many ports it went to */
@@ -50,9 +54,20 @@ export class Switch {
   }
 
   private learn(address: number, port: SwitchPort, now: number): void {
-    this.addresses.delete(address);
-    if (this.addresses.size >= MAX_ADDRESSES) this.addresses.delete(this.addresses.keys().next().value!);
+    this.forget(address);
+    let own = this.byPort.get(port);
+    if (!own) this.byPort.set(port, (own = new Set()));
+    if (own.size >= MAX_PORT_ADDRESSES) this.forget(own.values().next().value!);
+    else if (this.addresses.size >= MAX_ADDRESSES) this.forget(this.addresses.keys().next().value!);
+    own.add(address);
     this.addresses.set(address, { port, seenAt: now });
+  }
+
+  private forget(address: number): void {
+    const entry = this.addresses.get(address);
+    if (!entry) return;
+    this.addresses.delete(address);
+    this.byPort.get(entry.port)?.delete(address);
   }
 }
 

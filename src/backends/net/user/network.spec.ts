@@ -36,6 +36,16 @@ describe('ICMP', () => {
     expect(checksum(reply.payload, 0, reply.payload.length)).toBe(0);
   });
 
+  it('answers nobody who claims to be all or no host, nor what goes to all', () => {
+    const guest = new TestGuest();
+    for (const from of ['10.0.2.255', '10.0.2.0', '10.0.2.2', '255.255.255.255', '192.0.2.1']) guest.sendIp(ip('10.0.2.2'), PROTOCOL_ICMP, echo(), ip(from));
+    guest.sendIp(ip('10.0.2.255'), PROTOCOL_ICMP, echo());
+    guest.sendUdp('10.0.2.3', 7, bytes('x'), 1, ip('10.0.2.255'));
+    expect(guest.take()).toEqual([]);
+    guest.sendIp(ip('10.0.2.2'), PROTOCOL_ICMP, echo());
+    expect(guest.takePackets(PROTOCOL_ICMP)).toHaveLength(1);
+  });
+
   it('says that echo goes no further, quoting the packet', () => {
     const guest = new TestGuest();
     guest.sendIp(ip('192.0.2.1'), PROTOCOL_ICMP, echo());

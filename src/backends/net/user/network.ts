@@ -186,9 +186,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
 
   /** A guest of this network has this MAC. */
   private learn(address: IpAddress, mac: Uint8Array): void {
-    const { config } = this;
-    const isGuest = address.length === 4 ? inNetwork(address, config.net, config.netBits) : isLinkLocal(address) || inNetwork(address, config.prefix6, config.prefix6Bits);
-    if (!isGuest || this.isOurs(address)) return;
+    if (!this.isGuest(address)) return;
     this.neighbours.learn(address, mac);
     if (this.unresolved.length > 0) this.sendResolved(address, mac);
   }
@@ -219,7 +217,7 @@ export class UserNetwork implements NetBackend, Snapshotable {
       return;
     }
     if (packet.protocol === PROTOCOL_ICMPV6 && packet.source.length === 16) return this.receiveIcmp6(packet);
-    if (isMulticast(packet.destination) || !this.isGuest(packet.source)) return;
+    if (isMulticast(packet.destination) || this.isBroadcast(packet.destination) || !this.isGuest(packet.source)) return;
     if (packet.protocol === PROTOCOL_TCP) this.tcp.receive(packet, verified);
     else if (packet.protocol === PROTOCOL_ICMP && packet.source.length === 4) this.receiveIcmp(packet);
   }
@@ -313,7 +311,8 @@ export class UserNetwork implements NetBackend, Snapshotable {
   /** One of the network's own, with an address that packets can go back to. */
   private isGuest(address: IpAddress): boolean {
     const { config } = this;
-    if (this.isOurs(address) || isMulticast(address)) return false;
+    // What all hear is nobody's own: an answer would go to all (RFC 1122, 3.2.1.3).
+    if (this.isOurs(address) || isMulticast(address) || this.isBroadcast(address) || equalBytes(address, config.net)) return false;
     return address.length === 4 ? inNetwork(address, config.net, config.netBits) : isLinkLocal(address) || inNetwork(address, config.prefix6, config.prefix6Bits);
   }
 
