@@ -2,7 +2,9 @@
 // have one of them, the message that says so is looked at instead.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ARP_REPLY, ARP_REQUEST, buildArp, parseArp } from '../src/backends/net/user/arp.ts';
 import { set16, sum16 } from '../src/backends/net/user/bytes.ts';
@@ -83,6 +85,40 @@ function discover(): Uint8Array {
 const hasWayOut = (): boolean => readFileSync('/proc/net/route', 'utf8').split('\n').some((line) => line.split('\t')[1] === '00000000');
 
 describe('passt', () => {
+  /** A program of that name, instead of the real one. */
+  function pretend(script: string, mode: number): void {
+    const folder = mkdtempSync(join(tmpdir(), 'tabvisor-passt-'));
+    const path = process.env.PATH;
+    writeFileSync(join(folder, 'passt'), script, { mode });
+    process.env.PATH = `${folder}:${path}`;
+    endings.push(() => {
+      process.env.PATH = path;
+      rmSync(folder, { recursive: true });
+    });
+  }
+
+  it('that cannot be run is told of', async () => {
+    pretend('', 0o644);
+    // A program that is no program at all, and not found further on in the path either.
+    process.env.PATH = process.env.PATH!.split(':')[0];
+    await expect(attachPasst(new Switch())).rejects.toThrow('passt could not be started');
+  });
+
+  it('that ends by itself is told of, but not when it was ended', async () => {
+    // It ends at the first bytes.
+    pretend(`#!${process.execPath}\nrequire('node:net').createServer((socket) => socket.on('data', () => process.exit())).listen(process.argv.at(-1));\n`, 0o755);
+    const told: string[] = [];
+    const port = new Port();
+    endings.push(await attachPasst(port.segment, (why) => told.push(why)));
+    expect(port.segment.ports.size).toBe(2);
+    port.send(buildArp(ARP_REQUEST, MAC, new Uint8Array(4), new Uint8Array(4)));
+    while (port.segment.ports.size > 1 || told.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const other = await attachPasst(port.segment, (why) => told.push(why));
+    other();
+    while (port.segment.ports.size > 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(told).toEqual(['passt has ended']);
+  });
+
   it('gives a guest of a room its address', async () => {
     const port = new Port();
     if (!hasWayOut()) return void await expect(attachPasst(port.segment)).rejects.toThrow(/passt ended with status/);

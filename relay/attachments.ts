@@ -42,8 +42,12 @@ async function until(isThere: () => boolean, child: ChildProcess, what: string):
   }
 }
 
-/** A passt of its own for a room. @returns what ends it */
-export async function attachPasst(segment: Switch): Promise<() => void> {
+/**
+ * A passt of its own for a room.
+ * @param lost called when it ends, or ends the connection, by itself: the room has no way out any more
+ * @returns what ends it
+ */
+export async function attachPasst(segment: Switch, lost: (why: string) => void = () => {}): Promise<() => void> {
   if (!isInstalled('passt')) throw new AttachError('passt is not installed (Debian package passt)');
   const folder = mkdtempSync(join(tmpdir(), 'tabvisor-relay-'));
   // passt gives up root's rights itself, and must still reach its socket.
@@ -61,7 +65,13 @@ export async function attachPasst(segment: Switch): Promise<() => void> {
       stream.once('connect', resolve);
       stream.once('error', reject);
     });
+    let isWanted = true;
+    stream.on('close', () => {
+      end();
+      if (isWanted) lost('passt has ended');
+    });
     return () => {
+      isWanted = false;
       stream.destroy();
       end();
     };

@@ -33,7 +33,7 @@ async function main(args: readonly string[]): Promise<number | undefined> {
       // It starts while the first client is there already; what that one sends before is lost, as on a switch that starts.
       let isOver = false;
       let end: (() => void) | undefined;
-      attachPasst(segment).then(
+      attachPasst(segment, (why) => say(`room "${room}" has no way out any more: ${why}`)).then(
         (attached) => {
           if (isOver) attached();
           else end = attached;
