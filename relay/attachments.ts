@@ -32,6 +32,11 @@ function started(program: string, args: readonly string[], options: SpawnOptions
   return child;
 }
 
+/** Not one that was never there: its handle has the number 0, which to kill(2) is this process and all of its group. */
+function stop(child: ChildProcess): void {
+  if (child.pid !== undefined) child.kill();
+}
+
 async function until(isThere: () => boolean, child: ChildProcess, what: string): Promise<void> {
   const end = Date.now() + START_MS;
   while (!isThere()) {
@@ -54,7 +59,7 @@ export async function attachPasst(segment: Switch, lost: (why: string) => void =
   const path = join(folder, 'passt.socket');
   const child = started('passt', ['--foreground', '--quiet', ...(process.getuid?.() === 0 ? ['--runas', '0'] : []), '--socket', path], { stdio: 'ignore' });
   const end = (): void => {
-    child.kill();
+    stop(child);
     rmSync(folder, { recursive: true, force: true });
   };
   try {
@@ -125,7 +130,7 @@ export async function attachTap(segment: Switch, name: string): Promise<() => vo
   const port: SwitchPort = { deliver: (frame) => socket.send(Buffer.from(frame), () => {}) };
   const end = (): void => {
     segment.remove(port);
-    child.kill();
+    stop(child);
     socket.close();
   };
   socket.on('error', () => {});
