@@ -44,7 +44,7 @@ export function serveCompiler(port: CompilePort): void {
       result = service.compile(job);
     } catch {
       // The records changed while they were read: what stands there is no instruction. They become hot again.
-      result = { job, module: null, regions: [], bytes: 0, milliseconds: 0 };
+      result = { job, module: null, regions: [], left: [], bytes: 0, milliseconds: 0 };
     }
     port.post(result);
     Atomics.add(words!, (job.where.cpu + Cpu.COMPILED) >> 2, 1);

@@ -19,6 +19,8 @@ const NEVER = 0x7fff_ffff;
 /** Entries in one module at most, and jobs under way. */
 const BATCH_MAX = 64;
 const JOBS_MAX = 2;
+/** Guest instructions of one job beside the vCPU at most, unless one region has more: while much becomes hot, the first of it soon runs. */
+const INSTRUCTIONS_MAX = 700;
 /** Compiled code kept, in bytes of WebAssembly; V8 makes several times as much of it. */
 const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
@@ -232,7 +234,8 @@ export class Compiler {
       }
       this.jobs++;
       const warmth = this.options!.threshold >> WARMTH_SHIFT;
-      const job: CompileJob = { where, entries, warmth, all: this.eager, isCounted: this.listener !== null };
+      const most = this.service ? Infinity : INSTRUCTIONS_MAX;
+      const job: CompileJob = { where, entries, warmth, all: this.eager, isCounted: this.listener !== null, most };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
     }
@@ -254,16 +257,21 @@ export class Compiler {
   }
 
   /** A job's regions take the places of their records. */
-  private finished({ job, module, regions, bytes, milliseconds }: CompileResult): void {
+  private finished({ job, module, regions, left, bytes, milliseconds }: CompileResult): void {
     this.jobs--;
     this.milliseconds += milliseconds;
+    const isThere = ({ map, offset, record }: CompileEntry): boolean => this.u32[(map >> 2) + offset] === record;
+    const again = left.filter(isThere).map(({ slot: _, ...entry }): Pending => ({ ...entry, where: job.where, key: keyOf(job.where) }));
+    this.queue.unshift(...again);
+    const waiting = new Set(again.map(({ record }) => record));
     for (const { record } of job.entries) {
+      if (waiting.has(record)) continue;
       this.queued.delete(record);
       this.countAgain(record);
     }
     const valid = regions.filter(({ entry, pages }) => {
       const current = pages.every(({ map, generation }) => this.u32[generationOf(map) >> 2] === generation);
-      return current && this.u32[(entry.map >> 2) + entry.offset] === entry.record;
+      return current && isThere(entry);
     });
     this.stale += regions.length - valid.length;
     const slots = job.entries.map(({ slot }) => slot);

@@ -35,6 +35,8 @@ export interface CompileJob {
   readonly all: boolean;
   /** Regions count their entries and exits. */
   readonly isCounted: boolean;
+  /** With so many instructions the job is done, and what is left comes back: the code that is hottest is not to wait for the rest. */
+  readonly most: number;
 }
 
 export interface CompiledRegion {
@@ -54,6 +56,8 @@ export interface CompileResult {
   /** null if nothing could be compiled. */
   readonly module: WebAssembly.Module | null;
   readonly regions: readonly CompiledRegion[];
+  /** Entries that are still to be compiled. */
+  readonly left: readonly CompileEntry[];
   /** Size of the module, bytes. */
   readonly bytes: number;
   readonly milliseconds: number;
@@ -79,22 +83,36 @@ export class CompileService {
   compile(job: CompileJob): CompileResult {
     const started = performance.now();
     const { where } = job;
-    const planned = job.entries.flatMap((entry) => {
+    const planned: (RegionRequest & { entry: CompileEntry; records: Uint32Array; covered: number })[] = [];
+    const reached = new Set<number>();
+    const none = new Set<number>();
+    for (const entry of job.entries) {
+      // What is reached from here is reached from there as well, mostly.
+      if (!job.all && !entry.again && reached.has(entry.record)) continue;
       const plan = this.plan(entry, job);
-      return plan ? [{ plan, entry, slot: entry.slot, isWide: entry.isWide, name: (entry.rip + BigInt(entry.offset)).toString(16) }] : [];
-    });
+      if (!plan) {
+        none.add(entry.record);
+        continue;
+      }
+      const recordsOf = (blocks: readonly Block[]): number[] => blocks.flatMap(({ instructions }) => instructions.map(({ first }) => first));
+      const own = recordsOf(plan.blocks.filter(({ isInlined }) => !isInlined));
+      for (const record of own) reached.add(record);
+      const records = Uint32Array.from([...own, ...recordsOf(plan.blocks.filter(({ isInlined }) => isInlined))]);
+      planned.push({ plan, entry, slot: entry.slot, isWide: entry.isWide, name: (entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
+    }
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
     const executed = new Set<number>();
-    const requests: (RegionRequest & { entry: CompileEntry; records: Uint32Array; covered: number })[] = [];
+    const requests: typeof planned = [];
+    let instructions = 0;
     for (const it of planned) {
       if (!job.all && !it.entry.again && executed.has(it.entry.record)) continue;
-      const recordsOf = (blocks: readonly Block[]): number[] => blocks.flatMap(({ instructions }) => instructions.map(({ first }) => first));
-      const own = recordsOf(it.plan.blocks.filter(({ isInlined }) => !isInlined));
-      for (const record of own) executed.add(record);
-      const records = Uint32Array.from([...own, ...recordsOf(it.plan.blocks.filter(({ isInlined }) => isInlined))]);
-      requests.push({ ...it, records, covered: own.length });
+      if (instructions > 0 && instructions + it.plan.instructions > job.most) continue;
+      instructions += it.plan.instructions;
+      for (const record of it.records.subarray(0, it.covered)) executed.add(record);
+      requests.push(it);
     }
+    const left = job.entries.filter(({ record }) => !executed.has(record) && !none.has(record));
     let module: WebAssembly.Module | null = null;
     let bytes = 0;
     let sizes: number[] = [];
@@ -107,7 +125,7 @@ export class CompileService {
       module = new WebAssembly.Module(code as BufferSource);
     }
     const regions = requests.map(({ entry, plan, records, covered }, n) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records, covered, bytes: sizes[n] }));
-    return { job, module, regions, bytes, milliseconds: performance.now() - started };
+    return { job, module, regions, left, bytes, milliseconds: performance.now() - started };
   }
 
   plan(entry: CompileEntry, job: CompileJob): Plan | null {
