@@ -19,8 +19,11 @@ const NEVER = 0x7fff_ffff;
 /** Entries in one module at most, and jobs under way. */
 const BATCH_MAX = 64;
 const JOBS_MAX = 2;
-/** Guest instructions of one job beside the vCPU at most, unless one region has more: while much becomes hot, the first of it soon runs. */
-const INSTRUCTIONS_MAX = 700;
+/**
+ * Guest instructions of one job beside the vCPU, unless one region has more: so many, or half of all that were compiled before. The first
+ * of much that becomes hot is to run soon, and a compiler that has just begun is slow; later large modules are better, as calls inside one are direct.
+ */
+const INSTRUCTIONS_MIN = 600;
 /** Compiled code kept, in bytes of WebAssembly; V8 makes several times as much of it. */
 const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
@@ -234,7 +237,7 @@ export class Compiler {
       }
       this.jobs++;
       const warmth = this.options!.threshold >> WARMTH_SHIFT;
-      const most = this.service ? Infinity : INSTRUCTIONS_MAX;
+      const most = this.service ? Infinity : Math.max(INSTRUCTIONS_MIN, this.instructions >> 1);
       const job: CompileJob = { where, entries, warmth, all: this.eager, isCounted: this.listener !== null, most };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
