@@ -305,10 +305,10 @@ class Planner {
       for (;;) {
         if (at !== start && numbers.has(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
         if (at !== start && !seen.has(at) && this.leaders.has(at) && this.isOutside(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
-        const instruction = seen.has(at) ? this.instruction(at) : null;
+        const instruction = this.instruction(at);
         if (!instruction) return { at: start, instructions, terminator: { kind: 'exit' } };
-        // Unrolled code goes on in a region of its own, as soon as this one has gone there often enough.
-        if (instructions.length >= BLOCK_INSTRUCTIONS_MAX) return { at: start, instructions, terminator: { kind: 'fall', next: { at, block: -1, cold: false } } };
+        // What is too long for one region goes on in another, as soon as this one has gone there often enough.
+        if (!seen.has(at) || instructions.length >= BLOCK_INSTRUCTIONS_MAX) return { at: start, instructions, terminator: { kind: 'fall', next: { at, block: -1, cold: false } } };
         instructions.push(instruction);
         const { flow, resync, showsChange } = instruction.kind.definition;
         const next = at + instruction.length;

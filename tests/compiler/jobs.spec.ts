@@ -1,0 +1,102 @@
+// Jobs of the compiler beside the vCPU: how much of what has become hot goes into one, that the rest comes back and is compiled too, and
+// that code which goes straight on for longer than a block may be is compiled to its end.
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import type { CompileChannel } from '../../src/engine/compile/compiler.ts';
+import { CompileService, type CompileJob, type CompileResult } from '../../src/engine/compile/service.ts';
+import { program } from './emitted.ts';
+import { Process } from './process.ts';
+
+const EXIT = [0xb8, 0x3c, 0x00, 0x00, 0x00, 0x31, 0xff, 0x0f, 0x05]; // exit(0)
+const ADD = [0x83, 0xc0, 0x01]; // add eax, 1
+const adds = (count: number): number[] => Array.from({ length: count }, () => ADD).flat();
+const word = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >> shift) & 0xff);
+
+/** `rounds` rounds of `body`, whose last instruction is a jump back. */
+function loop(rounds: number, body: readonly number[]): number[] {
+  const inside = [...body, 0xff, 0xc9]; // dec ecx
+  return [0xb9, ...word(rounds), ...inside, 0x0f, 0x85, ...word(-(inside.length + 6))]; // mov ecx, rounds; again: …; jnz again
+}
+
+/** Compiles when it is asked to. */
+class Later implements CompileChannel {
+  onResult: ((result: CompileResult) => void) | null = null;
+  readonly jobs: CompileJob[] = [];
+  readonly results: CompileResult[] = [];
+  service: CompileService | null = null;
+
+  submit(job: CompileJob): void {
+    this.jobs.push(job);
+  }
+
+  work(): void {
+    for (const job of this.jobs.splice(0)) {
+      const result = this.service!.compile(job);
+      this.results.push(result);
+      this.onResult!(result);
+    }
+  }
+}
+
+function start(code: readonly number[]): { process: Process; channel: Later } {
+  const channel = new Later();
+  const process = new Process(program(64, code), ['jobs'], { threshold: 20, channel });
+  channel.service = new CompileService({ buffer: process.view.buffer as unknown as ArrayBuffer } as WebAssembly.Memory);
+  return { process, channel };
+}
+
+describe('jobs of the compiler', () => {
+  beforeAll(() => buildIfOlder(), 120_000);
+
+  it('are small at first, and what is left is compiled by the next ones', { timeout: 60_000 }, () => {
+    const LOOPS = 20;
+    const each = 150;
+    // All loops become hot before the first job is done, and each is executed again afterwards.
+    const loops = Array.from({ length: LOOPS }, () => loop(40, adds(each))).flat();
+    const again = [0xbb, ...word(300)]; // mov ebx, 300
+    const outer = [...loops, 0xff, 0xcb]; // dec ebx
+    const { process, channel } = start([...again, ...outer, 0x0f, 0x85, ...word(-(outer.length + 6)), ...EXIT]);
+    process.run(LOOPS * 40 * (each + 2));
+    process.vcpu.compiler.flush();
+    expect(channel.jobs.reduce((sum, { entries }) => sum + entries.length, 0)).toBeGreaterThan(LOOPS / 2);
+    let before = 0;
+    while (process.run(100_000)) channel.work();
+    expect(process.status).toBe(0);
+    for (const { job, regions } of channel.results) {
+      const instructions = regions.reduce((sum, region) => sum + region.instructions, 0);
+      expect(job.most).toBe(Math.max(600, before >> 1));
+      if (regions.length > 1) expect(instructions).toBeLessThanOrEqual(job.most);
+      before += instructions;
+    }
+    expect(channel.results.filter(({ left }) => left.length > 0).length).toBeGreaterThan(2);
+    // Every loop: its instructions were compiled, and most of the rounds left no trace in the interpreter.
+    expect(process.vcpu.compiler.instructions).toBeGreaterThanOrEqual(LOOPS * each);
+    expect(process.vcpu.compiler.counts.entries).toBeLessThan((LOOPS * 40 * 300) / 4);
+  });
+
+  it('forget what is no longer there', { timeout: 60_000 }, () => {
+    const { process, channel } = start([...loop(1_000, adds(30)), ...loop(100_000, adds(30)), ...EXIT]);
+    process.run(3_000);
+    process.vcpu.compiler.flush();
+    const [job] = channel.jobs.splice(0);
+    // Its page's code goes meanwhile: nothing of it is asked for again.
+    process.vcpu.cache.flush();
+    channel.onResult!({ job, module: null, regions: [], left: job.entries, bytes: 0, milliseconds: 0 });
+    process.vcpu.compiler.flush();
+    expect(channel.jobs).toEqual([]);
+    while (process.run(100_000)) channel.work();
+    expect(process.status).toBe(0);
+    expect(channel.results.some(({ regions }) => regions.length > 0)).toBe(true);
+  });
+
+  it('go on where code goes straight on for long', { timeout: 60_000 }, () => {
+    const rounds = 20_000;
+    const { process, channel } = start([...loop(rounds, adds(1_800)), ...EXIT]);
+    while (process.run(200_000)) channel.work();
+    expect(process.status).toBe(0);
+    // Otherwise each round leaves its regions where they end, and the interpreter executes the others.
+    expect(process.vcpu.compiler.counts.exits.instruction).toBeLessThan(rounds / 10);
+    expect(process.vcpu.compiler.instructions).toBeGreaterThanOrEqual(1_800);
+  });
+});
