@@ -795,8 +795,12 @@ export class CompileBuilder extends HandlerBuilder {
     if (this.leavesForSpan) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.SLOW | (RegionCause.SPAN << 2)), () =>
       this.store(this.i32(0), this.spansAt, this.add(this.load('i32', this.i32(0), this.spansAt), 1)));
     // Where nothing was known when this was made there may be a region by now.
-    if (this.leavesForTarget) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.TARGET << 2)), () =>
-      this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)]));
+    if (this.leavesForTarget) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.TARGET << 2)), () => {
+      // To a region flags in memory are as the interpreter has them; elsewhere it takes them as they are.
+      const [kind, a, x] = [this.load('i32', this.cpu(), Cpu.FLAG_KIND), this.load('i64', this.cpu(), Cpu.FLAG_A), this.load('i64', this.cpu(), Cpu.FLAG_X)];
+      this.callVoid(this.imports.storeFlags, [this.cpu(), kind, a, x]);
+      this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)]);
+    });
     this.store(this.cpu(), Cpu.EXIT_DESC, desc.get());
     this.result(this.i64(GONE));
     const code = this.w.view();
