@@ -427,11 +427,8 @@ paths_with_pages:
   jnz .round
   ret
 
-path_with_pages:
-  mov rbx, V
-  mov eax, [rbx + 16]
-  test cl, 1
-  jz .same
+; inline: a call would be another test
+%macro add_pages 0
   add eax, [rsi]
   add eax, [rdi]
   add eax, [r8]
@@ -439,6 +436,14 @@ path_with_pages:
   add eax, [r10]
   add eax, [r11]
   add eax, [r12]
+%endmacro
+
+path_with_pages:
+  mov rbx, V
+  mov eax, [rbx + 16]
+  test cl, 1
+  jz .same
+  add_pages
 .same:
   add eax, [rbx + 24]
   rol ebp, 1
@@ -465,13 +470,7 @@ loop_over_pages:
   mov ecx, 30
 .round:
   add eax, [rbx + 24]
-  add eax, [rsi]
-  add eax, [rdi]
-  add eax, [r8]
-  add eax, [r9]
-  add eax, [r10]
-  add eax, [r11]
-  add eax, [r12]
+  add_pages
   add eax, [rdx]
   add eax, [r13]
   add eax, [r14]
