@@ -73,6 +73,10 @@ describe('jobs of the compiler', () => {
     // Every loop: its instructions were compiled, and most of the rounds left no trace in the interpreter.
     expect(process.vcpu.compiler.instructions).toBeGreaterThanOrEqual(LOOPS * each);
     expect(process.vcpu.compiler.counts.entries).toBeLessThan((LOOPS * 40 * 300) / 4);
+    // What was not made keeps no place in the table.
+    const { live } = process.vcpu.compiler as unknown as { live: Set<{ slots: readonly number[] }> };
+    const places = [...live].reduce((sum, { slots }) => sum + slots.length, 0);
+    expect(places).toBe(channel.results.filter(({ module }) => module).reduce((sum, { regions }) => sum + regions.length, 0));
   });
 
   it('forget what is no longer there', { timeout: 60_000 }, () => {

@@ -277,8 +277,12 @@ export class Compiler {
       return current && isThere(entry);
     });
     this.stale += regions.length - valid.length;
-    const slots = job.entries.map(({ slot }) => slot);
-    if (!module || valid.length === 0) return void this.freeSlots.push(...slots);
+    const all = job.entries.map(({ slot }) => slot);
+    if (!module || valid.length === 0) return void this.freeSlots.push(...all);
+    // Those of regions that came too late as well: their neighbours may call them, and their limits keep them out.
+    const slots = regions.map(({ entry }) => entry.slot);
+    const taken = new Set(slots);
+    this.freeSlots.push(...all.filter((slot) => !taken.has(slot)));
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter!, core: this.core! });
     const shared: Module = { regions: new Set(), slots, bytes };
     this.live.add(shared);
