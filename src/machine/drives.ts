@@ -43,7 +43,7 @@ export class BoardDrives {
     const medium = (drive: number | undefined): BlockBackend | null => (drive === undefined ? null : disks[drive]);
     this.ide = config.ide.map((drive) => {
       if (!drive) return null;
-      const { serial, model } = drive;
+      const { serial, model, physicalBlockSize } = drive;
       if (drive.kind === 'cd') {
         const cd = new IdeCd(medium(drive.drive), { serial, model });
         this.removable.set(drive.name, cd);
@@ -52,7 +52,7 @@ export class BoardDrives {
       const disk = disks[drive.drive!];
       const boot = bootSectors[drive.drive!] ?? bootSectorNow(disk);
       if (!boot) throw new Error(`the first sector of ${drive.name} has to be read before the machine is made`);
-      return new IdeDisk(disk, { serial, model, geometry: guessGeometry(Math.floor(disk.size / SECTOR), boot) });
+      return new IdeDisk(disk, { serial, model, physicalBlockSize, geometry: guessGeometry(Math.floor(disk.size / SECTOR), boot) });
     });
     const floppy = (n: number): FloppyDrive | null => {
       const drive = config.floppies[n];

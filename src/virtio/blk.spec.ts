@@ -94,6 +94,7 @@ describe('virtio-blk', () => {
     expect(slot.modern.read(DEVICE + 12, 4)).toBe(254);
     expect(slot.modern.read(DEVICE + 20, 4)).toBe(512);
     expect(slot.modern.read(DEVICE + 56, 1)).toBe(1);
+    expect([slot.modern.read(DEVICE + 26, 2), slot.modern.read(DEVICE + 28, 4)]).toEqual([0, 0]);
   });
 
   it('offers neither discard nor write zeroes where its user has switched them off, and has as many entries as he wants', () => {
@@ -108,13 +109,13 @@ describe('virtio-blk', () => {
     expect(discards.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_BLK_F_DISCARD)).toBe(true);
   });
 
-  it('tells of larger blocks, and takes whole ones only', () => {
+  it('tells of larger blocks and of what is best moved at once, and takes whole ones only', () => {
     memory = new TestMemory(0x40000);
     // One sector too many for whole blocks.
     disk = new TestDisk(new Uint8Array((SECTORS + 1) * SECTOR));
-    slot = new TestSlot(new VirtioBlk(disk, { logicalBlockSize: 4096, physicalBlockSize: 16384 }), memory);
+    slot = new TestSlot(new VirtioBlk(disk, { logicalBlockSize: 4096, physicalBlockSize: 16384, minIoSize: 65535 * 4096, optIoSize: 1 << 20 }), memory);
     [driver] = slot.start(ALL | VIRTIO_BLK_F_TOPOLOGY);
-    expect([[0, 4], [20, 4], [24, 1], [25, 1], [26, 2], [28, 4], [44, 4]].map(([at, size]) => slot.modern.read(DEVICE + at, size as 1 | 2 | 4))).toEqual([SECTORS, 4096, 2, 0, 0, 0, 8]);
+    expect([[0, 4], [20, 4], [24, 1], [25, 1], [26, 2], [28, 4], [44, 4]].map(([at, size]) => slot.modern.read(DEVICE + at, size as 1 | 2 | 4))).toEqual([SECTORS, 4096, 2, 0, 65535, 256, 8]);
     expect(request(VIRTIO_BLK_T_IN, 8, undefined, 4096)).toBe(VIRTIO_BLK_S_OK);
     expect(request(VIRTIO_BLK_T_OUT, 56, new Uint8Array(4096))).toBe(VIRTIO_BLK_S_OK);
     expect(request(VIRTIO_BLK_T_DISCARD, 0, ranges([8, 8]))).toBe(VIRTIO_BLK_S_OK);

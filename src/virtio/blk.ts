@@ -29,8 +29,6 @@ export const VIRTIO_BLK_S_OK = 0;
 export const VIRTIO_BLK_S_IOERR = 1;
 export const VIRTIO_BLK_S_UNSUPP = 2;
 
-/** The largest block, as in QEMU. */
-export const MAX_BLOCK_SIZE = 2 << 20;
 /** Offset of "writeback" in struct virtio_blk_config, 5.2.4. */
 const CONFIG_WRITEBACK = 32;
 /** struct virtio_blk_req up to the data: le32 type, le32 reserved, le64 sector. */
@@ -60,6 +58,9 @@ export interface VirtioBlkOptions {
   /** Bytes of a block, in whole ones of which the driver reads and writes; and of what lies beneath, which it is only told. Powers of two from SECTOR on. */
   logicalBlockSize?: number;
   physicalBlockSize?: number;
+  /** Bytes of which the driver does well, and best, to read and write whole multiples; whole blocks, the first at most 65,535 of them. 0: it is not told. */
+  minIoSize?: number;
+  optIoSize?: number;
   /** Offer the driver to switch between writing back and writing through. */
   configWce?: boolean;
 }
@@ -81,7 +82,8 @@ export class VirtioBlk extends VirtioDevice {
   constructor(
     private readonly disk: BlockBackend,
     {
-      serial = '', discard = true, writeZeroes = true, queueSize = QUEUE_SIZE, logicalBlockSize = SECTOR, physicalBlockSize = logicalBlockSize, configWce = true,
+      serial = '', discard = true, writeZeroes = true, queueSize = QUEUE_SIZE, logicalBlockSize = SECTOR, physicalBlockSize = logicalBlockSize, minIoSize = 0, optIoSize = 0,
+      configWce = true,
     }: VirtioBlkOptions = {},
   ) {
     const writable = disk.readOnly ? VIRTIO_BLK_F_RO : (discard ? VIRTIO_BLK_F_DISCARD : 0n) | (writeZeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0n);
@@ -101,6 +103,8 @@ export class VirtioBlk extends VirtioDevice {
     config.setUint32(12, queueSize - 2, true); // seg_max: beside header and status
     config.setUint32(20, logicalBlockSize, true); // blk_size
     config.setUint8(24, Math.log2(physicalBlockSize / logicalBlockSize)); // physical_block_exp
+    config.setUint16(26, minIoSize / logicalBlockSize, true); // min_io_size
+    config.setUint32(28, optIoSize / logicalBlockSize, true); // opt_io_size
     config.setUint8(CONFIG_WRITEBACK, 1);
     if (writable & VIRTIO_BLK_F_DISCARD) {
       config.setUint32(36, MAX_DISCARD, true); // max_discard_sectors

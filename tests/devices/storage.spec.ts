@@ -34,13 +34,15 @@ function image(bytes: number, seed: number): Uint8Array<ArrayBuffer> {
 
 const files: Record<string, Uint8Array<ArrayBuffer>> = { disk: image(6 << 20, 1), small: image(1 << 20, 2), cd: image(1 << 20, 3), floppy: image(1440 * 1024, 4) };
 const folder = mkdtempSync(join(tmpdir(), 'storage-'));
-const LINE = ['disk', '-hdb', 'small', '-cdrom', 'cd', '-fda', 'floppy'];
+/** Of larger blocks than the first disk's. */
+const SMALL = 'ide-hd,drive=small,bus=ide.0,unit=1,physical_block_size=8k,min_io_size=16k,opt_io_size=64k';
+const LINE = ['disk', '-drive', 'if=none,id=small,file=small', '-device', SMALL, '-cdrom', 'cd', '-fda', 'floppy'];
 let child: ChildProcess;
 let theirs: Target;
 
 beforeAll(() => {
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);
-  const drives = ['disk', 'small'].flatMap((name, index) => ['-drive', `file=${join(folder, name)},format=raw,index=${index}`]);
+  const drives = ['-drive', `file=${join(folder, 'disk')},format=raw`, '-drive', `file=${join(folder, 'small')},format=raw,if=none,id=small`, '-device', SMALL];
   child = spawn(
     'qemu-system-x86_64',
     [

@@ -94,7 +94,7 @@ class CountingDisk extends RawMemory {
 
 /** vdc has larger blocks, is the third function of a slot, and the guest switches its cache. */
 function exerciseBlocksAndCache(linux: LinuxConsole, vdc: CountingDisk): void {
-  expect(linux.run('cd /sys/block/vdc; readlink -f device | grep -o 0000:00:08..; cat size queue/logical_block_size queue/physical_block_size cache_type; cd')).toBe('0000:00:08.2\n2048\n4096\n8192\nwrite back\ndone 0');
+  expect(linux.run('cd /sys/block/vdc; readlink -f device | grep -o 0000:00:08..; cat size queue/*_block_size queue/*_io_size cache_type; cd')).toBe('0000:00:08.2\n2048\n4096\n8192\n16384\n1048576\nwrite back\ndone 0');
   const flushes = (): number => {
     const before = vdc.flushes;
     // The last one to close it writes what is in the page cache, and does not flush.
@@ -163,7 +163,7 @@ describe('Debian\'s kernels', () => {
     const linux = new LinuxConsole('i386', modules, [
       '-device', 'virtio-blk-pci,drive=a,serial=TV-1,vectors=0,addr=4,event_idx=off,queue-size=64', '-drive', 'if=none,id=a,file=a,format=raw',
       '-drive', 'if=none,id=b,file=b,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=b,vectors=0,addr=8,indirect_desc=off,multifunction=on',
-      '-drive', 'if=none,id=c,file=c,format=raw', '-device', 'virtio-blk-pci,drive=c,vectors=0,addr=8.2,logical_block_size=4096,physical_block_size=8192',
+      '-drive', 'if=none,id=c,file=c,format=raw', '-device', 'virtio-blk-pci,drive=c,vectors=0,addr=8.2,logical_block_size=4k,physical_block_size=8192,min_io_size=16k,opt_io_size=1M',
       '-device', 'virtio-rng-pci,vectors=0,disable-modern=on,addr=c,indirect_desc=off', '-virtfs', 'local,path=share,mount_tag=share,security_model=none',
     ], { disks: [new RawMemory(vda), new RawMemory(vdb, true), vdc], folders: [new Folder(share, { readOnly: false, securityModel: 'none' })] });
     exercise(linux, () => vda, vdb);

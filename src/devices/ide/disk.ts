@@ -14,6 +14,8 @@ const DMA_SECTORS = 512;
 export interface IdeDiskOptions {
   serial: string;
   model?: string;
+  /** Bytes, a power of two from SECTOR on: what lies beneath the sectors, which the guest is only told. */
+  physicalBlockSize?: number;
   geometry: Geometry;
 }
 
@@ -47,6 +49,7 @@ export class IdeDisk extends IdeDrive {
   private readonly sectors: number;
   private readonly serial: string;
   private readonly model: string;
+  private readonly physicalBlockSize: number;
   readonly geometry: Geometry;
   protected readonly signature = [0, 0] as const;
   /** For DMA, while no request has it: fresh memory costs more than what it is filled with. */
@@ -54,12 +57,13 @@ export class IdeDisk extends IdeDrive {
 
   constructor(
     private readonly disk: BlockBackend,
-    { serial, model = 'QEMU HARDDISK', geometry }: IdeDiskOptions,
+    { serial, model = 'QEMU HARDDISK', physicalBlockSize = SECTOR, geometry }: IdeDiskOptions,
   ) {
     super();
     this.sectors = Math.floor(disk.size / SECTOR);
     this.serial = serial;
     this.model = model;
+    this.physicalBlockSize = physicalBlockSize;
     this.geometry = geometry;
     this.s = { transfer: null, asked: '', multiple: MAX_MULTIPLE, writeCache: true, smart: true, smartAutosave: true, current: geometry };
   }
@@ -133,7 +137,7 @@ export class IdeDisk extends IdeDrive {
       case Command.FLUSH_CACHE_EXT:
         return this.flush();
       case Command.IDENTIFY_DEVICE:
-        this.give(identifyDisk({ ...s, serial: this.serial, model: this.model, geometry: this.geometry, sectors: this.sectors, modes: this.modes }));
+        this.give(identifyDisk({ ...s, serial: this.serial, model: this.model, physicalBlockSize: this.physicalBlockSize, geometry: this.geometry, sectors: this.sectors, modes: this.modes }));
         return;
       case Command.INITIALIZE_DEVICE_PARAMETERS:
         return this.setGeometry((t.device & DEVICE_HEAD) + 1, t.count);

@@ -33,6 +33,8 @@ class IdentifyData {
 export interface DiskIdentity {
   serial: string;
   model: string;
+  /** Bytes, a power of two from SECTOR on. */
+  physicalBlockSize: number;
   /** Of the disk, and as INITIALIZE DEVICE PARAMETERS left it. */
   geometry: Geometry;
   current: Geometry;
@@ -63,8 +65,8 @@ export function identifyDisk(disk: DiskIdentity): Uint8Array<ArrayBuffer> {
   // TRIM: what was trimmed may be read as anything, but always as the same.
   d.set(69, 1 << 14);
   d.set(169, 1);
-  // Physical sectors are logical ones.
-  d.set(106, 0x6000);
+  // Logical sectors per physical one, as a power of two; bit 13: more than one may be. QEMU sets it always.
+  d.set(106, 0x6000 | Math.log2(disk.physicalBlockSize / SECTOR));
   d.set(80, 0xf0, 0x16);
   // NOP, write cache, SMART; 48-bit addresses and FLUSH CACHE in words 83 and 86.
   d.set(82, (1 << 14) | (1 << 5) | 1, (1 << 14) | (1 << 13) | (1 << 12) | (1 << 10), 1 << 14);

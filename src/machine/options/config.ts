@@ -56,6 +56,8 @@ export interface IdeConfig extends BoardDrive {
   kind: 'hd' | 'cd';
   serial: string;
   model?: string;
+  /** Bytes that a disk's guest best writes at once, a power of two; without it, a sector. */
+  physicalBlockSize?: number;
   /** Its turn among what the firmware tries to boot. */
   bootindex?: number;
 }

@@ -169,6 +169,12 @@ describe('parse', () => {
     expect(places('-device floppy,unit=1')).toEqual([undefined, undefined, 'ide1-cd0', undefined, undefined, 'floppy1']);
     expect(parse('-drive if=none,id=x,file=a -device ide-hd,drive=x,bus=ide.0,serial=S1,model=M,bootindex=1').ide[0]).toEqual({ kind: 'hd', name: 'x', drive: 0, serial: 'S1', model: 'M', bootindex: 1 });
     expect(parse('-hdb a').ide[1]!.serial).toBe('QM00002');
+    expect(parse('-drive if=none,id=x,file=a -device ide-hd,drive=x,physical_block_size=4k,min_io_size=4096,opt_io_size=64k,logical_block_size=512').ide[2]).toEqual({
+      kind: 'hd', name: 'x', drive: 0, serial: 'QM00003', physicalBlockSize: 4096,
+    });
+    // They mean nothing of a CD-ROM drive and a floppy disk drive, and are looked at, as in QEMU.
+    const { ide, floppies } = parse('-device ide-cd,id=c,physical_block_size=2048,min_io_size=2048 -device floppy,physical_block_size=512,opt_io_size=1024');
+    expect([ide[2], floppies[0]]).toEqual([{ kind: 'cd', name: 'c', serial: 'QM00003' }, { name: 'floppy0', type: 'auto' }]);
     expect(parse('-hda a -cdrom b -snapshot').drives).toEqual([{ file: 'a', readOnly: false, snapshot: true }, { file: 'b', readOnly: true }]);
     expect(parse('-drive file=a,snapshot=on').drives[0].snapshot).toBe(true);
     for (const [line, why] of [
@@ -185,6 +191,10 @@ describe('parse', () => {
       ['-drive if=none,id=x -device ide-hd,drive=x', 'its drive is empty'],
       ['-drive if=none,id=x,file=a -device ide-hd,drive=x -device ide-cd,drive=x', 'has a device already'],
       ['-drive if=none,id=x,file=a -device ide-hd,drive=x -device virtio-blk-pci,drive=x', 'has a device already'],
+      ['-drive if=none,id=x,file=a -device ide-hd,drive=x,logical_block_size=4096,physical_block_size=4096', 'logical_block_size must be 512'],
+      ['-device ide-cd,opt_io_size=1000', 'multiple'],
+      ['-device ide-hd,drive=x,min_io_size=32M', '65535 blocks'],
+      ['-device floppy,physical_block_size=4096', 'physical_block_size must be 512'],
       ['-device ide-cd,bus=sata.0', 'the bus must be ide.0 or ide.1'],
     ]) expect([line, refusal(line).why]).toEqual([line, expect.stringContaining(why)]);
   });
@@ -204,8 +214,11 @@ describe('parse', () => {
     expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,num-queues=1,logical_block_size=4096,physical_block_size=8192,config-wce=off').devices).toEqual([
       { driver: 'virtio-blk-pci', legacy: true, modern: true, drive: 0, logicalBlockSize: 4096, physicalBlockSize: 8192, configWce: false },
     ]);
-    expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,num-queues=65535,logical_block_size=512,physical_block_size=0,config-wce=on').devices).toEqual([
+    expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,num-queues=65535,logical_block_size=512,physical_block_size=0,min_io_size=0,opt_io_size=0,config-wce=on').devices).toEqual([
       { driver: 'virtio-blk-pci', legacy: true, modern: true, drive: 0 },
+    ]);
+    expect(withKernel('-drive file=a,if=none,id=d,format=raw -device virtio-blk-pci,drive=d,logical_block_size=4k,physical_block_size=0x1000,min_io_size=268431360,opt_io_size=1.5M').devices).toEqual([
+      { driver: 'virtio-blk-pci', legacy: true, modern: true, drive: 0, logicalBlockSize: 4096, physicalBlockSize: 4096, minIoSize: 65535 * 4096, optIoSize: 1.5 * MIB },
     ]);
     expect(withKernel('-drive if=none,file=a,format=raw,readonly=on -drive if=virtio,file=a,format=raw,readonly=on').devices).toHaveLength(1);
     for (const [line, why] of [
@@ -230,6 +243,12 @@ describe('parse', () => {
       ['-device virtio-blk-pci,drive=d,logical_block_size=256,physical_block_size=512', 'a power of two from 512'],
       ['-device virtio-blk-pci,drive=d,physical_block_size=1000', 'a power of two from 512'],
       ['-device virtio-blk-pci,drive=d,physical_block_size=4194304', 'a power of two from 512'],
+      ['-device virtio-blk-pci,drive=d,min_io_size=1000', 'min_io_size must be a multiple of the block\'s 512 bytes'],
+      ['-device virtio-blk-pci,drive=d,min_io_size=33554432', '65535 blocks'],
+      ['-device virtio-blk-pci,drive=d,logical_block_size=4096,physical_block_size=4096,opt_io_size=512', 'opt_io_size must be a multiple of the block\'s 4096 bytes'],
+      ['-device virtio-blk-pci,drive=d,opt_io_size=4G', 'below 4 GiB'],
+      ['-device virtio-blk-pci,drive=d,opt_io_size=-1', 'not a number of bytes'],
+      ['-device virtio-blk-pci,drive=d,opt_io_size=64kb', 'not a number of bytes'],
       ['-device virtio-blk-pci,drive=d,config-wce=auto', 'config-wce must be on or off'],
       ['-device virtio-blk-pci,drive=d,queue-size=2', 'a power of two from 4 to 1024'],
       ['-device virtio-blk-pci,drive=d,queue-size=100', 'a power of two from 4 to 1024'],

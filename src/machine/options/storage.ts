@@ -1,6 +1,8 @@
 // The drives of the board: what sits on the IDE channels and at the floppy controller. QEMU: -drive if=ide and if=floppy, -device ide-hd,
 // ide-cd, floppy, and the CD-ROM and floppy drive that every PC has unless the line says otherwise.
 
+import { SECTOR } from '../../devices/ide/ata.ts';
+import { BLOCK_SIZES, sectorSizes } from './block-sizes.ts';
 import type { FloppyConfig, IdeConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
@@ -9,9 +11,12 @@ import { number } from './values.ts';
 export const BOOTINDEX = { bootindex: 'turn among what the firmware tries to boot, from 0' };
 export const IDE_PROPERTIES = {
   drive: 'id of a -drive with if=none', bus: 'ide.0 or ide.1 (default)', unit: '0 master, 1 slave', serial: 'serial number, up to 20 bytes',
-  model: 'name of the model, up to 40 bytes', ...BOOTINDEX,
+  model: 'name of the model, up to 40 bytes', ...BLOCK_SIZES, logical_block_size: 'bytes of a sector: 512', ...BOOTINDEX,
 };
-export const FLOPPY_PROPERTIES = { drive: 'id of a -drive with if=none', unit: '0 drive A, 1 drive B', 'drive-type': '120, 144, 288 or auto' };
+export const FLOPPY_PROPERTIES = {
+  drive: 'id of a -drive with if=none', unit: '0 drive A, 1 drive B', 'drive-type': '120, 144, 288 or auto', ...BLOCK_SIZES, logical_block_size: 'bytes of a sector: 512',
+  physical_block_size: 'the same: 512',
+};
 
 /** A drive that -device asks for. */
 export interface BoardDeviceRequest {
@@ -23,6 +28,7 @@ export interface BoardDeviceRequest {
   serial?: string;
   model?: string;
   bootindex?: number;
+  physicalBlockSize?: number;
   type: FloppyConfig['type'];
   written: string;
 }
@@ -50,14 +56,17 @@ export function applyIde(draft: Draft, fields: Map<string, string>, written: str
   const model = fields.get('model');
   if (serial !== undefined && serial.length > 20) throw new OptionError(written, 'a serial number has 20 bytes at most');
   if (model !== undefined && model.length > 40) throw new OptionError(written, 'a model has 40 bytes at most');
+  // An ATA disk has no words for how much is best moved at once.
+  const { physical } = sectorSizes(fields, written);
   draft.boardDevices.push({
-    ...request(draft, fields, written), ...bootindex(fields, written), kind, serial, model, type: 'auto', bus: Number(bus[1]),
+    ...request(draft, fields, written), ...bootindex(fields, written), ...(kind === 'hd' && physical !== SECTOR ? { physicalBlockSize: physical } : {}), kind, serial, model, type: 'auto', bus: Number(bus[1]),
   });
 }
 
 export function applyFloppy(draft: Draft, fields: Map<string, string>, written: string): void {
   const type = fields.get('drive-type') ?? 'auto';
   if (type !== 'auto' && type !== '120' && type !== '144' && type !== '288') throw new OptionError(written, 'drive-type must be 120, 144, 288 or auto');
+  sectorSizes(fields, written, SECTOR);
   draft.boardDevices.push({ ...request(draft, fields, written), kind: 'floppy', type });
 }
 
@@ -83,7 +92,7 @@ export function finishStorage(draft: Draft): void {
   }
   for (const device of boardDevices) {
     const drive = mediumOf(draft, device);
-    const { id, driveId, unit, serial, model, written, kind } = device;
+    const { id, driveId, unit, serial, model, physicalBlockSize, written, kind } = device;
     if (kind === 'floppy') {
       const at = unit ?? floppies.findIndex((other) => !other);
       if (at < 0 || floppies[at]) throw new OptionError(written, `floppy unit ${at < 0 ? 2 : at} is in use`, 'A PC has two floppy drives; unit= chooses.');
@@ -97,7 +106,7 @@ export function finishStorage(draft: Draft): void {
     if (ide[slot]) throw new OptionError(written, `IDE unit ${at} of ide.${bus} is in use`, 'Choose another with bus= and unit=.');
     ide[slot] = {
       kind, name: driveId ?? id ?? `ide${bus}-${kind}${at}`, serial: serial ?? serialOf(slot), ...(model === undefined ? {} : { model }), ...with_(drive),
-      ...(device.bootindex === undefined ? {} : { bootindex: device.bootindex }),
+      ...(device.bootindex === undefined ? {} : { bootindex: device.bootindex }), ...(physicalBlockSize === undefined ? {} : { physicalBlockSize }),
     };
   }
   config.ide = ide;

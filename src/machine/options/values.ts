@@ -29,6 +29,14 @@ export function number(text: string, written: string): number {
   return Number(text);
 }
 
+/** A number of bytes below 4 GiB, with a unit as QEMU writes it: 4096, 4k, 1M. */
+export function bytes(text: string, written: string): number {
+  const match = /^(0x[0-9a-f]{1,8}|\d{1,10}(?:\.\d{1,9})?)([bkmg]?)$/i.exec(text);
+  const value = match ? Number(match[1]) * { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[(match[2].toLowerCase() || 'b') as 'b' | 'k' | 'm' | 'g'] : NaN;
+  if (!Number.isInteger(value) || value > 0xffffffff) throw new OptionError(written, `"${text}" is not a number of bytes below 4 GiB`, 'Write it as 4096, 4k or 1M.');
+  return value;
+}
+
 export function port(text: string, written: string): number {
   const value = number(text, written);
   if (value > 0xffff) throw new OptionError(written, `"${text}" is not a port, 0 to 0xffff`);

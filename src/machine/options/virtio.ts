@@ -1,9 +1,10 @@
 // The properties of virtio devices (-device virtio-…): docs/virtio.md.
 
 import { MSIX_MAX_VECTORS } from '../../devices/msix.ts';
-import { MAX_BLOCK_SIZE, SECTOR, type VirtioBlkOptions } from '../../virtio/blk.ts';
+import { SECTOR, type VirtioBlkOptions } from '../../virtio/blk.ts';
 import { COMMON_FEATURES, type CommonFeature } from '../../virtio/device.ts';
 import { MAX_QUEUE_SIZE } from '../../virtio/queue.ts';
+import { BLOCK_SIZES, blockSizes } from './block-sizes.ts';
 import type { VirtioDeviceConfig } from './config.ts';
 import type { Draft } from './draft.ts';
 import { OptionError } from './error.ts';
@@ -28,8 +29,7 @@ export const BLK_PROPERTIES = {
   'write-zeroes': 'on|off: offer to write zeroes without their being sent (default on)',
   'queue-size': 'entries of the queue, a power of two from 4 to 1024 (default 256)',
   'num-queues': 'queues of requests: 1',
-  logical_block_size: 'bytes of a block, the least that is read and written, a power of two from 512 to 2097152 (default 512)',
-  physical_block_size: 'bytes that the guest best writes at once, as large or larger (default 512)',
+  ...BLOCK_SIZES,
   'config-wce': 'on|off: the driver may switch between writing back and writing through (default on)',
   ...BOOTINDEX,
   ...VIRTIO_PROPERTIES,
@@ -79,18 +79,11 @@ export function applyBlk(draft: Draft, fields: Map<string, string>, written: str
   const queues = fields.get('num-queues');
   // 65535 is QEMU's word for as many as there are CPUs.
   if (queues !== undefined && ![1, 65535].includes(number(queues, written))) throw new OptionError(written, `num-queues=${queues} is not supported: requests come through one queue here`, 'Leave it out, or write num-queues=1.');
-  const blockSize = (key: string): number => {
-    const text = fields.get(key);
-    const value = text === undefined ? SECTOR : number(text, written);
-    // 0 is QEMU's default.
-    if (value === 0) return SECTOR;
-    if (value < SECTOR || value > MAX_BLOCK_SIZE || value & (value - 1)) throw new OptionError(written, `${key} must be a power of two from ${SECTOR} to ${MAX_BLOCK_SIZE}`);
-    return value;
-  };
-  const [logical, physical] = [blockSize('logical_block_size'), blockSize('physical_block_size')];
-  if (logical > physical) throw new OptionError(written, 'logical_block_size is larger than physical_block_size', `Add physical_block_size=${logical}.`);
+  const { logical, physical, minIo, optIo } = blockSizes(fields, written);
   if (logical !== SECTOR) features.logicalBlockSize = logical;
   if (physical !== SECTOR) features.physicalBlockSize = physical;
+  if (minIo) features.minIoSize = minIo;
+  if (optIo) features.optIoSize = optIo;
   if (!onOff(fields.get('config-wce') ?? 'on', written, 'config-wce')) features.configWce = false;
   draft.devices.push({
     device,

@@ -95,7 +95,7 @@ const blk: Target = {
     const disk = new Disk(new Uint8Array(64 * 512 + choose(0, 512)), choose(false, false, false, true), choose(false, true));
     const device = new VirtioBlk(disk, {
       serial: choose('', 'serial'), discard: choose(true, false), writeZeroes: choose(true, false), configWce: choose(true, false), queueSize: choose(256, 4, 8, 64, 1024),
-      logicalBlockSize: block, physicalBlockSize: block * choose(1, 1, 4),
+      logicalBlockSize: block, physicalBlockSize: block * choose(1, 1, 4), minIoSize: block * choose(0, 8, 65535), optIoSize: block * choose(0, 256),
     });
     return { device, host: (what) => disk.act(what) };
   },
