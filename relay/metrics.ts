@@ -3,6 +3,8 @@
 const TEXTS = {
   clients: ['gauge', 'Clients that are connected'],
   rooms: ['gauge', 'Rooms with somebody in them'],
+  pending: ['gauge', 'Connections that are no clients yet'],
+  pending_cut_total: ['counter', 'Connections cut off before they were clients, as there were too many'],
   connections_total: ['counter', 'Connections accepted'],
   refused_total: ['counter', 'Connections refused (token, origin, limits)'],
   frames_received_total: ['counter', 'Frames from clients'],

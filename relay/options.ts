@@ -44,7 +44,9 @@ const OPTIONS = {
   'max-frame': { type: 'string', argument: 'BYTES', help: `longest frame (default ${DEFAULTS.maxFrame})` },
   'max-clients': { type: 'string', argument: 'N', help: `clients in all (default ${DEFAULTS.maxClients})` },
   'max-room-clients': { type: 'string', argument: 'N', help: `clients in a room (default ${DEFAULTS.maxRoomClients})` },
-  'max-address-clients': { type: 'string', argument: 'N', help: 'clients from one address (default: any number)' },
+  'max-address-clients': { type: 'string', argument: 'N', help: 'clients from one address; of IPv6, from one /64 (default: any number)' },
+  'max-pending': { type: 'string', argument: 'N', help: `connections whose handshake is not done (default ${DEFAULTS.maxPending}); beyond, who has most loses the oldest` },
+  'max-address-pending': { type: 'string', argument: 'N', help: `the same from one address or /64 (default ${DEFAULTS.maxAddressPending}); more behind a proxy, which is one address` },
   idle: { type: 'string', argument: 'SECONDS', help: `a client that sends nothing for so long is disconnected; 0: never (default ${DEFAULTS.idleMs / 1000})` },
   'public-metrics': { type: 'boolean', help: '/metrics is for everybody, not for this machine alone' },
 } as const;
@@ -109,6 +111,12 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const set = <K extends keyof RelayOptions>(key: K, value: RelayOptions[K] | undefined): void => {
     if (value !== undefined) relay[key] = value;
   };
+  const atLeastOne = (name: 'max-pending' | 'max-address-pending'): number | undefined => {
+    const value = number(values[name], name);
+    // None could ever come in.
+    if (value === 0) throw new UsageError(`--${name} 0: one at least is wanted`);
+    return value;
+  };
   set('host', values.host);
   set('port', number(values.port, 'port', 65535));
   set('rooms', rooms.size > 0 ? rooms : undefined);
@@ -118,6 +126,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   set('maxClients', number(values['max-clients'], 'max-clients'));
   set('maxRoomClients', number(values['max-room-clients'], 'max-room-clients'));
   set('maxAddressClients', number(values['max-address-clients'], 'max-address-clients'));
+  set('maxPending', atLeastOne('max-pending'));
+  set('maxAddressPending', atLeastOne('max-address-pending'));
   const idle = number(values.idle, 'idle', 10 ** 7);
   set('idleMs', idle === undefined ? undefined : idle * 1000);
   return {

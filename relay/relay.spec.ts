@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { ChannelEnd, hostBell } from '../src/backends/net/channel.ts';
 import { FrameCarrier, LinkBackend } from '../src/backends/net/link.ts';
@@ -17,59 +17,8 @@ import { FrameDecoder } from './framing.ts';
 import { attachNat } from './nat.ts';
 import { helpText, parseCommandLine, UsageError } from './options.ts';
 import { isAllowed, parseNetwork } from './policy.ts';
-import { Relay, type RelayOptions } from './server.ts';
 import { Switch } from './switch.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function relay(options: Partial<RelayOptions> = {}): Promise<{ relay: Relay; port: number }> {
-  const it = new Relay({ port: 0, ...options });
-  const port = await it.listen();
-  cleanups.push(() => it.close());
-  return { relay: it, port };
-}
-
-/** A client, and what has come for it. */
-class Client {
-  readonly got: Buffer[] = [];
-  closed: { code: number; reason: string } | undefined;
-  private waiting: (() => void)[] = [];
-
-  private constructor(readonly socket: WebSocket) {
-    socket.on('message', (data: Buffer) => {
-      this.got.push(data);
-      this.wake();
-    });
-    socket.on('close', (code, reason) => {
-      this.closed = { code, reason: String(reason) };
-      this.wake();
-    });
-    socket.on('error', () => {});
-    cleanups.push(() => socket.terminate());
-  }
-
-  static open(port: number, path = '/', options = {}): Promise<Client> {
-    const client = new Client(new WebSocket(`ws://127.0.0.1:${port}${path}`, options));
-    return new Promise((resolve, reject) => {
-      client.socket.once('open', () => resolve(client));
-      client.socket.once('unexpected-response', (_request, response) => reject(new Error(`status ${response.statusCode}`)));
-    });
-  }
-
-  private wake(): void {
-    for (const go of this.waiting.splice(0)) go();
-  }
-  async until(isThere: () => boolean): Promise<void> {
-    while (!isThere()) await new Promise<void>((resolve) => this.waiting.push(resolve));
-  }
-}
-
-const mac = (n: number): number[] => [2, 0, 0, 0, 0, n];
-const frame = (to: number[], from: number[], text = ''): Buffer => Buffer.from([...to, ...from, 0x88, 0xb5, ...Buffer.from(text.padEnd(46))]);
-const ALL = [255, 255, 255, 255, 255, 255];
+import { ALL, cleanups, Client, frame, mac, relay } from './testing.ts';
 
 describe('a room', () => {
   it('is a switch that learns, apart from other rooms', async () => {
@@ -489,13 +438,13 @@ describe('a machine\'s cable to a relay', () => {
 
 describe('the command line', () => {
   it('is understood', () => {
-    const line = parseCommandLine(['--port', '9000', '--room', 'x:secret', '--room', 'y', '--origin', '*', '--allow', '10.0.0.0/8', '--stream', 'x=/tmp/s', '--stream', 'localhost:99', '--tap', 'tap7', '--rate', '10M', '--idle', '60']);
-    expect(line.relay).toMatchObject({ port: 9000, rooms: new Set(['x', 'y']), tokens: new Map([['x', 'secret']]), origins: ['*'], rate: 10 << 20, idleMs: 60_000 });
+    const line = parseCommandLine(['--port', '9000', '--room', 'x:secret', '--room', 'y', '--origin', '*', '--allow', '10.0.0.0/8', '--stream', 'x=/tmp/s', '--stream', 'localhost:99', '--tap', 'tap7', '--rate', '10M', '--idle', '60', '--max-pending', '9', '--max-address-pending', '8']);
+    expect(line.relay).toMatchObject({ port: 9000, rooms: new Set(['x', 'y']), tokens: new Map([['x', 'secret']]), origins: ['*'], rate: 10 << 20, idleMs: 60_000, maxPending: 9, maxAddressPending: 8 });
     expect(line).toMatchObject({ nat: true, passt: false, streams: [{ room: 'x', where: '/tmp/s' }, { room: '', where: 'localhost:99' }], taps: [{ room: '', name: 'tap7' }] });
   });
 
   it('is refused by name', () => {
-    for (const args of [['--bogus'], ['--port', '99999'], ['--port', 'x'], ['--room', 'a b'], ['--allow', 'x'], ['--passt', '--no-nat'], ['file']]) expect(() => parseCommandLine(args)).toThrow(UsageError);
+    for (const args of [['--bogus'], ['--port', '99999'], ['--port', 'x'], ['--room', 'a b'], ['--allow', 'x'], ['--passt', '--no-nat'], ['--max-pending', '0'], ['--max-address-pending', '0'], ['file']]) expect(() => parseCommandLine(args)).toThrow(UsageError);
     expect(helpText()).toContain('--room NAME[:TOKEN]');
   });
 });

@@ -11,6 +11,7 @@ import type { Duplex } from 'node:stream';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { MIN_FRAME } from '../src/devices/interfaces.ts';
 import { Metrics } from './metrics.ts';
+import { clientOf, PendingConnections } from './pending.ts';
 import { Switch, type SwitchPort } from './switch.ts';
 
 export interface RelayOptions {
@@ -31,7 +32,11 @@ export interface RelayOptions {
   pingMs: number;
   maxClients: number;
   maxRoomClients: number;
+  /** Of one address; of IPv6, of one /64. */
   maxAddressClients: number;
+  /** Connections that are no clients yet, in all and of one address (pending.ts). */
+  maxPending: number;
+  maxAddressPending: number;
   /** Tokens by room; '' is that of all other rooms. Without one a room is open. */
   tokens: ReadonlyMap<string, string>;
   /** Rooms that are there; undefined: any name. */
@@ -47,7 +52,7 @@ export interface RelayOptions {
 
 export const DEFAULTS: RelayOptions = {
   host: '127.0.0.1', port: 8086, maxFrame: 1518 + 4, rate: 0, burst: 1 << 20, buffered: 1 << 20, slowMs: 10_000, idleMs: 600_000, pingMs: 30_000, maxClients: 2000, maxRoomClients: 1000,
-  maxAddressClients: 0, tokens: new Map(), origins: [], publicMetrics: false, furnish: () => [], log: () => {},
+  maxAddressClients: 0, maxPending: 1024, maxAddressPending: 256, tokens: new Map(), origins: [], publicMetrics: false, furnish: () => [], log: () => {},
 };
 
 /** A room's name, which is the address's path. */
@@ -131,6 +136,7 @@ export class Relay {
   private readonly byAddress = new Map<string, number>();
   /** All that are open, also those that are no clients yet, or never become any. */
   private readonly connections = new Set<Socket>();
+  private readonly pending: PendingConnections<Socket>;
   private readonly timers: NodeJS.Timeout[] = [];
   private isEnding = false;
 
@@ -143,9 +149,18 @@ export class Relay {
       noServer: true, maxPayload: this.options.maxFrame, perMessageDeflate: false, clientTracking: false, skipUTF8Validation: true, closeTimeout: CLOSE_MS,
     };
     this.sockets = new WebSocketServer(settings);
+    this.pending = new PendingConnections(this.options.maxPending, this.options.maxAddressPending, (count, cut) => {
+      this.metrics.add('pending', count - this.metrics.get('pending'));
+      this.metrics.add('pending_cut_total', cut);
+    });
     this.http.on('connection', (socket: Socket) => {
+      const client = clientOf(socket.remoteAddress ?? '');
       this.connections.add(socket);
-      socket.on('close', () => this.connections.delete(socket));
+      socket.on('close', () => {
+        this.connections.delete(socket);
+        this.pending.remove(client, socket);
+      });
+      this.pending.add(client, socket);
     });
     this.http.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
     this.http.on('clientError', (_error, socket) => socket.destroy());
@@ -189,7 +204,7 @@ export class Relay {
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => {});
-    const address = request.socket.remoteAddress ?? '';
+    const address = clientOf(request.socket.remoteAddress ?? '');
     const refuse = (status: number, text: string): void => {
       this.metrics.add('refused_total');
       // The server no longer looks after a connection that asked for an upgrade; the other end may never close its side.
@@ -222,6 +237,7 @@ export class Relay {
         webSocket.close(CLOSE_POLICY, 'wrong token');
         return;
       }
+      this.pending.remove(address, request.socket);
       this.join(webSocket, name, address);
     });
   }
