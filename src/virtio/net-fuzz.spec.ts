@@ -7,7 +7,7 @@ import { ALL_OFFLOADS, NO_OFFLOADS } from '../devices/net/offload.ts';
 import { TEST_MAC, testFrame, TestNet, testTcp } from '../devices/net/testing.ts';
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from './device.ts';
 import { NET_FEATURES, RECEIVEQ, TRANSMITQ, VirtioNet } from './net.ts';
-import { fuzzRuns, hostile, hostileSteps, TestMemory, TestSlot } from './testing.ts';
+import { fuzzRuns, fuzzSeeded, hostile, hostileSteps, TestMemory, TestSlot } from './testing.ts';
 
 /** Headers of frames that a device would believe, and commands. */
 const payload = fc.oneof(
@@ -33,7 +33,7 @@ const frame = fc.record({
 });
 const link = fc.record({ kind: fc.constant('link' as const), up: fc.boolean(), room: fc.boolean() });
 
-it('no driver, however odd, harms the machine', { timeout: fuzzRuns(3000) * 60 + 60_000 }, () => {
+it('no driver, however odd, harms the machine', { timeout: fuzzRuns(3000) * 60 + 60_000 }, () => fuzzSeeded((seed) => {
   const memory = new TestMemory(1 << 18);
   const nets = [NO_OFFLOADS, ALL_OFFLOADS].map((accepts) => new TestNet(accepts));
   const slots = nets.map((backend) => new TestSlot(new VirtioNet({ mac: TEST_MAC, backend }), memory));
@@ -71,5 +71,5 @@ it('no driver, however odd, harms the machine', { timeout: fuzzRuns(3000) * 60 +
     slot.kick(RECEIVEQ);
     expect(net.give(testFrame(100))).toBe(true);
     expect(receive.used()).toEqual([{ head: 0, written: 112 }]);
-  }), { numRuns: fuzzRuns(3000) });
-});
+  }), { numRuns: fuzzRuns(3000), seed });
+}));

@@ -281,6 +281,20 @@ export function fuzzRuns(usual: number): number {
   return Number.isInteger(runs) && runs > 0 ? runs : usual;
 }
 
+/**
+ * Run a fuzzing spec by its seed: FUZZ_SEED, or `usual`, which is another one each time unless told otherwise. What fails says how to have
+ * it again; the number of cases (FUZZ_RUNS) must be the same or more, as one case finds what those before it left.
+ */
+export function fuzzSeeded(run: (seed: number) => void, usual = Date.now() & 0x7fffffff): void {
+  const seed = Number(process.env.FUZZ_SEED || usual);
+  if (!Number.isInteger(seed) || seed !== (seed | 0)) throw new Error(`FUZZ_SEED=${process.env.FUZZ_SEED} is not an integer of 32 bits`);
+  try {
+    run(seed);
+  } catch (error) {
+    throw new Error(`with FUZZ_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
 /** What a hostile driver does to a device whose queues start() has set up. */
 export type HostileStep =
   /** A descriptor of a queue; `place` counts in eighths of RAM and may lie outside. */
