@@ -9,6 +9,7 @@ import { BlobContents } from '../src/backends/fs/blob-contents.ts';
 import { givenFolder } from '../src/backends/fs/given.ts';
 import type { FolderTarget } from '../src/backends/fs/tracked.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
+import { compileShare } from '../src/machine/compile-channel.ts';
 import { download } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
@@ -68,6 +69,7 @@ const environment: HostEnvironment = {
   openCompiler() {
     const worker = new Worker(new URL('./compiler.ts', import.meta.url), { type: 'module', name: 'compiler' });
     return {
+      share: compileShare(navigator.hardwareConcurrency),
       post: (message) => worker.postMessage(message),
       onMessage: (handler) => worker.addEventListener('message', ({ data }) => handler(data)),
     };

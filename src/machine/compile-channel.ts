@@ -7,14 +7,27 @@ import { CompileService, type CompileJob, type CompileResult } from '../engine/c
 
 /** What the two threads post to one another by; a Worker, or the worker's own global scope. */
 export interface CompilePort {
+  /** CompileChannel.share */
+  readonly share?: number;
   post(message: unknown): void;
   onMessage(handler: (message: unknown) => void): void;
 }
+
+/** With so many processors the guest loses nothing to those that compile. */
+const PROCESSORS = 5;
+
+/**
+ * Of the time, what compiling may take in a page, up to 1. A page has no priorities for its threads: where there are few processors, the compiler's
+ * worker, and V8's threads that compile its JavaScript and what it makes, take from the guest what it would execute meanwhile
+ * (docs/performance.md, Compiled code). @param processors navigator.hardwareConcurrency
+ */
+export const compileShare = (processors: number): number => Math.min(1, Math.max(1, processors - 1) / (PROCESSORS - 1));
 
 /** The machine worker's end. */
 export function openCompileChannel(port: CompilePort, memory: WebAssembly.Memory): CompileChannel {
   const channel: CompileChannel = {
     onResult: null,
+    share: port.share,
     submit: (job) => port.post(job),
   };
   const words = new Int32Array(memory.buffer);

@@ -4,6 +4,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import type { CompileChannel } from '../../src/engine/compile/compiler.ts';
+import type { CompileQueue } from '../../src/engine/compile/queue.ts';
 import { CompileService, type CompileJob, type CompileResult } from '../../src/engine/compile/service.ts';
 import { program } from './emitted.ts';
 import { Process } from './process.ts';
@@ -92,6 +93,16 @@ describe('jobs of the compiler', () => {
     while (process.run(100_000)) channel.work();
     expect(process.status).toBe(0);
     expect(channel.results.some(({ regions }) => regions.length > 0)).toBe(true);
+  });
+
+  it('are not made of what went while it waited', { timeout: 60_000 }, () => {
+    const { process } = start([...Array.from({ length: 20 }, () => loop(100, adds(30))).flat(), ...EXIT]);
+    // Two jobs are under way, and the loops after theirs wait.
+    process.run(60_000);
+    const { queue } = process.vcpu.compiler as unknown as { queue: CompileQueue };
+    expect(queue.isEmpty).toBe(false);
+    process.vcpu.cache.flush();
+    expect(queue.isEmpty).toBe(true);
   });
 
   it('go on where code goes straight on for long', { timeout: 60_000 }, () => {

@@ -9,6 +9,7 @@ import { sideOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
 import { FCW_MASKS } from './x87-stack.ts';
+import { CompileQueue, type Pending } from './queue.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
 /** Names of RegionCause, by number. */
@@ -47,6 +48,8 @@ const countsAt = (slot: number): number => (Mem.REGION_COUNTS + slot * Mem.REGIO
 
 /** Where regions are compiled beside the vCPU. */
 export interface CompileChannel {
+  /** Of the time, what compiling may take, up to 1: less where it takes the vCPU's own. Without it 1. */
+  readonly share?: number;
   submit(job: CompileJob): void;
   /** Called on the vCPU's thread, between slices. */
   onResult: ((result: CompileResult) => void) | null;
@@ -108,11 +111,6 @@ interface Region {
   readonly pending: Pending;
 }
 
-interface Pending extends Omit<CompileEntry, 'slot'> {
-  readonly where: RegionMode;
-  readonly key: number;
-}
-
 export class Compiler {
   readonly table: WebAssembly.Table;
   /** Compiles on this thread. */
@@ -123,10 +121,9 @@ export class Compiler {
   private readonly freeSlots: number[] = [];
   /** Live regions by the maps of their pages. */
   private readonly byMap = new Map<number, Set<Region>>();
-  private queue: Pending[] = [];
+  private readonly queue: CompileQueue;
   /** Known, by a record's number. */
   private readonly known: Uint8Array;
-  private readonly queued = new Set<number>();
   /** Live modules, oldest first, and their size. */
   private readonly live = new Set<Module>();
   private liveBytes = 0;
@@ -158,6 +155,7 @@ export class Compiler {
     this.records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32: new Int32Array(buffer) };
     this.u32 = new Uint32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
+    this.queue = new CompileQueue(this.records, { threshold: options?.threshold ?? 0, share: options?.channel?.share ?? 1 });
     this.known = new Uint8Array(options ? Mem.RECORDS_SIZE / Rec.SIZE : 0);
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: options ? Mem.REGION_SLOTS : 1 });
     this.service = options && !options.channel ? new CompileService(memory) : null;
@@ -192,7 +190,8 @@ export class Compiler {
   hot(record: number): void {
     const mode = this.u32[(this.cpu + Cpu.MODE) >> 2];
     // Without flat segments each address needs core; such code is rarely hot.
-    if (!(mode & Mode.FLAT) || this.queued.has(record)) return;
+    if (!(mode & Mode.FLAT)) return;
+    if (this.queue.has(record)) return this.queue.round(record);
     const rip = this.u64[(this.cpu + Cpu.RIP_PAGE) >> 3];
     const page = this.cache.pageAt(this.cpu, rip);
     if (!page) return;
@@ -206,12 +205,11 @@ export class Compiler {
       this.countAgain(record);
       return;
     }
-    this.queued.add(record);
     const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
     const where = { mode, user: page.key >= 16, isX87Masked, cpu: this.cpu };
     // What is compiled at once is for tests: half of it is wide.
     const isWide = this.eager && (offset & 1) !== 0;
-    this.queue.push({ where, key: page.key, map: page.map, rip, offset, record, again: known === Known.ENTRY, isWide });
+    this.queue.add({ where, key: page.key, map: page.map, rip, offset, record, again: known === Known.ENTRY, isWide });
     if (this.eager) this.flush();
   }
 
@@ -223,13 +221,9 @@ export class Compiler {
   /** Have compiled what has become hot. */
   flush(): void {
     this.widen();
-    while (this.queue.length > 0 && this.jobs < JOBS_MAX) {
-      const { key, where } = this.queue[0];
-      // A module is for one mode.
-      const chosen = this.queue.filter((it) => it.key === key && it.where.isX87Masked === where.isX87Masked).slice(0, Math.min(BATCH_MAX, this.freeSlots.length));
-      if (chosen.length === 0) return;
-      const taken = new Set(chosen);
-      this.queue = this.queue.filter((it) => !taken.has(it));
+    while (!this.queue.isEmpty && this.jobs < JOBS_MAX && this.freeSlots.length > 0 && this.queue.mayStart) {
+      const chosen = this.queue.take(Math.min(BATCH_MAX, this.freeSlots.length));
+      const { where } = chosen[0];
       const entries = chosen.map(({ map, rip, offset, record, again, isWide }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()!, again, isWide }));
       for (const { slot } of entries) {
         this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
@@ -252,9 +246,8 @@ export class Compiler {
     for (const module of this.live) {
       for (const { slot, record, pending } of module.regions) {
         const isTold = this.u32[(Mem.REGION_SPANS >> 2) + slot] >= SPANS_MAX;
-        if (!isTold || pending.isWide || this.queued.has(record) || this.u32[(sideOf(record) + Side.SLOT) >> 2] !== slot) continue;
-        this.queued.add(record);
-        this.queue.push({ ...pending, isWide: true });
+        if (!isTold || pending.isWide || this.queue.has(record) || this.u32[(sideOf(record) + Side.SLOT) >> 2] !== slot) continue;
+        this.queue.add({ ...pending, isWide: true });
       }
     }
   }
@@ -263,14 +256,12 @@ export class Compiler {
   private finished({ job, module, regions, left, bytes, milliseconds }: CompileResult): void {
     this.jobs--;
     this.milliseconds += milliseconds;
+    this.queue.spent(milliseconds);
     const isThere = ({ map, offset, record }: CompileEntry): boolean => this.u32[(map >> 2) + offset] === record;
-    const again = left.filter(isThere).map(({ slot: _, ...entry }): Pending => ({ ...entry, where: job.where, key: keyOf(job.where) }));
-    this.queue.unshift(...again);
-    const waiting = new Set(again.map(({ record }) => record));
+    const again = new Set(left.filter(isThere).map(({ record }) => record));
     for (const { record } of job.entries) {
-      if (waiting.has(record)) continue;
-      this.queued.delete(record);
-      this.countAgain(record);
+      this.queue.done(record, again.has(record));
+      if (!again.has(record)) this.countAgain(record);
     }
     const valid = regions.filter(({ entry, pages }) => {
       const current = pages.every(({ map, generation }) => this.u32[generationOf(map) >> 2] === generation);
@@ -352,8 +343,17 @@ export class Compiler {
 
   /** Records of a page are about to go, these or all, and what was made of them. */
   private pageCleared(page: CodePage, records: readonly number[] | null): void {
-    if (records) for (const record of records) this.known[numberOf(record)] = Known.NOTHING;
-    else for (const chunk of page.chunks) this.known.fill(Known.NOTHING, numberOf(chunk), numberOf(chunk) + CHUNK_RECORDS);
+    if (records) {
+      for (const record of records) {
+        this.known[numberOf(record)] = Known.NOTHING;
+        this.queue.forget(record);
+      }
+    } else {
+      for (const chunk of page.chunks) {
+        this.known.fill(Known.NOTHING, numberOf(chunk), numberOf(chunk) + CHUNK_RECORDS);
+        if (!this.queue.isEmpty) for (let n = 0; n < CHUNK_RECORDS; n++) this.queue.forget(chunk + n * Rec.SIZE);
+      }
+    }
     const regions = this.byMap.get(page.map);
     if (!regions) return;
     const gone = records && new Set(records);
