@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RawMemory } from '../backends/block/raw-memory.ts';
 import { type BlockBackend, type BlockDone, BlockError, GuestMemoryError } from '../devices/interfaces.ts';
-import { STATUS_NEEDS_RESET, VIRTIO_F_VERSION_1 } from './device.ts';
+import { STATUS_NEEDS_RESET, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from './device.ts';
 import {
   SECTOR, VirtioBlk, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK,
   VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
@@ -284,6 +284,37 @@ describe('virtio-blk', () => {
     expect(driver.used()).toEqual([]);
     disk.open[1]();
     expect(driver.used()).toEqual([{ head, written: SECTOR + 1 }]);
+  });
+
+  it('forgets what was under way in a queue that is reset, which begins anew in the same place', () => {
+    [driver] = slot.start(ALL | VIRTIO_F_RING_RESET);
+    disk.slow = true;
+    memory.write32(HEADER, VIRTIO_BLK_T_OUT);
+    memory.write64(HEADER + 8, 3n);
+    const write = driver.add([{ address: HEADER, length: 16 }, { address: DATA, length: SECTOR }], [{ address: STATUS, length: 1 }]);
+    const other = ask(1);
+    slot.kick(0);
+    slot.resetQueue(0);
+    memory.all.fill(0x77);
+    for (const end of disk.open.splice(0)) end();
+    expect(memory.all.every((byte) => byte === 0x77)).toBe(true);
+    // Still so when its heads are in use again.
+    memory.all.fill(0);
+    driver = slot.setUpQueue(0, driver.places);
+    expect([ask(2), ask(1)]).toEqual([write, other]);
+    slot.kick(0);
+    slot.resetQueue(0);
+    memory.all.fill(0);
+    driver = slot.setUpQueue(0, driver.places);
+    const head = ask(5);
+    slot.kick(0);
+    const [old, older, asked] = disk.open.splice(0);
+    old();
+    older();
+    expect([driver.used(), slot.status]).toEqual([[], 15]);
+    asked();
+    expect(driver.used()).toEqual([{ head, written: SECTOR + 1 }]);
+    expect(memory.bytes(DATA + 5 * SECTOR, SECTOR)).toEqual(disk.bytes.subarray(5 * SECTOR, 6 * SECTOR));
   });
 
   it('begins requests that were under way anew after its state is loaded', () => {

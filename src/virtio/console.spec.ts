@@ -5,7 +5,7 @@ import {
   VIRTIO_CONSOLE_F_EMERG_WRITE, VIRTIO_CONSOLE_F_MULTIPORT, VIRTIO_CONSOLE_F_SIZE, VIRTIO_CONSOLE_PORT_NAME, VIRTIO_CONSOLE_PORT_OPEN, VIRTIO_CONSOLE_PORT_READY,
   VIRTIO_CONSOLE_RESIZE, VirtioConsole,
 } from './console.ts';
-import { STATUS_NEEDS_RESET } from './device.ts';
+import { STATUS_NEEDS_RESET, VIRTIO_F_RING_RESET } from './device.ts';
 import { DEVICE, LEGACY_DEVICE_FEATURES } from './pci.ts';
 import { type TestDriver, TestMemory, TestSlot } from './testing.ts';
 
@@ -179,6 +179,20 @@ describe('virtio-serial', () => {
     slot.fn.poll();
     expect(sentBack(0)).toBe(1);
     expect(ends[0].out).toBe('abcdefghi');
+  });
+
+  it('sends all of the first buffer of a queue that was reset in the middle of another', () => {
+    start(ALL | VIRTIO_F_RING_RESET);
+    ends[0].room = 3;
+    send(0, 'abcdef');
+    slot.resetQueue(transmitQueue(0));
+    ends[0].room = Infinity;
+    slot.fn.poll();
+    expect(ends[0].out).toBe('abc');
+    memory.all.fill(0, queues[transmitQueue(0)].places.desc, queues[transmitQueue(0)].places.desc + 0x1000);
+    queues[transmitQueue(0)] = slot.setUpQueue(transmitQueue(0), queues[transmitQueue(0)].places);
+    send(0, 'ghijkl');
+    expect([sentBack(0), ends[0].out]).toEqual([1, 'abcghijkl']);
   });
 
   it('goes on from a saved state in the middle of a buffer', () => {

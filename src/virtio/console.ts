@@ -265,6 +265,12 @@ export class VirtioConsole extends VirtioDevice {
     for (const port of this.ports.values()) Object.assign(port, { guestConnected: false, blocked: false, sent: 0, size: { cols: 0, rows: 0 } });
   }
 
+  protected override onQueueReset(index: number): void {
+    const port = this.portOf(index);
+    // The next buffer is another one, and all of it is to be sent.
+    if (port && index === transmitQueue(port.nr)) port.sent = 0;
+  }
+
   protected override saveDevice(): State {
     const ports = [...this.ports.values()].map(({ nr, guestConnected, blocked, sent, next, size }) => ({ nr, guestConnected, blocked, sent, next, size: { ...size } }));
     return { ports, messages: this.messages.map((message) => message.slice()) };

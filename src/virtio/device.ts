@@ -29,9 +29,10 @@ export const VIRTIO_F_ANY_LAYOUT = 1n << 27n;
 export const VIRTIO_F_INDIRECT_DESC = 1n << 28n;
 export const VIRTIO_F_EVENT_IDX = 1n << 29n;
 export const VIRTIO_F_VERSION_1 = 1n << 32n;
+export const VIRTIO_F_RING_RESET = 1n << 40n;
 
 /** Those of them that can be left out, by QEMU's names of the properties that do so. */
-export const COMMON_FEATURES = { indirect_desc: VIRTIO_F_INDIRECT_DESC, event_idx: VIRTIO_F_EVENT_IDX } as const;
+export const COMMON_FEATURES = { indirect_desc: VIRTIO_F_INDIRECT_DESC, event_idx: VIRTIO_F_EVENT_IDX, queue_reset: VIRTIO_F_RING_RESET } as const;
 export type CommonFeature = keyof typeof COMMON_FEATURES;
 
 export interface VirtioIdentity {
@@ -65,6 +66,7 @@ interface State {
   status: number;
   features: bigint;
   broken: boolean;
+  generation?: number;
   queues: VirtqueueState[];
   config: Uint8Array;
   device: unknown;
@@ -114,7 +116,7 @@ export abstract class VirtioDevice implements Snapshotable {
 
   /** Features that the device offers. */
   get offered(): bigint {
-    return ((this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX) & ~this.withheld;
+    return ((this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_RING_RESET) & ~this.withheld;
   }
 
   /** Features that the driver took. */
@@ -148,6 +150,12 @@ export abstract class VirtioDevice implements Snapshotable {
     if (!this.s.broken && index < this.queues.length && this.queues[index].enabled) this.notified(index);
   }
 
+  /** The driver takes queue `index` back, with all buffers of it that the device has (2.6.1): none of them is answered any more. */
+  resetQueue(index: number): void {
+    this.queues[index].disable();
+    this.onQueueReset(index);
+  }
+
   /** Look at what the host has for the device, or has room for: called before each slice of the machine. */
   poll(): void {}
 
@@ -166,6 +174,9 @@ export abstract class VirtioDevice implements Snapshotable {
 
   /** Back to the state after power-on. */
   protected onReset(): void {}
+
+  /** What the device keeps of the buffers of queue `index` goes, beside what Virtqueue.holds() says. */
+  protected onQueueReset(_index: number): void {}
 
   protected saveDevice(): unknown {
     return undefined;
@@ -255,12 +266,13 @@ export abstract class VirtioDevice implements Snapshotable {
   }
 
   save(): unknown {
-    return { ...this.s, queues: this.queues.map((queue) => queue.save()), config: this.config.slice(), device: this.saveDevice() } satisfies State;
+    return { ...this.s, generation: this.configGeneration, queues: this.queues.map((queue) => queue.save()), config: this.config.slice(), device: this.saveDevice() } satisfies State;
   }
 
   load(state: unknown): void {
-    const { status, features, broken, queues, config, device } = state as State;
+    const { status, features, broken, generation = 0, queues, config, device } = state as State;
     this.reset();
+    this.configGeneration = generation;
     this.setFeatures(features);
     this.s = { status, features, broken };
     this.queues.forEach((queue, index) => queue.load(queues[index]));

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RepeatableEntropy } from '../machine/entropy.ts';
-import { STATUS_NEEDS_RESET, VirtioDevice, VirtioType, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1 } from './device.ts';
+import { STATUS_NEEDS_RESET, VirtioDevice, VirtioType, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from './device.ts';
 import {
   COMMON, CONFIG_GENERATION, CONFIG_MSIX_VECTOR, DEVICE, DEVICE_FEATURE, DEVICE_FEATURE_SELECT, ISR, LEGACY_CONFIG_MSIX_VECTOR, LEGACY_DEVICE_FEATURES,
   LEGACY_DEVICE_STATUS, LEGACY_DRIVER_FEATURES, LEGACY_ISR_STATUS, LEGACY_QUEUE_ADDRESS, LEGACY_QUEUE_MSIX_VECTOR, LEGACY_QUEUE_NOTIFY, LEGACY_QUEUE_SELECT,
-  LEGACY_QUEUE_SIZE, NOTIFY, NUM_QUEUES, QUEUE_DESC, QUEUE_ENABLE, QUEUE_MSIX_VECTOR, QUEUE_NOTIFY_OFF, QUEUE_SELECT, QUEUE_SIZE,
+  LEGACY_QUEUE_SIZE, NOTIFY, NUM_QUEUES, QUEUE_DESC, QUEUE_ENABLE, QUEUE_MSIX_VECTOR, QUEUE_NOTIFY_OFF, QUEUE_RESET, QUEUE_SELECT, QUEUE_SIZE,
 } from './pci.ts';
 import { VirtioRng } from './rng.ts';
 import { TestDriver, TestMemory, TestSlot } from './testing.ts';
@@ -73,7 +73,7 @@ describe('the modern interface', () => {
       slot.modern.write(DEVICE_FEATURE_SELECT, 4, select);
       return slot.modern.read(DEVICE_FEATURE, 4);
     });
-    expect(features).toEqual([0x30000008, 1, 0, 0]);
+    expect(features).toEqual([0x30000008, 0x101, 0, 0]);
   });
 
   it('does not offer what its user has switched off, on either interface', () => {
@@ -174,6 +174,47 @@ describe('the modern interface', () => {
     slot.status = 0;
     device.bump();
     expect(slot.intx).toBe(false);
+  });
+
+  it('resets a queue, and leaves the others (2.6.1)', () => {
+    const { modern } = slot;
+    const [first, second] = slot.start(VIRTIO_F_RING_RESET, 2);
+    roundTrip(first, () => slot.kick(0));
+    roundTrip(second, () => slot.kick(1));
+    const state = (queue: number): number[] => {
+      modern.write(QUEUE_SELECT, 2, queue);
+      return [modern.read(QUEUE_ENABLE, 2), modern.read(QUEUE_SIZE, 2), modern.read(QUEUE_MSIX_VECTOR, 2), modern.read(QUEUE_DESC, 4), modern.read(QUEUE_RESET, 2)];
+    };
+    expect(state(1)).toEqual([1, 8, 2, 0x2000, 0]);
+    // Nothing but 1 does it.
+    for (const value of [0, 2, 0xfffe]) modern.write(QUEUE_RESET, 2, value);
+    expect(state(1)).toEqual([1, 8, 2, 0x2000, 0]);
+    modern.write(QUEUE_RESET, 2, 1);
+    expect(state(1)).toEqual([0, 16, 0xffff, 0, 0]);
+    second.add([{ address: DATA, length: 1 }], []);
+    slot.kick(1);
+    expect(second.used()).toEqual([]);
+    expect([state(0), slot.status, device.resets]).toEqual([[1, 8, 1, 0x1000, 0], 15, 2]);
+    roundTrip(first, () => slot.kick(0));
+    // It begins anew, elsewhere and larger, with the features that were agreed on.
+    const again = slot.setUpQueue(1, { size: 16, desc: 0x4000, driver: 0x4400, device: 0x4800 });
+    for (let n = 0; n < 40; n++) roundTrip(again, () => slot.kick(1));
+    // One that was broken does not make the device whole.
+    again.offer(99);
+    slot.kick(1);
+    expect(state(1)[0]).toBe(1);
+    modern.write(QUEUE_RESET, 2, 1);
+    slot.setUpQueue(1, { size: 16, desc: 0x5000, driver: 0x5400, device: 0x5800 });
+    expect(slot.status).toBe(15 | STATUS_NEEDS_RESET);
+  });
+
+  it('resets no queue of a driver that did not take RING_RESET, and offers it unless told not to', () => {
+    const [driver] = slot.start(0n);
+    slot.modern.write(QUEUE_SELECT, 2, 0);
+    slot.modern.write(QUEUE_RESET, 2, 1);
+    roundTrip(driver, () => slot.kick(0));
+    expect(new TestSlot(new Mirror(), memory, { withheld: ['queue_reset'] }).negotiate(VIRTIO_F_VERSION_1 | VIRTIO_F_RING_RESET)).toBe(false);
+    expect(slot.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_F_RING_RESET)).toBe(true);
   });
 
   it('stops with NEEDS_RESET when the driver breaks a queue, until a reset', () => {

@@ -7,7 +7,7 @@
 import type { AccessSize, Clock, GuestMemory, MmioDevice, PortDevice } from '../devices/interfaces.ts';
 import { COMMAND_MASTER, PciFunction } from '../devices/pci.ts';
 import {
-  type CommonFeature, STATUS_DRIVER_OK, STATUS_FEATURES_OK, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_VERSION_1, type VirtioDevice, type VirtioTransport,
+  type CommonFeature, STATUS_DRIVER_OK, STATUS_FEATURES_OK, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1, type VirtioDevice, type VirtioTransport,
 } from './device.ts';
 import type { Virtqueue } from './queue.ts';
 
@@ -54,6 +54,7 @@ export const QUEUE_NOTIFY_OFF = 0x1e;
 export const QUEUE_DESC = 0x20;
 export const QUEUE_DRIVER = 0x28;
 export const QUEUE_DEVICE = 0x30;
+export const QUEUE_RESET = 0x3a;
 
 /** Legacy registers, 4.1.4.10. */
 export const LEGACY_DEVICE_FEATURES = 0x00;
@@ -397,8 +398,16 @@ export class VirtioPci extends PciFunction {
         s.queueVectors[s.queueSelect] = this.vector(value);
         return;
       case QUEUE_ENABLE:
-        // Without RING_RESET a queue that is enabled stays so until the device is reset.
+        // A queue that is enabled stays so until it or the device is reset.
         if (value & 1) this.enableQueue(queue);
+        return;
+      case QUEUE_RESET:
+        // 2.6.1: done at once, so that it never reads 1. The vector goes too, as in QEMU.
+        if ((value & 0xffff) === 1 && device.features & VIRTIO_F_RING_RESET) {
+          device.resetQueue(s.queueSelect);
+          s.queueVectors[s.queueSelect] = VIRTIO_MSI_NO_VECTOR;
+          s.places.fill(0, 6 * s.queueSelect, 6 * s.queueSelect + 6);
+        }
         return;
     }
     if (offset >= QUEUE_DESC && offset < QUEUE_DEVICE + 8 && offset % 4 === 0 && !queue.enabled) s.places[6 * s.queueSelect + (offset - QUEUE_DESC) / 4] = value;
@@ -463,7 +472,7 @@ export class VirtioPci extends PciFunction {
       case LEGACY_QUEUE_ADDRESS:
         if (!queue) return;
         s.legacy = true;
-        if (value === 0) queue.disable();
+        if (value === 0) device.resetQueue(s.queueSelect);
         else this.enableLegacy(queue, value * LEGACY_ALIGN);
         return;
       case LEGACY_QUEUE_SELECT:

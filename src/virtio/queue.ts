@@ -203,7 +203,7 @@ export class Virtqueue {
     });
   }
 
-  /** The driver took the queue back (legacy interface). */
+  /** The driver took the queue back: all is as before it was set up, and what the device holds it holds no more. */
   disable(): void {
     this.s = this.resetState();
   }

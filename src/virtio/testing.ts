@@ -9,7 +9,7 @@ import { VirtualClock } from '../machine/clock.ts';
 import type { VirtioDevice } from './device.ts';
 import {
   DEVICE_STATUS, DRIVER_FEATURE, DRIVER_FEATURE_SELECT, NOTIFY, NOTIFY_OFF_MULTIPLIER, QUEUE_DESC, QUEUE_ENABLE, QUEUE_MSIX_VECTOR,
-  QUEUE_SELECT, QUEUE_SIZE, VirtioPci, type VirtioPciOptions,
+  QUEUE_RESET, QUEUE_SELECT, QUEUE_SIZE, VirtioPci, type VirtioPciOptions,
 } from './pci.ts';
 import { type Segment, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from './queue.ts';
 
@@ -256,6 +256,12 @@ export class TestSlot {
     this.modern.write(QUEUE_MSIX_VECTOR, 2, index + 1);
     this.modern.write(QUEUE_ENABLE, 2, 1);
     return new TestDriver(this.memory, { size, desc, driver, device });
+  }
+
+  /** Take a queue back (2.6.1), as a driver that has RING_RESET. */
+  resetQueue(index: number): void {
+    this.modern.write(QUEUE_SELECT, 2, index);
+    this.modern.write(QUEUE_RESET, 2, 1);
   }
 
   kick(index: number): void {

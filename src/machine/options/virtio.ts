@@ -20,6 +20,7 @@ export const VIRTIO_PROPERTIES = {
   vectors: 'MSI-X vectors; 0: the INTx line only',
   indirect_desc: 'on|off: offer indirect descriptors (default on)',
   event_idx: 'on|off: offer to be told from when on to notify (default on)',
+  queue_reset: 'on|off: offer to reset one queue without the others (default on)',
 };
 
 export const BLK_PROPERTIES = {

@@ -46,6 +46,7 @@ function steps(target: Target) {
     { weight: 2, arbitrary: fc.record({ op: fc.constant('ring' as const), queue, at: fc.nat(0x3ff), value: fc.oneof(index, fc.nat(0xffff)), device: fc.boolean() }) },
     { weight: 1, arbitrary: fc.record({ op: fc.constant('offer' as const), queue, index }) },
     { weight: 3, arbitrary: fc.record({ op: fc.constant('kick' as const), queue }) },
+    { weight: 1, arbitrary: fc.record({ op: fc.constant('reset queue' as const), queue, again: fc.boolean() }) },
     { weight: 4, arbitrary: fc.record({
       op: fc.constant('register' as const), where: fc.constantFrom('common' as const, 'structures' as const, 'legacy' as const, 'config' as const, 'table' as const),
       offset: fc.oneof(fc.nat(0x3f), fc.nat(0x3fff)), size: fc.constantFrom(1 as const, 2 as const, 4 as const), write: fc.boolean(), value,
@@ -158,6 +159,12 @@ class Rig {
         return drivers[step.queue]?.offer(step.index);
       case 'kick':
         return slot.kick(step.queue);
+      case 'reset queue': {
+        // What the device has of the old one is there no more; the new one may lie in its place.
+        slot.resetQueue(step.queue);
+        if (step.again && drivers[step.queue]) drivers[step.queue] = slot.setUpQueue(step.queue, drivers[step.queue].places);
+        return;
+      }
       case 'register': {
         const { where, offset, size, write, value } = step;
         if (where === 'config') write ? slot.fn.writeConfig(offset & 0xff & -size, size, value) : slot.fn.readConfig(offset & 0xff & -size, size);
