@@ -317,6 +317,25 @@ describe('virtio-blk', () => {
     expect(memory.bytes(DATA + 5 * SECTOR, SECTOR)).toEqual(disk.bytes.subarray(5 * SECTOR, 6 * SECTOR));
   });
 
+  it('keeps few of the buffers that many requests had', () => {
+    memory = new TestMemory(0x100000);
+    const device = new VirtioBlk(disk, { queueSize: 1024 });
+    slot = new TestSlot(device, memory);
+    slot.negotiate(ALL | VIRTIO_F_VERSION_1);
+    driver = slot.setUpQueue(0, { size: 1024, desc: 0x80000, driver: 0x90000, device: 0xa0000 });
+    slot.status = 15;
+    disk.slow = true;
+    for (let n = 0; n < 300; n++) {
+      memory.write32(0x40000, VIRTIO_BLK_T_IN);
+      driver.add([{ address: 0x40000, length: 16 }], [{ address: DATA, length: SECTOR }, { address: STATUS, length: 1 }]);
+    }
+    slot.kick(0);
+    expect(disk.open).toHaveLength(300);
+    for (const end of disk.open.splice(0)) end();
+    expect(driver.used()).toHaveLength(300);
+    expect((device as unknown as { spare: unknown[] }).spare).toHaveLength(64);
+  });
+
   it('begins requests that were under way anew after its state is loaded', () => {
     disk.slow = true;
     const head = ask(2);

@@ -42,6 +42,8 @@ const RANGE_UNMAP = 1;
 const QUEUE_SIZE = 256;
 /** Bytes that move at once, so that a request of any length needs little memory. */
 const CHUNK = 1 << 18;
+/** Buffers of that size that are kept for later: a guest that once had a full queue under way shall not hold them for ever. */
+const SPARE = 64;
 /** Sectors of one discard, and of one write-zeroes, which takes time: 16 MiB. */
 const MAX_DISCARD = 0x3fffff;
 const MAX_WRITE_ZEROES = (16 << 20) / SECTOR;
@@ -192,7 +194,7 @@ export class VirtioBlk extends VirtioDevice {
           const bytes = buffer.subarray(0, Math.min(CHUNK, length - at));
           this.disk.read(start + at, bytes, (error) => {
             if (wanted() && !error && !this.reaches(queue, () => chain.write(at, bytes))) return;
-            this.spare.push(buffer);
+            this.release(buffer);
             if (wanted()) next(error);
           });
         });
@@ -213,7 +215,7 @@ export class VirtioBlk extends VirtioDevice {
           const bytes = buffer.subarray(0, Math.min(CHUNK, total - at));
           if (!this.reaches(queue, () => chain.readInto(HEADER + at, bytes))) return;
           this.disk.write(start + at, bytes, (error) => {
-            this.spare.push(buffer);
+            this.release(buffer);
             next(error);
           });
         });
@@ -241,6 +243,10 @@ export class VirtioBlk extends VirtioDevice {
   /** A buffer of CHUNK bytes. */
   private buffer(): Uint8Array {
     return this.spare.pop() ?? new Uint8Array(CHUNK);
+  }
+
+  private release(buffer: Uint8Array): void {
+    if (this.spare.length < SPARE) this.spare.push(buffer);
   }
 
   /** Access guest memory for a request that was begun earlier. False: its memory is no RAM any more, because the guest has changed the map. */
