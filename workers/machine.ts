@@ -10,7 +10,7 @@ import { givenFolder } from '../src/backends/fs/given.ts';
 import type { FolderTarget } from '../src/backends/fs/tracked.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { compileShare } from '../src/machine/compile-channel.ts';
-import { download } from '../src/machine/download.ts';
+import { download, type DownloadProgress } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
@@ -21,7 +21,27 @@ import { LOCAL_PREFIX, localFile } from '../src/ui/local-files.ts';
 /** In workers only (File API, 6.5.1); TypeScript's library has it with those of workers. */
 declare const FileReaderSync: { new (): { readAsArrayBuffer(blob: Blob): ArrayBuffer } };
 
-const urls = { core: coreUrl, interpreter: interpreterUrl };
+/** Download and compile a part of the engine. @returns who asks for it is told how far it is */
+function beginEngine(name: string, url: string): (progress: DownloadProgress) => Promise<WebAssembly.Module> {
+  let now: Parameters<DownloadProgress> = [0, 0];
+  let tell: DownloadProgress = () => {};
+  const module = download(new URL(url, location.href).href, `${name}.wasm`, (...far) => {
+    now = far;
+    tell(...far);
+  }).then((bytes) => WebAssembly.compile(bytes as BufferSource).catch((error: Error) => {
+    throw new MachineError({ what: `The engine (${name}.wasm) could not be used`, why: error.message, advice: 'This browser may be too old for it; Help lists what it can and cannot do.' });
+  }));
+  // Whoever asks for it is told.
+  module.catch(() => {});
+  return (progress) => {
+    tell = progress;
+    progress(...now);
+    return module;
+  };
+}
+
+/** On their way before the page says what machine it wants: there is no other use for this worker. */
+const engines = { core: beginEngine('core', coreUrl), interpreter: beginEngine('interpreter', interpreterUrl) };
 
 const environment: HostEnvironment = {
   monitor: (target) => new Monitor(target),
@@ -39,18 +59,7 @@ const environment: HostEnvironment = {
     }));
   },
 
-  async engine(name, progress) {
-    const bytes = await download(new URL(urls[name], location.href).href, `${name}.wasm`, progress);
-    try {
-      return await WebAssembly.compile(bytes as BufferSource);
-    } catch (error) {
-      throw new MachineError({
-        what: `The engine (${name}.wasm) could not be used`,
-        why: error instanceof Error ? error.message : String(error),
-        advice: 'This browser may be too old for it; Help lists what it can and cannot do.',
-      });
-    }
-  },
+  engine: (name, progress) => engines[name](progress),
   async openNetwork(netdevs, lost) {
     const { api, failed } = startIo();
     const died = failed.then((why): never => {

@@ -8,7 +8,7 @@ import { SnapshotDisk } from '../backends/block/snapshot.ts';
 import { bootSector } from './drives.ts';
 import { TrackedFolder } from '../backends/fs/tracked.ts';
 import type { HostEnvironment, LogSink } from './environment.ts';
-import { initrdFiles, kernelKind } from './boot/load.ts';
+import { initrdFiles, isOneFile, kernelKind } from './boot/load.ts';
 import { openCompileChannel } from './compile-channel.ts';
 import { MachineLog } from './log.ts';
 import type { FileData } from './boot/file-data.ts';
@@ -180,22 +180,27 @@ class Host implements MachineApi {
 
   private async loadFiles(config: MachineConfig, given: readonly MachineFile[]): Promise<Map<string, FileData>> {
     const files = new Map<string, FileData>();
-    const read = async (name: string, phase: 'firmware' | 'kernel' | 'initrd'): Promise<FileData> => {
-      const known = files.get(name);
-      if (known) return known;
+    const find = (name: string): MachineFile => {
       const file = given.find((f) => f.name === name);
-      if (!file) {
-        throw new MachineError({ what: `${name} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
-      }
-      this.report({ phase, name, loaded: 0, total: 0 });
-      const bytes = await this.environment.read(file, (loaded, total) => this.report({ phase, name, loaded, total }));
-      files.set(name, bytes);
-      return bytes;
+      if (!file) throw new MachineError({ what: `${name} is missing`, why: 'The machine line names it, but it was not given', advice: 'Drop the file on the page, or use a URL in the line.' });
+      return file;
     };
-    for (const name of firmwareFiles(config)) await read(name, 'firmware');
-    if (config.kernel === undefined) return files;
-    const kernel = await read(config.kernel, 'kernel');
-    for (const name of initrdFiles(kernelKind(config.kernel, kernel), config.initrd)) await read(name, 'initrd');
+    const read = async (name: string, phase: 'firmware' | 'kernel' | 'initrd'): Promise<void> => {
+      if (files.has(name)) return;
+      const file = find(name);
+      this.report({ phase, name, loaded: 0, total: 0 });
+      files.set(name, await this.environment.read(file, (loaded, total) => this.report({ phase, name, loaded, total })));
+    };
+    // All that is known to be wanted comes at once, unless something of it is not there at all.
+    const { kernel, initrd } = config;
+    const wanted: [string, 'firmware' | 'kernel' | 'initrd'][] = firmwareFiles(config).map((name) => [name, 'firmware']);
+    if (kernel !== undefined) wanted.push([kernel, 'kernel']);
+    if (kernel !== undefined && initrd !== undefined && isOneFile(initrd)) wanted.push([initrd, 'initrd']);
+    for (const [name] of wanted) find(name);
+    await Promise.all(wanted.map(([name, phase]) => read(name, phase)));
+    if (kernel === undefined) return files;
+    // What else is named by the same option, the kernel's kind tells.
+    for (const name of initrdFiles(kernelKind(kernel, files.get(kernel)!), initrd)) await read(name, 'initrd');
     return files;
   }
 

@@ -28,6 +28,9 @@ export function initrdFiles(kind: KernelKind, initrd: string | undefined): strin
   return kind === 'linux' ? [initrd] : moduleNames(initrd).map((module) => module.file);
 }
 
+/** The argument of -initrd is one file's name for any kind of kernel. */
+export const isOneFile = (initrd: string): boolean => !/[,\s]/.test(initrd);
+
 export interface KernelBoot {
   memory: GuestMemory;
   kernel: { name: string; bytes: FileData };
