@@ -98,6 +98,18 @@ describe('time for compiling', () => {
     expect(busy).toBeLessThan(0.25 * 100_000 + 400);
   });
 
+  it('is owed for a while only', () => {
+    let now = 0;
+    const queue = make(0.25, () => now);
+    queue.add(pending(0));
+    queue.spent(1e6);
+    const may = () => Array.from({ length: 20 }, () => queue.mayStart).some(Boolean);
+    now = 1000;
+    expect(may()).toBe(false);
+    now = 1300;
+    expect(may()).toBe(true);
+  });
+
   it('is not waited for by what is very hot, and that alone', () => {
     const queue = make(0.25);
     queue.spent(1000);

@@ -8,7 +8,10 @@ import { sideOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
 import type { CompileEntry } from './service.ts';
 
-/** Milliseconds of compiling that may be saved up: what becomes hot in a guest that did nothing new for a while is compiled at once. */
+/**
+ * Milliseconds of compiling that may be saved up, as what becomes hot in a guest that did nothing new for a while is compiled at once; and that
+ * may be owed, as what could not wait is not to make all else wait for long.
+ */
 const CREDIT_MAX_MS = 300;
 /** Calls between two looks at the clock. */
 const CALLS = 16;
@@ -107,7 +110,7 @@ export class CompileQueue {
 
   /** So many milliseconds were spent on compiling. */
   spent(milliseconds: number): void {
-    this.credit -= milliseconds;
+    this.credit = Math.max(-CREDIT_MAX_MS, this.credit - milliseconds);
   }
 
   /** There is time for more, or something cannot wait for it. Costs little when asked often. */
