@@ -134,7 +134,7 @@ export class CompileQueue {
     if (isUrgent(it)) this.urgent++;
   }
 
-  /** Jumps since it became hot. */
+  /** Jumps since it became hot; of a region that is made again, whose counter stands anywhere, less than a round of it. */
   private heat({ record, rounds }: Waiting): number {
     const count = this.records.u16[(sideOf(record) + Side.COUNT) >> 1];
     return rounds * COUNTER_END + ((count - this.options.threshold + COUNTER_END) % COUNTER_END);
