@@ -8,6 +8,7 @@ import '@xterm/xterm/css/xterm.css';
 import { hasFastWebGl } from '../browser-status.ts';
 import type { ConsolePump } from './console-pump.ts';
 import { FindBar } from './find-bar.tsx';
+import { allText, lastLines } from './terminal-text.ts';
 import { followTheme } from './terminal-theme.ts';
 import styles from './console.module.css';
 
@@ -24,6 +25,8 @@ export interface ConsoleHandle {
   arrow(letter: 'A' | 'B' | 'C' | 'D'): void;
   /** What is on the screen and above it, as text. */
   text(): string;
+  /** The last lines of it, each cut at a number of columns. */
+  lastLines(count: number, columns: number): string;
   /** Start a new line in plain letters: what went before may have ended anywhere. */
   mark(text: string): void;
 }
@@ -173,7 +176,8 @@ export function Console(props: ConsoleProps) {
     clear: () => terminal?.it.clear(),
     type: (data) => { terminal?.it.input(data); },
     arrow: (letter) => { terminal?.it.input(`\x1b${terminal.it.modes.applicationCursorKeysMode ? 'O' : '['}${letter}`); },
-    text: () => terminal ? allText(terminal.it) : '',
+    text: () => terminal ? allText(terminal.it.buffer.active) : '',
+    lastLines: (count, columns) => terminal ? lastLines(terminal.it.buffer.active, count, columns) : '',
     // Soft reset (DECSTR), attributes off, cursor on; then the text, faint.
     mark: (text) => terminal?.it.write(`\x1b[!p\x1b[0m\x1b[?25h\r\n\x1b[2m${text}\x1b[0m\r\n`),
   }), [terminal]);
@@ -199,15 +203,4 @@ async function useWebGl(terminal: Terminal): Promise<void> {
   } catch {
     // The DOM renderer is at work already.
   }
-}
-
-function allText(terminal: Terminal): string {
-  const buffer = terminal.buffer.active;
-  let text = '';
-  for (let i = 0; i < buffer.length; i++) {
-    const line = buffer.getLine(i);
-    if (!line) continue;
-    text += (i > 0 && !line.isWrapped ? '\n' : '') + line.translateToString(true);
-  }
-  return text.trimEnd();
 }

@@ -13,7 +13,8 @@ const COLUMNS = 80;
 export interface Looks {
   /** A small picture of the screen, if that is what the user looks at. */
   picture(): Promise<Blob | null>;
-  text(): string;
+  /** The last lines of the console, each cut at a number of columns. */
+  lastLines(count: number, columns: number): string;
 }
 
 /** Keep the look of the machine of this line, while it lives. */
@@ -22,7 +23,7 @@ export function useLook(line: string, live: boolean, state: number, looks: RefOb
     if (!live) return;
     const note = async () => {
       const picture = await looks.current.picture();
-      const text = looks.current.text().trimEnd().split('\n').slice(-ROWS).map((row) => row.slice(0, COLUMNS)).join('\n');
+      const text = looks.current.lastLines(ROWS, COLUMNS);
       if (picture) await noteLook(line, { picture });
       else if (text) await noteLook(line, { text });
     };

@@ -170,10 +170,10 @@ function MachineRun({ line, onAgain }: { line: string; onAgain(): void }) {
 
   // Home shows what each machine showed last.
   useEffect(() => { if (view.live) void noteMachine(line, session.getView().title); }, [line, session, view.live]);
-  const looks = useRef<Looks>({ picture: () => Promise.resolve(null), text: () => '' });
+  const looks = useRef<Looks>({ picture: () => Promise.resolve(null), lastLines: () => '' });
   looks.current = {
     picture: () => (target === 'screen' ? screen.current?.thumbnail(THUMBNAIL) : undefined) ?? Promise.resolve(null),
-    text: () => active()?.text() ?? '',
+    lastLines: (count, columns) => active()?.lastLines(count, columns) ?? '',
   };
   useLook(line, view.live, state, looks);
 
