@@ -34,10 +34,10 @@ interface Codes {
   readonly lowWidth: number;
 }
 
-const codes = (i32: number, i64: number, f32: number, f64: number, fold: Codes['fold'] = null, width: Codes['width'] = () => 64, result: ValType | null = null): Codes =>
-  ({ i32, i64, f32, f64, v128: 0, fold, result, width, lowWidth: 0 });
+const codes = (i32: number, i64: number, f32: number, f64: number, fold: Codes['fold'] = null, width: Codes['width'] = () => 64, result: ValType | null = null, lowWidth = 0): Codes =>
+  ({ i32, i64, f32, f64, v128: 0, fold, result, width, lowWidth });
 const comparison = (i32: number, i64: number, f32: number, f64: number, lowWidth: number, fold: ((x: bigint, y: bigint, type: ValType) => boolean) | null): Codes =>
-  ({ ...codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), () => 1, 'i32'), lowWidth });
+  codes(i32, i64, f32, f64, fold && ((x, y, type) => (fold(x, y, type) ? 1n : 0n)), () => 1, 'i32', lowWidth);
 const unsigned = (x: bigint, type: ValType): bigint => BigInt.asUintN(type === 'i32' ? 32 : 64, x);
 const shiftBits = (y: bigint, type: ValType): bigint => (type === 'i32' ? y & 31n : y & 63n);
 

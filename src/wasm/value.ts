@@ -153,7 +153,7 @@ export class Value {
       case Op.SUB - TO_I32: {
         if (!b!.isConstant || Number.isNaN(b!.number)) return null;
         const x = a!.linear();
-        return x && { ...x, offset: x.offset - b!.number };
+        return x && { base: x.base, index: x.index, scale: x.scale, offset: x.offset - b!.number };
       }
       case Op.SHL:
       case Op.SHL - TO_I32:

@@ -754,7 +754,7 @@ export class CompileBuilder extends HandlerBuilder {
     const { desc } = this;
     // What comes before never falls through.
     this.unreachable();
-    const stubs = this.stubs.map((stub, n) => ({ ...stub, n })).sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
+    const stubs = this.stubs.map(({ dirty, flags }, n) => ({ dirty, flags, n })).sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
     const forms = [...new Set(stubs.map((stub) => stub.flags))];
     const placeOf = new Map(stubs.map((stub, place) => [stub.n, place]));
     for (const { at, depth, stub } of this.leaves) {

@@ -291,7 +291,8 @@ export class Compiler {
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = entry.rip + BigInt(entry.offset);
-      const pending = { ...entry, where: job.where, key: keyOf(job.where) };
+      const { map, offset, again, isWide } = entry;
+      const pending: Pending = { where: job.where, key: keyOf(job.where), map, rip: entry.rip, offset, record, again, isWide };
       const region: Region = { pending, slot, module: shared, record, maps: pages.map(({ map }) => map), records, instructions, bytes: size, isCounted: job.isCounted, rip };
       if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);

@@ -97,7 +97,11 @@ export class FactsTable {
       if (mask & (1 << Place.INDEX)) out |= bit(address, Rec.INDEX);
       return out;
     };
-    return { ...facts, reads: map(facts.reads), writes: map(facts.writes), steps: map(facts.steps), kills: map(facts.kills) };
+    const { cold, exits, readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls } = facts;
+    return {
+      cold, exits, reads: map(facts.reads), writes: map(facts.writes), steps: map(facts.steps), kills: map(facts.kills), readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch,
+      assumes, calls,
+    };
   }
 
   private probe(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {

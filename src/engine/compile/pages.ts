@@ -150,7 +150,7 @@ export class KnownPages {
   }
 
   mark(): PagesMark {
-    return { ...this.state, clock: this.clock };
+    return { symbols: [...this.symbols], pages: this.pages, streams: this.streams, clock: this.clock };
   }
 
   /** Paths from the mark join: what none of them has changed is known. */
@@ -245,7 +245,7 @@ export class KnownPages {
     do host = this.pool[this.next++ % PAGES_MAX];
     while (this.pinned.has(host));
     this.notedAt.set(host, ++this.clock);
-    const page: KnownPage = { ...symbol, bytes, host, writable, span: null };
+    const page: KnownPage = { id: symbol.id, offset: symbol.offset, bytes, host, writable, span: null };
     // One that is as near is of no use any more.
     const isLess = (other: KnownPage): boolean => other.id === symbol.id && lengthened(other, symbol.offset - other.offset, bytes) <= SPAN_MAX;
     this.pages = [...this.pages.filter((other) => other.host !== host && !isLess(other)), page];
@@ -255,7 +255,7 @@ export class KnownPages {
   /** On this path the page is known to hold an access more. */
   spans(page: KnownPage, at: number, bytes: number): Span {
     const span: Span = { from: Math.min(0, at), to: Math.max(page.bytes, at + bytes), patch: null };
-    this.pages = this.pages.map((other) => (other === page ? { ...page, span } : other));
+    this.pages = this.pages.map((other) => (other === page ? { id: page.id, offset: page.offset, bytes: page.bytes, host: page.host, writable: page.writable, span } : other));
     return span;
   }
 

@@ -47,6 +47,7 @@ export interface Target {
   readonly cold: boolean;
 }
 
+/** Made by the functions below, as one shape with all fields: V8 reads it quickly then. An object that is spread and gets a field more has a shape of its own in Node.js 20, each time. */
 export type Terminator =
   /** The next block follows. */
   | { kind: 'fall'; next: Target }
@@ -69,8 +70,33 @@ export interface Block {
   readonly instructions: PlannedInstruction[];
   terminator: Terminator;
   /** A copy of a function's that is called from here: others find it where it is. */
-  readonly isInlined?: boolean;
+  readonly isInlined: boolean;
 }
+
+type Jumps = readonly Target[];
+const NO_TARGETS: Jumps = [];
+
+function terminatorOf(
+  kind: Terminator['kind'], next: Target | null, taken: Target | null, target: Target | null, likely: Target | null, inlined: Target | null, targets: Jumps, hub: number, to: number | null,
+): Terminator {
+  return { kind, next, taken, target, likely, inlined, targets, hub, to } as Terminator;
+}
+export const fallTo = (next: Target): Terminator => terminatorOf('fall', next, null, null, null, null, NO_TARGETS, -1, null);
+export const branchTo = (taken: Target, next: Target): Terminator => terminatorOf('branch', next, taken, null, null, null, NO_TARGETS, -1, null);
+export const jumpTo = (target: Target): Terminator => terminatorOf('jump', null, null, target, null, null, NO_TARGETS, -1, null);
+const callTo = (target: Target | null, likely: Target | null, inlined: Target | null, next: Target): Terminator =>
+  terminatorOf('call', next, null, target, likely, inlined, NO_TARGETS, -1, null);
+export const indirectTo = (targets: Jumps): Terminator => terminatorOf('indirect', null, null, null, null, null, targets, -1, null);
+export const switchTo = (hub: number, to: number | null): Terminator => terminatorOf('switch', null, null, null, null, null, NO_TARGETS, hub, to);
+export const ending = (kind: 'return' | 'exit' | 'mode'): Terminator => terminatorOf(kind, null, null, null, null, null, NO_TARGETS, -1, null);
+
+export const blockOf = (at: number, instructions: PlannedInstruction[], terminator: Terminator, isInlined = false): Block => ({ at, instructions, terminator, isInlined });
+/** The block with another end. */
+export const ended = (block: Block, terminator: Terminator): Block => blockOf(block.at, block.instructions, terminator, block.isInlined);
+
+export const targetOf = (at: number, block: number, cold = false): Target => ({ at, block, cold });
+/** The same place, by another block's number. */
+export const renumbered = (target: Target, block: number): Target => targetOf(target.at, block, target.cold);
 
 /** A page of decoded code, by its map; planned from while its records were of that generation. */
 export interface PlannedPage {
@@ -270,7 +296,7 @@ class Planner {
     const base = instruction.at & ~(PAGE - 1);
     const places = this.source.targets(instruction.record).map((offset) => base + offset).filter((at) => this.isDecoded(at));
     const [at] = places;
-    return places.length === 1 && this.pages.get(at >> 12) ? { at, block: -1, cold: false } : null;
+    return places.length === 1 && this.pages.get(at >> 12) ? targetOf(at, -1) : null;
   }
 
   /** Without making the region depend on the page. */
@@ -298,36 +324,36 @@ class Planner {
   private blocks(seen: ReadonlySet<number>, count: number): Plan {
     const starts = [this.entry, ...[...this.leaders].filter((at) => at !== this.entry && seen.has(at))];
     const numbers = new Map(starts.map((at, n) => [at, n]));
-    const target = (at: number): Target => ({ at, block: numbers.get(at) ?? -1, cold: !this.leaders.has(at) });
+    const target = (at: number): Target => targetOf(at, numbers.get(at) ?? -1, !this.leaders.has(at));
     const blocks = starts.map((start): Block => {
       const instructions: PlannedInstruction[] = [];
       let at = start;
       for (;;) {
-        if (at !== start && numbers.has(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
-        if (at !== start && !seen.has(at) && this.leaders.has(at) && this.isOutside(at)) return { at: start, instructions, terminator: { kind: 'fall', next: target(at) } };
+        if (at !== start && numbers.has(at)) return blockOf(start, instructions, fallTo(target(at)));
+        if (at !== start && !seen.has(at) && this.leaders.has(at) && this.isOutside(at)) return blockOf(start, instructions, fallTo(target(at)));
         const instruction = this.instruction(at);
-        if (!instruction) return { at: start, instructions, terminator: { kind: 'exit' } };
+        if (!instruction) return blockOf(start, instructions, ending('exit'));
         // What is too long for one region goes on in another, as soon as this one has gone there often enough.
-        if (!seen.has(at) || instructions.length >= BLOCK_INSTRUCTIONS_MAX) return { at: start, instructions, terminator: { kind: 'fall', next: { at, block: -1, cold: false } } };
+        if (!seen.has(at) || instructions.length >= BLOCK_INSTRUCTIONS_MAX) return blockOf(start, instructions, fallTo(targetOf(at, -1)));
         instructions.push(instruction);
         const { flow, resync, showsChange } = instruction.kind.definition;
         const next = at + instruction.length;
         switch (flow) {
           case 'branch':
-            return { at: start, instructions, terminator: { kind: 'branch', taken: target(this.relative(instruction)), next: target(next) } };
+            return blockOf(start, instructions, branchTo(target(this.relative(instruction)), target(next)));
           case 'jump':
             if (!this.isRelative(instruction)) {
               const targets = this.indirect(instruction).filter((it) => numbers.has(it)).map(target);
-              return { at: start, instructions, terminator: { kind: 'indirect', targets } };
+              return blockOf(start, instructions, indirectTo(targets));
             }
-            return { at: start, instructions, terminator: { kind: 'jump', target: { ...target(this.relative(instruction)), cold: false } } };
+            return blockOf(start, instructions, jumpTo(targetOf(this.relative(instruction), numbers.get(this.relative(instruction)) ?? -1)));
           case 'call':
-            if (this.isRelative(instruction)) return { at: start, instructions, terminator: { kind: 'call', target: target(this.relative(instruction)), likely: null, inlined: null, next: target(next) } };
-            return { at: start, instructions, terminator: { kind: 'call', target: null, likely: this.likely(instruction), inlined: null, next: target(next) } };
+            if (this.isRelative(instruction)) return blockOf(start, instructions, callTo(target(this.relative(instruction)), null, null, target(next)));
+            return blockOf(start, instructions, callTo(null, this.likely(instruction), null, target(next)));
           case 'return':
-            return { at: start, instructions, terminator: { kind: 'return' } };
+            return blockOf(start, instructions, ending('return'));
         }
-        if (resync && !showsChange) return { at: start, instructions, terminator: { kind: 'mode' } };
+        if (resync && !showsChange) return blockOf(start, instructions, ending('mode'));
         at = next;
       }
     });
@@ -349,13 +375,12 @@ class Planner {
       const plan = called && this.smallAt(called.at);
       if (!plan || plan.instructions > room) return;
       room -= plan.instructions;
-      const inlined = { at: called.at, block: out.length, cold: false };
-      const moved = (target: Target): Target => (target.block < 0 ? target : { ...target, block: target.block + inlined.block });
+      const inlined = targetOf(called.at, out.length);
+      const moved = (target: Target): Target => (target.block < 0 ? target : renumbered(target, target.block + inlined.block));
       // A return goes on behind the call if it finds that address, and else wherever it says.
-      const copies = plan.blocks.map((its): Block => ({
-        ...its, isInlined: true, terminator: its.terminator.kind === 'return' ? { kind: 'indirect', targets: [terminator.next] } : retarget(its.terminator, moved),
-      }));
-      out[n] = { ...block, terminator: terminator.target ? { kind: 'jump', target: inlined } : { ...terminator, inlined } };
+      const copies = plan.blocks.map((its): Block =>
+        blockOf(its.at, its.instructions, its.terminator.kind === 'return' ? indirectTo([terminator.next]) : retarget(its.terminator, moved), true));
+      out[n] = ended(block, terminator.target ? jumpTo(inlined) : callTo(null, terminator.likely, inlined, terminator.next));
       out.push(...copies);
     });
     return out;
@@ -409,8 +434,8 @@ function loopAlone(blocks: readonly Block[]): Block[] {
   }
   if (inside.size === 1 && !predecessors[0].includes(0)) return [...blocks];
   const numbers = new Map([...inside].sort((a, b) => a - b).map((n, place) => [n, place]));
-  const move = (target: Target): Target => ({ ...target, block: target.block < 0 ? -1 : (numbers.get(target.block) ?? -1) });
-  return [...numbers.keys()].map((n): Block => ({ ...blocks[n], terminator: retarget(blocks[n].terminator, move) }));
+  const move = (target: Target): Target => renumbered(target, target.block < 0 ? -1 : (numbers.get(target.block) ?? -1));
+  return [...numbers.keys()].map((n): Block => ended(blocks[n], retarget(blocks[n].terminator, move)));
 }
 
 /** Where a terminator leads to, inside the region or outside; without the target of a call. */
@@ -440,15 +465,15 @@ function inside(target: Target | null, change: (target: Target) => Target): Targ
 export function retarget(terminator: Terminator, change: (target: Target) => Target): Terminator {
   switch (terminator.kind) {
     case 'fall':
-      return { ...terminator, next: change(terminator.next) };
+      return fallTo(change(terminator.next));
     case 'call':
-      return { ...terminator, inlined: inside(terminator.inlined, change), next: change(terminator.next) };
+      return callTo(terminator.target, terminator.likely, inside(terminator.inlined, change), change(terminator.next));
     case 'branch':
-      return { ...terminator, taken: change(terminator.taken), next: change(terminator.next) };
+      return branchTo(change(terminator.taken), change(terminator.next));
     case 'jump':
-      return { ...terminator, target: change(terminator.target) };
+      return jumpTo(change(terminator.target));
     case 'indirect':
-      return { ...terminator, targets: terminator.targets.map(change).filter((target) => target.block >= 0) };
+      return indirectTo(terminator.targets.map(change).filter((target) => target.block >= 0));
     default:
       return terminator;
   }

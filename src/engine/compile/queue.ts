@@ -67,8 +67,8 @@ export class CompileQueue {
     return this.waiting.has(record) || this.underWay.has(record);
   }
 
-  add(pending: Pending): void {
-    this.put({ ...pending, rounds: 0 });
+  add({ where, key, map, rip, offset, record, again, isWide }: Pending): void {
+    this.put({ where, key, map, rip, offset, record, again, isWide, rounds: 0 });
   }
 
   /** The counter of one that is here has come round to the threshold. */

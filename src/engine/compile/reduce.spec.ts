@@ -1,22 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { type Block, successorsOf, type Target } from './plan.ts';
+import { type Block, blockOf, branchTo, ending, indirectTo, jumpTo, successorsOf, targetOf } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { hashOf } from './region.ts';
 import { structureOf } from './structure.ts';
 
-const target = (block: number): Target => ({ at: block * 16, block, cold: false });
+const target = (block: number) => targetOf(block * 16, block);
 /** Block n stands at n * 16 and branches to at most two others, or jumps indirectly to any number. */
 const graph = (...edges: (number[] | { indirect: number[] })[]): Block[] =>
-  edges.map((to, n): Block => ({
-    at: n * 16, instructions: [],
-    terminator: !Array.isArray(to)
-      ? { kind: 'indirect', targets: to.indirect.map(target) }
-      : to.length === 2
-        ? { kind: 'branch', taken: target(to[0]), next: target(to[1]) }
-        : to.length === 1
-          ? { kind: 'jump', target: target(to[0]) }
-          : { kind: 'return' },
-  }));
+  edges.map((to, n): Block => {
+    if (!Array.isArray(to)) return blockOf(n * 16, [], indirectTo(to.indirect.map(target)));
+    const [one, other] = to;
+    return blockOf(n * 16, [], other !== undefined ? branchTo(target(one), target(other)) : one !== undefined ? jumpTo(target(one)) : ending('return'));
+  });
 
 const irreducible = (blocks: readonly Block[]) => structureOf(blocks.map(({ terminator }) => successorsOf(terminator))).irreducible;
 

@@ -5,7 +5,7 @@
 // that would be too much code, all its entries are reached through a switch, which then is the loop's head. So are the targets that
 // several indirect jumps share: an interpreter's handlers, each of which jumps to all.
 
-import { retarget, successorsOf, targetsOf, type Block, type Target } from './plan.ts';
+import { blockOf, ended, indirectTo, jumpTo, renumbered, retarget, successorsOf, switchTo, targetOf, targetsOf, type Block, type Target } from './plan.ts';
 import { structureOf } from './structure.ts';
 
 /** Instructions copied in a region at most. */
@@ -78,8 +78,8 @@ function tangled(nodes: ReadonlySet<number>, successors: readonly (readonly numb
 /** The block with its edges inside the region led to other blocks. */
 function redirected(block: Block, to: (node: number) => number): Block {
   const { terminator } = block;
-  if (terminator.kind === 'switch') return { ...block, terminator: { ...terminator, hub: to(terminator.hub) } };
-  return { ...block, terminator: retarget(terminator, (target) => (target.block < 0 ? target : { ...target, block: to(target.block) })) };
+  if (terminator.kind === 'switch') return ended(block, switchTo(to(terminator.hub), terminator.to));
+  return ended(block, retarget(terminator, (target) => (target.block < 0 ? target : renumbered(target, to(target.block)))));
 }
 
 const isHub = ({ terminator, instructions }: Block): boolean => terminator.kind === 'indirect' && instructions.length === 0;
@@ -92,18 +92,18 @@ function throughSwitch(blocks: readonly Block[], { nodes, entries }: Loop): Bloc
   // Copies of a block stand at the same place, and one is as good as the other.
   const targets = new Map<number, Target>();
   for (const node of hubs) for (const target of targetsOf(blocks[node].terminator)) targets.set(target.at, target);
-  for (const node of plain) targets.set(blocks[node].at, { at: blocks[node].at, block: node, cold: false });
+  for (const node of plain) targets.set(blocks[node].at, targetOf(blocks[node].at, node));
   const out = [...blocks];
-  out[hub] = { at: blocks[entries[0]].at, instructions: [], terminator: { kind: 'indirect', targets: [] } };
+  out[hub] = blockOf(blocks[entries[0]].at, [], indirectTo([]));
   // The ways from inside and those from outside are not the same blocks: else they would be entries in turn.
   for (const isInside of [true, false]) {
     const ways = new Map(hubs.map((node) => [node, hub]));
-    for (const node of plain) ways.set(node, out.push({ at: blocks[node].at, instructions: [], terminator: { kind: 'switch', hub, to: blocks[node].at } }) - 1);
+    for (const node of plain) ways.set(node, out.push(blockOf(blocks[node].at, [], switchTo(hub, blocks[node].at))) - 1);
     blocks.forEach((block, n) => {
       if (nodes.has(n) === isInside) out[n] = redirected(block, (node) => ways.get(node) ?? node);
     });
   }
-  out[hub] = { ...out[hub], instructions: [], terminator: { kind: 'indirect', targets: [...targets.values()] } };
+  out[hub] = blockOf(out[hub].at, [], indirectTo([...targets.values()]));
   return out;
 }
 
@@ -125,8 +125,8 @@ function sharedSwitches(blocks: Block[]): Block[] {
   for (const { members, targets } of groups) {
     if (members.length < 2) continue;
     const hub = out.length;
-    out.push({ at: Math.min(...targets.keys()), instructions: [], terminator: { kind: 'indirect', targets: [...targets.values()] } });
-    for (const n of members) out[n] = { ...out[n], terminator: { kind: 'switch', hub, to: null } };
+    out.push(blockOf(Math.min(...targets.keys()), [], indirectTo([...targets.values()])));
+    for (const n of members) out[n] = ended(out[n], switchTo(hub, null));
   }
   return out;
 }
@@ -175,10 +175,10 @@ function cut(blocks: readonly Block[]): Block[] {
     if (irreducible.length === 0) return out;
     for (const [from, to] of irreducible) {
       const { terminator } = out[from];
-      const outside = (target: Target): Target => (target.block === to ? { ...target, block: -1 } : target);
-      if (terminator.kind !== 'switch') out[from] = { ...out[from], terminator: retarget(terminator, outside) };
-      else if (terminator.to === null) out[from] = { ...out[from], terminator: { kind: 'indirect', targets: [] } };
-      else out[from] = { ...out[from], terminator: { kind: 'jump', target: { at: terminator.to, block: -1, cold: false } } };
+      const outside = (target: Target): Target => (target.block === to ? renumbered(target, -1) : target);
+      if (terminator.kind !== 'switch') out[from] = ended(out[from], retarget(terminator, outside));
+      else if (terminator.to === null) out[from] = ended(out[from], indirectTo([]));
+      else out[from] = ended(out[from], jumpTo(targetOf(terminator.to, -1)));
     }
   }
 }

@@ -11,7 +11,7 @@ import { GONE } from '../handlers.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
 import type { LoopRegisters, PagesMark } from './pages.ts';
-import { successorsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
+import { successorsOf, targetOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 
@@ -309,7 +309,7 @@ export class RegionEmitter {
         return this.indirect(terminator.targets, count > 0 ? from : -1);
       case 'switch':
         if (terminator.to !== null) b.target.set(b.ripAt(terminator.to));
-        return this.go({ at: block.at, block: terminator.hub, cold: false }, block.at);
+        return this.go(targetOf(block.at, terminator.hub), block.at);
       case 'return':
         b.spill();
         b.spillBudget();
@@ -509,7 +509,7 @@ export class RegionEmitter {
     const likely = inlined ? null : terminator.likely;
     if (inlined) b.if(b.eq(b.target.get(), b.ripAt(inlined.at)), () => this.edge(inlined, last.at));
     b.scoped(() => {
-      if (terminator.target) return b.target.set(this.linkTo({ ...terminator.target, block: -1, cold: false }, last.at, true)!);
+      if (terminator.target) return b.target.set(this.linkTo(targetOf(terminator.target.at, -1), last.at, true)!);
       this.spillAll();
       const elsewhere = (): void => b.target.set(this.enterAddress(true, b.target.get())!);
       if (!likely) return elsewhere();
