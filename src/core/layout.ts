@@ -94,13 +94,13 @@ export const enum Cpu {
 
   /** Mask of linear and effective addresses: all ones in 64-bit code, 0xffffffff otherwise (u64). */
   ADDRESS_MASK = 0x0c8,
-  /** Address in the shared memory of the TLB of the current privilege: cpu + TLB_SUPERVISOR or cpu + TLB_USER (u32). */
+  /** Address in the shared memory of the TLB of the current privilege: cpu + TLB_SUPERVISOR or cpu + TLB_USER (u32). The same for code: CODE_TLB. */
   TLB = 0x0d0,
   /** Key of the code mode, part of a decoded page's key (u32), see Mode. */
   MODE = 0x0d4,
   /** Current privilege level (u32). 3 in virtual-8086 mode. */
   CPL = 0x0d8,
-  /** Mode key for which the X tags of each TLB are valid (u32 each). */
+  /** Mode key for which the entries of each TLB for code are valid (u32 each). */
   TLB_MODE_SUPERVISOR = 0x0dc,
   TLB_MODE_USER = 0x0e0,
 
@@ -177,6 +177,8 @@ export const enum Cpu {
   CODE_NOT_GLOBAL = 0x7e4,
   /** For so many instructions after the host's clock was asked RDTSC reckons with the instructions since; 0: it always asks (u32). */
   TSC_SPAN = 0x7e8,
+  /** Address in the shared memory of the TLB for code of the current privilege (u32). */
+  CODE_TLB = 0x7ec,
   /** Cpu.BUDGET when the host's clock was asked, negative where that is too long ago (i64); and what the time-stamp counter was (u64). */
   TSC_BUDGET = 0x7f0,
   TSC_ASKED = 0x7f8,
@@ -290,6 +292,10 @@ export const enum Cpu {
   TLB_LARGE_SEEN = 0x6_2000,
   /** u8: the same for pages that code was fetched from, (va >> 12 ^ va >> 24) & 0xfff. For TRANSLATIONS. */
   TLB_CODE_SEEN = 0x6_3000,
+  /** Two TLBs for code, of CodeTlb.ENTRIES entries: for CPL 0-2 and for CPL 3; and for each entry a byte, as TLB_LARGE. */
+  CODE_TLB_SUPERVISOR = 0x6_4000,
+  CODE_TLB_USER = 0x6_c000,
+  CODE_TLB_LARGE = 0x7_4000,
 }
 
 /** Bits of Cpu.FEATURES. */
@@ -329,13 +335,25 @@ export const enum Tlb {
   /** u64 linear page address, or INVALID */
   TAG_READ = 0,
   TAG_WRITE = 8,
-  TAG_EXECUTE = 16,
   /** i32 to add to the low 32 bits of the linear address to get the address in the shared memory */
   ADDEND = 24,
-  /** u32 address of the page's code map: 4096 u32 record addresses by page offset (valid with TAG_EXECUTE) */
-  CODE_MAP = 28,
   /** A tag that no address can match: low bit set. */
   INVALID = 1,
+}
+
+/**
+ * One entry of the TLB for code. It is one of its own because kernels have code and data whole multiples of 16 MiB apart, which would take
+ * the same entry from one another.
+ */
+export const enum CodeTlb {
+  ENTRIES = 2048,
+  ENTRY_SIZE = 16,
+  /** u64 linear page address, or Tlb.INVALID */
+  TAG = 0,
+  /** i32, as Tlb.ADDEND */
+  ADDEND = 8,
+  /** u32 address of the page's code map: 4096 u32 record addresses by page offset */
+  CODE_MAP = 12,
 }
 
 /** One decoded instruction: 32 bytes. Register fields are byte offsets in the vCPU area. */

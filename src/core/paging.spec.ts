@@ -207,6 +207,39 @@ describe('TLB', () => {
     expect(t.tags(BASE + 0x1000)).toBe('');
   });
 
+  it('has entries of their own for code: what lies whole multiples of 16 MiB from it takes none of them', () => {
+    fourLevel();
+    pte(0, 0x9063);
+    t.write64(TABLES + 0x2000 + 80, BigInt(PTE + 7));
+    expect(t.call('fetch_page', BigInt(BASE))).toBe(9);
+    t.readGuest(BASE + 0x100_0000, 1);
+    expect(t.tags(BASE)).toBe('x');
+    expect(t.tags(BASE + 0x100_0000)).toBe('rw');
+    expect(t.call('fetch_page', BigInt(BASE))).toBe(9);
+    expect(t.tags(BASE + 0x100_0000)).toBe('rw');
+  });
+
+  it('forgets code with data: by CR3 unless it is global, by a full flush, by INVLPG of its page or of its large page', () => {
+    fourLevel();
+    pte(0, 0x9063);
+    pte(1, 0x9163);
+    const fetchAll = (): void => [BASE, BASE + 0x1000, 0x20_1000, 0x20_5000].forEach((va) => t.call('fetch_page', BigInt(va)));
+    const tags = (): string => [BASE, BASE + 0x1000, 0x20_1000, 0x20_5000].map((va) => t.tags(va) || '-').join('');
+    fetchAll();
+    expect(tags()).toBe('xxxx');
+    t.call('write_cr', 3, BigInt(TABLES));
+    expect(tags()).toBe('-x--');
+    fetchAll();
+    t.call('invlpg', 0x3f_f000n);
+    expect(tags()).toBe('xx--');
+    fetchAll();
+    t.call('invlpg', BigInt(BASE + 0x1000));
+    expect(tags()).toBe('x-xx');
+    fetchAll();
+    t.call('tlb_flush', 0);
+    expect(tags()).toBe('----');
+  });
+
   it('keeps the two privileges apart', () => {
     fourLevel(3);
     pte(0, 0x9067);

@@ -1,7 +1,7 @@
 // A bare vCPU for tests of core.wasm: a few megabytes of RAM, descriptors and page tables made by hand, a recording host.
 
 import { readFileSync } from 'node:fs';
-import { Cpu, Mem, Pmap, Rflags, Seg, SegAttr, Tlb } from './layout.ts';
+import { CodeTlb, Cpu, Mem, Pmap, Rflags, Seg, SegAttr, Tlb } from './layout.ts';
 
 /** As exported by core.wasm; 64-bit parameters and results are bigint. */
 export type CoreExports = Record<string, (cpu: number, ...args: (number | bigint)[]) => number | bigint | undefined>;
@@ -220,10 +220,11 @@ export class TestCpu {
   tags(va: bigint | number, user = false): string {
     const linear = BigInt.asUintN(64, BigInt(va)) & ~0xfffn;
     const entry = CPU + (user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR) + Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1)) * Tlb.ENTRY_SIZE;
+    const code = CPU + (user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR) + Number((linear >> 12n) & BigInt(CodeTlb.ENTRIES - 1)) * CodeTlb.ENTRY_SIZE;
     return (
       (this.view.getBigUint64(entry + Tlb.TAG_READ, true) === linear ? 'r' : '') +
       (this.view.getBigUint64(entry + Tlb.TAG_WRITE, true) === linear ? 'w' : '') +
-      (this.view.getBigUint64(entry + Tlb.TAG_EXECUTE, true) === linear ? 'x' : '')
+      (this.view.getBigUint64(code + CodeTlb.TAG, true) === linear ? 'x' : '')
     );
   }
 

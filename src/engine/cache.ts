@@ -2,7 +2,7 @@
 // It lives in the shared memory (Mem.RECORDS), bounded; what was decoded first is dropped first. A write to code comes to
 // invalidateChunks(), or invalidate() for a whole page: its records turn into RESYNC, so that even the block being executed notices before its next instruction.
 
-import { Cpu, Mem, Mode, Pmap, Rec, Seg, Tlb, Vector } from '../core/layout.ts';
+import { CodeTlb, Cpu, Mem, Mode, Pmap, Rec, Seg, Tlb, Vector } from '../core/layout.ts';
 import { Decoder, DecodeResult } from '../x86/decode.ts';
 import { Pseudo } from './kinds.ts';
 import { RecordWriter } from './records.ts';
@@ -149,15 +149,15 @@ export class CodeCache {
       throw new Error(`the guest executes at physical address 0x${(physical * PAGE).toString(16)}, where there is neither RAM nor ROM`);
     }
     const known = this.pages.get(this.key(cpu, physical));
-    this.u32[(this.slot(cpu, this.linearLow) + Tlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
+    this.u32[(this.slot(cpu, this.linearLow) + CodeTlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
     this.fetchedPhysical = physical;
     this.fetchedHost = (entry & ~(PAGE - 1)) >>> 0;
     return true;
   }
 
-  /** Address of the TLB's entry for a linear address, by its low half. */
+  /** Address of the TLB's entry for code at a linear address, by its low half. */
   private slot(cpu: number, low: number): number {
-    return this.u32[(cpu + Cpu.TLB) >> 2] + ((low >>> 12) & (Tlb.ENTRIES - 1)) * Tlb.ENTRY_SIZE;
+    return this.u32[(cpu + Cpu.CODE_TLB) >> 2] + ((low >>> 12) & (CodeTlb.ENTRIES - 1)) * CodeTlb.ENTRY_SIZE;
   }
 
   private raise(cpu: number, vector: Vector, error: number | null): number {
@@ -215,8 +215,8 @@ export class CodeCache {
   /** The page of decoded code that a linear page address stands for now, if the TLB knows it. */
   pageAt(cpu: number, linear: bigint): CodePage | null {
     const slot = this.slot(cpu, Number(BigInt.asUintN(32, linear)));
-    if (this.u64[(slot + Tlb.TAG_EXECUTE) >> 3] !== BigInt.asUintN(64, linear)) return null;
-    return this.byMap.get(this.u32[(slot + Tlb.CODE_MAP) >> 2]) ?? null;
+    if (this.u64[(slot + CodeTlb.TAG) >> 3] !== BigInt.asUintN(64, linear)) return null;
+    return this.byMap.get(this.u32[(slot + CodeTlb.CODE_MAP) >> 2]) ?? null;
   }
 
   /** The page of decoded code at linearLow and linearHigh. */
@@ -233,7 +233,7 @@ export class CodeCache {
     let same = this.byPhysical.get(physical);
     if (!same) this.byPhysical.set(physical, (same = new Set()));
     same.add(page);
-    this.u32[(this.slot(cpu, this.linearLow) + Tlb.CODE_MAP) >> 2] = map;
+    this.u32[(this.slot(cpu, this.linearLow) + CodeTlb.CODE_MAP) >> 2] = map;
     return page;
   }
 
@@ -495,10 +495,10 @@ export class CodeCache {
       this.freeMaps.push(page.map);
     }
     for (const cpu of this.cpus) {
-      for (const table of [Cpu.TLB_SUPERVISOR, Cpu.TLB_USER]) {
-        for (let n = 0; n < Tlb.ENTRIES; n++) {
-          const entry = cpu + table + n * Tlb.ENTRY_SIZE;
-          if (gone.has(this.u32[(entry + Tlb.CODE_MAP) >> 2])) this.u64[(entry + Tlb.TAG_EXECUTE) >> 3] = BigInt(Tlb.INVALID);
+      for (const table of [Cpu.CODE_TLB_SUPERVISOR, Cpu.CODE_TLB_USER]) {
+        for (let n = 0; n < CodeTlb.ENTRIES; n++) {
+          const entry = cpu + table + n * CodeTlb.ENTRY_SIZE;
+          if (gone.has(this.u32[(entry + CodeTlb.CODE_MAP) >> 2])) this.u64[(entry + CodeTlb.TAG) >> 3] = BigInt(Tlb.INVALID);
         }
       }
     }

@@ -5,7 +5,7 @@
 // need work) gives up before it has changed anything, and the same instruction's function does it all.
 // (docs/architecture.md, "The interpreter")
 
-import { Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side, Status, Tlb, Vector } from '../core/layout.ts';
+import { CodeTlb, Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side, Status, Vector } from '../core/layout.ts';
 import type { Label, Value, Variable } from '../wasm/function.ts';
 import { CORE_FUNCTIONS, type CoreFunction, type PureFunction } from '../x86/core-functions.ts';
 import { Flags } from '../x86/flags.ts';
@@ -301,6 +301,12 @@ export class DispatchBuilder extends HandlerBuilder {
     this.br(slow);
   }
 
+  /** Address of the TLB's entry for code at a linear address. */
+  private codeEntry(linear: Value): Value {
+    const number = this.and(this.wrap(this.shrU(linear, 12)), CodeTlb.ENTRIES - 1);
+    return this.let(this.add(this.load('i32', this.cpu(), Cpu.CODE_TLB), this.shl(number, 4)));
+  }
+
   /**
    * Look for rip's record through the TLB, and go there; falls through if it is not known.
    * @param then where in the function this is; or 'interpret': no region is entered there
@@ -308,10 +314,10 @@ export class DispatchBuilder extends HandlerBuilder {
   private findRecord(then: 'inner' | 'outer' | 'interpret'): void {
     this.scoped(() => {
       const linear = this.let(this.and(this.add(this.load('i64', this.cpu(), Cpu.CODE_BASE), this.rip.get()), this.addressMask()));
-      const entry = this.tlbEntry(linear);
-      this.if(this.eq(this.and(linear, PAGE_MASK), this.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
+      const entry = this.codeEntry(linear);
+      this.if(this.eq(this.and(linear, PAGE_MASK), this.load('i64', entry, CodeTlb.TAG)), () => {
         const offset = this.let(this.and(this.wrap(linear), 0xfff));
-        const found = this.let(this.load('i32', this.add(this.load('i32', entry, Tlb.CODE_MAP), this.shl(offset, 2)), 0));
+        const found = this.let(this.load('i32', this.add(this.load('i32', entry, CodeTlb.CODE_MAP), this.shl(offset, 2)), 0));
         this.if(found, () => {
           const page = this.let(this.sub(this.rip.get(), this.extendU(offset)));
           const linkFrom = this.let(this.load('i32', this.cpu(), Cpu.LINK_FROM));
@@ -424,11 +430,11 @@ export class DispatchBuilder extends HandlerBuilder {
     const rip = this.rip.get();
     this.if(this.and(this.isNested(), this.eq(rip, this.param(2))), () => this.return(rip));
     // GONE is on no page.
-    const entry = this.tlbEntry(rip);
+    const entry = this.codeEntry(rip);
     const page = this.let(this.and(rip, PAGE_MASK));
-    this.if(this.eq(page, this.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
+    this.if(this.eq(page, this.load('i64', entry, CodeTlb.TAG)), () => {
       const offset = this.and(this.wrap(rip), 0xfff);
-      const found = this.let(this.load('i32', this.add(this.load('i32', entry, Tlb.CODE_MAP), this.shl(offset, 2)), 0));
+      const found = this.let(this.load('i32', this.add(this.load('i32', entry, CodeTlb.CODE_MAP), this.shl(offset, 2)), 0));
       this.if(found, () =>
         this.if(this.eq(this.load('i32', found, Rec.KIND, 16), Pseudo.REGION), () =>
           this.if(this.gtS(this.load('i64', this.cpu(), Cpu.BUDGET), 0n), () => {
@@ -593,11 +599,11 @@ export class DispatchBuilder extends HandlerBuilder {
         this.addressMask(),
       ),
     );
-    const entry = this.tlbEntry(linear);
+    const entry = this.codeEntry(linear);
     this.if(
       this.and(
-        this.eq(linear, this.load('i64', entry, Tlb.TAG_EXECUTE)),
-        this.eq(this.add(this.wrap(linear), this.load('i32', entry, Tlb.ADDEND)), this.load('i32', this.rec.get(), Rec.IMM)),
+        this.eq(linear, this.load('i64', entry, CodeTlb.TAG)),
+        this.eq(this.add(this.wrap(linear), this.load('i32', entry, CodeTlb.ADDEND)), this.load('i32', this.rec.get(), Rec.IMM)),
       ),
       () => this.next(),
     );

@@ -1,7 +1,7 @@
 // Generates interpreter.wasm at build time: the meanings of src/x86 become one dispatch function (dispatch.ts) with the hot ones
 // inline, and a function for every record kind, hot or not (handlers.ts).
 
-import { Cpu, FlagKind, Mem, Rec, RegionCause, RegionExit, Side, Status, Tlb } from '../core/layout.ts';
+import { CodeTlb, Cpu, FlagKind, Mem, Rec, RegionCause, RegionExit, Side, Status } from '../core/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
@@ -173,11 +173,11 @@ function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
   const ref = module.declare('enter_address', params, 'i64');
   const b = new FunctionBuilder(params);
   const [cpu, rip, depth] = [0, 1, 2].map((n) => b.param(n));
-  const entry = b.let(b.add(b.load('i32', cpu, Cpu.TLB), b.and(b.shrU(b.wrap(rip), 12 - 5), (Tlb.ENTRIES - 1) * Tlb.ENTRY_SIZE)));
+  const entry = b.let(b.add(b.load('i32', cpu, Cpu.CODE_TLB), b.and(b.shrU(b.wrap(rip), 12 - 4), (CodeTlb.ENTRIES - 1) * CodeTlb.ENTRY_SIZE)));
   const page = b.let(b.and(rip, PAGE_MASK));
   const record = b.variable('i32', b.i32(0));
-  b.if(b.eq(page, b.load('i64', entry, Tlb.TAG_EXECUTE)), () => {
-    record.set(b.load('i32', b.add(b.load('i32', entry, Tlb.CODE_MAP), b.shl(b.and(b.wrap(rip), 0xfff), 2)), 0));
+  b.if(b.eq(page, b.load('i64', entry, CodeTlb.TAG)), () => {
+    record.set(b.load('i32', b.add(b.load('i32', entry, CodeTlb.CODE_MAP), b.shl(b.and(b.wrap(rip), 0xfff), 2)), 0));
   });
   enterAt(module, table, b, record.get(), depth, page, () => rip);
   module.define(ref, b.localTypes, b.w.view());

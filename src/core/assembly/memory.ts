@@ -4,7 +4,7 @@
 // A TLB entry's tags say what its page may be used for without another walk; the write tag is missing
 // while the page is clean, read-only or holds decoded code.
 
-import { Cpu, Feature, Mem, Pmap, Rec, Tlb, Vector } from '../layout';
+import { CodeTlb, Cpu, Feature, Mem, Pmap, Rec, Tlb, Vector } from '../layout';
 import { watch, watchedPage } from './debug';
 import { hostInvalidateCode } from './host';
 import { Access, walk, walkError, walkGlobal, walkLarge, walkPhys, walkWritable } from './paging';
@@ -41,7 +41,16 @@ export let resolvedPhys: u64 = 0;
 @inline function invalidate(entry: u32): void {
   store<u64>(entry, Tlb.INVALID, Tlb.TAG_READ);
   store<u64>(entry, Tlb.INVALID, Tlb.TAG_WRITE);
-  store<u64>(entry, Tlb.INVALID, Tlb.TAG_EXECUTE);
+}
+
+// @ts-ignore: decorator
+@inline function codeEntryOf(cpu: u32, va: u64, user: bool): u32 {
+  return cpu + (user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR) + ((<u32>(va >> 12) & (CodeTlb.ENTRIES - 1)) << 4);
+}
+
+// @ts-ignore: decorator
+@inline function invalidateCode(entry: u32): void {
+  store<u64>(entry, Tlb.INVALID, CodeTlb.TAG);
 }
 
 /** Where TLB_LARGE_SEEN tells of large pages that contain an address. */
@@ -56,16 +65,9 @@ export let resolvedPhys: u64 = 0;
   return cpu + Cpu.TLB_CODE_SEEN + (<u32>((va >> 12) ^ (va >> 24)) & 0xfff);
 }
 
-/** Get an entry ready for a page found by walk(): tags of another page or another translation go. */
-function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
-  const entry = entryOf(tlbOf(cpu, user), va);
-  const page = va & PAGE;
-  const same = load<u64>(entry, Tlb.TAG_READ) == page || load<u64>(entry, Tlb.TAG_WRITE) == page || load<u64>(entry, Tlb.TAG_EXECUTE) == page;
-  if (!same || load<u32>(entry, Tlb.ADDEND) != addend) {
-    invalidate(entry);
-    store<u32>(entry, addend, Tlb.ADDEND);
-  }
-  store<u8>(cpu + (<u32>(va >> 12) & (Tlb.ENTRIES - 1)) + (user ? Tlb.ENTRIES : 0), walkLarge, Cpu.TLB_LARGE);
+/** Note an entry that is being filled for a page found by walk(), and where its TLB_LARGE is. */
+function filled(cpu: u32, va: u64, entry: u32, large: u32): void {
+  store<u8>(large, walkLarge);
   if (walkLarge) store<u8>(largeSeen(cpu, va), 1);
   if (!walkGlobal) {
     const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
@@ -73,6 +75,18 @@ function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
     if (count <= <u32>Cpu.TLB_JOURNAL_MAX) store<u32>(cpu, count + 1, Cpu.TLB_JOURNAL);
   }
   store<u32>(cpu, load<u32>(cpu, Cpu.STAT_TLB_FILLS) + 1, Cpu.STAT_TLB_FILLS);
+}
+
+/** Get an entry ready for a page found by walk(): tags of another page or another translation go. */
+function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
+  const entry = entryOf(tlbOf(cpu, user), va);
+  const page = va & PAGE;
+  const same = load<u64>(entry, Tlb.TAG_READ) == page || load<u64>(entry, Tlb.TAG_WRITE) == page;
+  if (!same || load<u32>(entry, Tlb.ADDEND) != addend) {
+    invalidate(entry);
+    store<u32>(entry, addend, Tlb.ADDEND);
+  }
+  filled(cpu, va, entry, cpu + Cpu.TLB_LARGE + (<u32>(va >> 12) & (Tlb.ENTRIES - 1)) + (user ? Tlb.ENTRIES : 0));
   return entry;
 }
 
@@ -371,7 +385,7 @@ export function writeAs(cpu: u32, va: u64, size: u32, value: u64, user: bool, ma
 }
 
 /**
- * Translate for instruction fetch at the current privilege and set TAG_EXECUTE (the caller sets CODE_MAP).
+ * Translate for instruction fetch at the current privilege and fill the entry for code (the caller sets CODE_MAP).
  * Returns the physical page number (A20 applied), or 0xffffffff with a fault pending.
  * No entry is made for pages that are not plain memory.
  */
@@ -389,8 +403,10 @@ export function fetch_page(cpu: u32, linear: u64): u32 {
   const map = pageMap(phys);
   if (map & Pmap.READ) {
     const page = linear & PAGE;
-    const entry = claim(cpu, linear, user, (map & 0xffff_f000) - <u32>page);
-    store<u64>(entry, page, Tlb.TAG_EXECUTE);
+    const entry = codeEntryOf(cpu, linear, user);
+    store<u32>(entry, (map & 0xffff_f000) - <u32>page, CodeTlb.ADDEND);
+    store<u64>(entry, page, CodeTlb.TAG);
+    filled(cpu, linear, entry, cpu + Cpu.CODE_TLB_LARGE + (<u32>(linear >> 12) & (CodeTlb.ENTRIES - 1)) + (user ? CodeTlb.ENTRIES : 0));
     store<u8>(codeSeen(cpu, linear), 1);
     if (!user && !walkGlobal) store<u32>(cpu, 1, Cpu.CODE_NOT_GLOBAL);
   }
@@ -423,18 +439,25 @@ export function allForgotten(cpu: u32): void {
   forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
 }
 
-/** Empty both TLBs; with keepGlobal only what a CR3 write drops. */
+/** Empty all TLBs; with keepGlobal only what a CR3 write drops. */
 export function tlb_flush(cpu: u32, keepGlobal: i32): void {
   translationsChanged(cpu);
   forgotten(cpu, Cpu.FORGOTTEN_USER);
   if (load<u32>(cpu, Cpu.CODE_NOT_GLOBAL)) forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
   const count = load<u32>(cpu, Cpu.TLB_JOURNAL);
   if (keepGlobal && count <= <u32>Cpu.TLB_JOURNAL_MAX) {
-    for (let i: u32 = 0; i < count; i++) invalidate(load<u32>(cpu + 4 + (i << 2), Cpu.TLB_JOURNAL));
+    for (let i: u32 = 0; i < count; i++) {
+      const entry = load<u32>(cpu + 4 + (i << 2), Cpu.TLB_JOURNAL);
+      if (entry < cpu + Cpu.CODE_TLB_SUPERVISOR) invalidate(entry);
+      else invalidateCode(entry);
+    }
   } else {
     const end = cpu + Cpu.TLB_SUPERVISOR + 2 * Tlb.ENTRIES * Tlb.ENTRY_SIZE;
     for (let entry: u32 = cpu + Cpu.TLB_SUPERVISOR; entry < end; entry += Tlb.ENTRY_SIZE) invalidate(entry);
+    forgetCode(cpu, false);
+    forgetCode(cpu, true);
     memory.fill(cpu + Cpu.TLB_LARGE, 0, 2 * Tlb.ENTRIES);
+    memory.fill(cpu + Cpu.CODE_TLB_LARGE, 0, 2 * CodeTlb.ENTRIES);
     memory.fill(cpu + Cpu.TLB_LARGE_SEEN, 0, 4096);
     memory.fill(cpu + Cpu.TLB_CODE_SEEN, 0, 4096);
     forgotten(cpu, Cpu.FORGOTTEN_SUPERVISOR);
@@ -445,13 +468,17 @@ export function tlb_flush(cpu: u32, keepGlobal: i32): void {
 
 /** The linear page of an entry, from whichever tag is valid; Tlb.INVALID when none is. */
 function pageOf(entry: u32): u64 {
-  let tag = load<u64>(entry, Tlb.TAG_READ);
-  if (tag & Tlb.INVALID) tag = load<u64>(entry, Tlb.TAG_WRITE);
-  if (tag & Tlb.INVALID) tag = load<u64>(entry, Tlb.TAG_EXECUTE);
-  return tag;
+  const tag = load<u64>(entry, Tlb.TAG_READ);
+  return tag & Tlb.INVALID ? load<u64>(entry, Tlb.TAG_WRITE) : tag;
 }
 
-/** INVLPG: forget one page in both TLBs, and all of a large page that contains it. */
+/** Is the entry of a large page, of this size in Cpu.TLB_LARGE, that contains the page? */
+// @ts-ignore: decorator
+@inline function inLarge(tag: u64, page: u64, large: u32): bool {
+  return !(tag & Tlb.INVALID) && (tag ^ page) >> (large == 3 ? 30 : 20 + large) == 0;
+}
+
+/** INVLPG: forget one page in all TLBs, and all of a large page that contains it. */
 export function tlb_flush_page(cpu: u32, va: u64): void {
   // Compiled code minds only where it lies itself.
   if (load<u8>(codeSeen(cpu, va)) || load<u8>(largeSeen(cpu, va))) {
@@ -461,21 +488,33 @@ export function tlb_flush_page(cpu: u32, va: u64): void {
   const page = va & PAGE;
   // Entries of a 4 MiB page (the largest usual one) lie in 1,024 neighbouring slots; of a 1 GiB page, anywhere.
   const huge = (load<u32>(cpu, Cpu.FEATURES) & Feature.PAGE1G) != 0;
-  const first: u32 = huge ? 0 : <u32>(va >> 12) & (Tlb.ENTRIES - 1) & ~1023;
-  const end: u32 = huge ? Tlb.ENTRIES : first + 1024;
-  for (let which: u32 = 0; which < 2; which++) {
-    const tlb = cpu + Cpu.TLB_SUPERVISOR + which * (Tlb.ENTRIES * Tlb.ENTRY_SIZE);
+  const number = <u32>(va >> 12);
+  for (let user: u32 = 0; user < 2; user++) {
+    const tlb = tlbOf(cpu, user != 0);
     const entry = entryOf(tlb, va);
     if (pageOf(entry) == page) invalidate(entry);
+    const code = codeEntryOf(cpu, va, user != 0);
+    if (load<u64>(code, CodeTlb.TAG) == page) invalidateCode(code);
     if (!huge && !load<u8>(largeSeen(cpu, va))) continue;
-    const classes = cpu + Cpu.TLB_LARGE + which * Tlb.ENTRIES;
+    const classes = cpu + Cpu.TLB_LARGE + user * Tlb.ENTRIES;
+    const first: u32 = huge ? 0 : number & (Tlb.ENTRIES - 1) & ~1023;
+    const end: u32 = huge ? Tlb.ENTRIES : first + 1024;
     for (let i = first; i < end; i += 8) {
       if (!load<u64>(classes + i)) continue;
       for (let j = i; j < i + 8; j++) {
-        const size = <u32>load<u8>(classes + j);
-        if (!size) continue;
-        const other = pageOf(tlb + (j << 5));
-        if (!(other & Tlb.INVALID) && (other ^ page) >> (size == 3 ? 30 : 20 + size) == 0) invalidate(tlb + (j << 5));
+        const large = <u32>load<u8>(classes + j);
+        if (large && inLarge(pageOf(tlb + (j << 5)), page, large)) invalidate(tlb + (j << 5));
+      }
+    }
+    const codeClasses = cpu + Cpu.CODE_TLB_LARGE + user * CodeTlb.ENTRIES;
+    const firstCode: u32 = huge ? 0 : number & (CodeTlb.ENTRIES - 1) & ~1023;
+    const endCode: u32 = huge ? CodeTlb.ENTRIES : firstCode + 1024;
+    const codeTlb = codeEntryOf(cpu, 0, user != 0);
+    for (let i = firstCode; i < endCode; i += 8) {
+      if (!load<u64>(codeClasses + i)) continue;
+      for (let j = i; j < i + 8; j++) {
+        const large = <u32>load<u8>(codeClasses + j);
+        if (large && inLarge(load<u64>(codeTlb + (j << 4), CodeTlb.TAG), page, large)) invalidateCode(codeTlb + (j << 4));
       }
     }
   }
@@ -491,10 +530,11 @@ export function tlb_forget_writes(cpu: u32, physicalPage: u32): void {
   }
 }
 
-/** Clear all execute tags of one TLB. */
-export function forgetExecute(tlb: u32): void {
-  const end = tlb + Tlb.ENTRIES * Tlb.ENTRY_SIZE;
-  for (let entry: u32 = tlb; entry < end; entry += Tlb.ENTRY_SIZE) store<u64>(entry, Tlb.INVALID, Tlb.TAG_EXECUTE);
+/** Empty one TLB for code. */
+export function forgetCode(cpu: u32, user: bool): void {
+  const start = codeEntryOf(cpu, 0, user);
+  const end = start + CodeTlb.ENTRIES * CodeTlb.ENTRY_SIZE;
+  for (let entry = start; entry < end; entry += CodeTlb.ENTRY_SIZE) invalidateCode(entry);
 }
 
 /** Clear the read and write tags of the user TLB, so that alignment checks see every access. */

@@ -2,7 +2,7 @@
 // Intel SDM volume 3, sections 2.2 (modes), 5.2.1 (code size); Mode in layout.ts.
 
 import { Cpu, Mode, Rflags, SegAttr } from '../layout';
-import { forgetExecute, forgetUserData, translationsChanged } from './memory';
+import { forgetCode, forgetUserData, translationsChanged } from './memory';
 import { Cr0, attrOf, baseOf, cpl, cr0, limitOf, longMode, rflags } from './state';
 
 // @ts-ignore: decorator
@@ -52,15 +52,17 @@ export function update_mode(cpu: u32): void {
   if ((privilege == 3) != (load<u32>(cpu, Cpu.TLB) == cpu + Cpu.TLB_USER)) translationsChanged(cpu);
   if (privilege == 3) {
     store<u32>(cpu, cpu + Cpu.TLB_USER, Cpu.TLB);
+    store<u32>(cpu, cpu + Cpu.CODE_TLB_USER, Cpu.CODE_TLB);
     if (load<u32>(cpu, Cpu.TLB_MODE_USER) != mode) {
       store<u32>(cpu, mode, Cpu.TLB_MODE_USER);
-      forgetExecute(cpu + Cpu.TLB_USER);
+      forgetCode(cpu, true);
     }
   } else {
     store<u32>(cpu, cpu + Cpu.TLB_SUPERVISOR, Cpu.TLB);
+    store<u32>(cpu, cpu + Cpu.CODE_TLB_SUPERVISOR, Cpu.CODE_TLB);
     if (load<u32>(cpu, Cpu.TLB_MODE_SUPERVISOR) != mode) {
       store<u32>(cpu, mode, Cpu.TLB_MODE_SUPERVISOR);
-      forgetExecute(cpu + Cpu.TLB_SUPERVISOR);
+      forgetCode(cpu, false);
     }
   }
   const checks: u32 = privilege == 3 && control0 & Cr0.AM && flags & Rflags.AC ? 1 : 0;

@@ -5,7 +5,7 @@
 // Registers are written when the instruction is over, so that a value read before is still what it was. Only a meaning that writes
 // registers in a branch of its own needs copies (Facts.writesInBranch).
 
-import { Cpu, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
+import { CodeTlb, Cpu, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
@@ -94,6 +94,7 @@ export class CompileBuilder extends HandlerBuilder {
   readonly flags: CompiledFlags;
   protected readonly exits: Exits;
   protected override readonly tlbOffset: number;
+  private readonly codeTlbOffset: number;
   readonly budget: Variable;
   /** RIP of an indirect transfer. */
   readonly target: Variable;
@@ -156,6 +157,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.isNarrow = !this.code64;
     this.widths = this.anyWidths();
     this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
+    this.codeTlbOffset = where.cpu + (where.user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR);
     this.budget = this.permanent('i32');
     this.target = this.permanent('i64');
     this.desc = this.permanent('i64');
@@ -817,23 +819,28 @@ export class CompileBuilder extends HandlerBuilder {
     return this.let(this.call(this.imports.callHandler, [this.i32(kind), this.cpu(), this.i32(record), rip]));
   }
 
+  /** Where the TLB's entry for code lies, from codeTlbOffset on. */
+  private codeEntry(linear: Value): Value {
+    return this.let(this.and(this.shrU(this.wrap(linear), 12 - 4), (CodeTlb.ENTRIES - 1) * CodeTlb.ENTRY_SIZE));
+  }
+
   /** Is the page at an offset from the region's first one mapped to this map of decoded code? (i32) */
   mapped(pageOffset: number, map: number): Value {
     const linear = this.let(this.ripAt(pageOffset));
-    const entry = this.tlbEntry(linear);
+    const entry = this.codeEntry(linear);
     return this.and(
-      this.eq(linear, this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE)),
-      this.eq(this.load('i32', entry, this.tlbOffset + Tlb.CODE_MAP), map),
+      this.eq(linear, this.load('i64', entry, this.codeTlbOffset + CodeTlb.TAG)),
+      this.eq(this.load('i32', entry, this.codeTlbOffset + CodeTlb.CODE_MAP), map),
     );
   }
 
   /** For an instruction on two pages: does the second one lie where it did? (i32) */
   secondPage(pageOffset: number, host: number): Value {
     const linear = this.let(this.ripAt(pageOffset));
-    const entry = this.tlbEntry(linear);
+    const entry = this.codeEntry(linear);
     return this.and(
-      this.eq(linear, this.load('i64', entry, this.tlbOffset + Tlb.TAG_EXECUTE)),
-      this.eq(this.add(this.wrap(linear), this.load('i32', entry, this.tlbOffset + Tlb.ADDEND)), host),
+      this.eq(linear, this.load('i64', entry, this.codeTlbOffset + CodeTlb.TAG)),
+      this.eq(this.add(this.wrap(linear), this.load('i32', entry, this.codeTlbOffset + CodeTlb.ADDEND)), host),
     );
   }
 }

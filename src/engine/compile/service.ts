@@ -1,7 +1,7 @@
 // Plans and compiles regions: the part of the compiler that needs nothing but the shared memory, so that it can run beside the vCPU in a
 // worker of its own. What it reads may change under its hands; whoever takes the result compares the generations of its pages.
 
-import { Cpu, JumpTargets, Mode, Tlb } from '../../core/layout.ts';
+import { CodeTlb, Cpu, JumpTargets, Mode } from '../../core/layout.ts';
 import { EMPTY_MAP, generationOf } from '../cache.ts';
 import { jumpTargetsOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
@@ -158,10 +158,10 @@ export class CompileService {
 
   /** What the TLB knows of a linear page of code now. */
   private pageAt(where: RegionMode, linear: bigint): PlannedPage | null {
-    const tlb = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
-    const slot = tlb + Number((linear >> 12n) & BigInt(Tlb.ENTRIES - 1)) * Tlb.ENTRY_SIZE;
-    if (this.u64[(slot + Tlb.TAG_EXECUTE) >> 3] !== linear) return null;
-    const map = this.u32[(slot + Tlb.CODE_MAP) >> 2];
+    const tlb = where.cpu + (where.user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR);
+    const slot = tlb + Number((linear >> 12n) & BigInt(CodeTlb.ENTRIES - 1)) * CodeTlb.ENTRY_SIZE;
+    if (this.u64[(slot + CodeTlb.TAG) >> 3] !== linear) return null;
+    const map = this.u32[(slot + CodeTlb.CODE_MAP) >> 2];
     return map === EMPTY_MAP || map === 0 ? null : this.page(map);
   }
 
