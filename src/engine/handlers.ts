@@ -590,19 +590,23 @@ export class InstructionContext implements Instruction {
   ) {
     this.name = kind.definition.name;
     this.size = kind.size;
-    this.operands = kind.shapes.map((shape) => {
+    const operands: OperandRef[] = [];
+    for (const shape of kind.shapes) {
       switch (shape.place) {
         case 'memory':
-          return new MemoryOperand(b, shape.bits, kind.locked);
+          operands.push(new MemoryOperand(b, shape.bits, kind.locked));
+          break;
         case 'rm':
         case 'reg':
         case 'cl':
         case 'dx':
-          return new RegisterOperand(b, shape.place, shape.bits, shape.vector !== undefined);
+          operands.push(new RegisterOperand(b, shape.place, shape.bits, shape.vector !== undefined));
+          break;
         default:
-          return new ConstantOperand(b, shape);
+          operands.push(new ConstantOperand(b, shape));
       }
-    });
+    }
+    this.operands = operands;
   }
 
   private at(n: number): OperandRef {

@@ -112,12 +112,14 @@ export function operandShapes(d: InstructionDefinition, size: number, isMemory: 
   let registers = 0;
   const immediates = d.operands.filter((o) => o.method === 'I' || o.method === 'SX').length;
   let immediate = 0;
-  const register = (bits: number, vector?: 'xmm' | 'mmx'): OperandShape => ({ place: registers++ === 0 ? 'rm' : 'reg', bits, vector });
+  // All fields, so that V8 knows one shape of them.
+  const shape = (place: Place, bits: number, vector?: OperandShape['vector'], field?: OperandShape['field']): OperandShape => ({ place, bits, field, vector });
+  const register = (bits: number, vector?: 'xmm' | 'mmx'): OperandShape => shape(registers++ === 0 ? 'rm' : 'reg', bits, vector);
   return d.operands.map((o): OperandShape => {
     const bits = bitsOf(o, size, size === 64);
     switch (o.method) {
       case 'E':
-        return isMemory ? { place: 'memory', bits } : register(bits);
+        return isMemory ? shape('memory', bits) : register(bits);
       case 'G':
       case 'R':
       case 'Z':
@@ -135,41 +137,41 @@ export function operandShapes(d: InstructionDefinition, size: number, isMemory: 
       case 'M':
       case 'O':
       case 'DI':
-        return { place: 'memory', bits };
+        return shape('memory', bits);
       case 'V':
       case 'U':
         return register(bits, 'xmm');
       case 'W':
-        return isMemory ? { place: 'memory', bits, vector: 'xmm' } : register(bits, 'xmm');
+        return isMemory ? shape('memory', bits, 'xmm') : register(bits, 'xmm');
       case 'P':
       case 'N':
         return register(bits, 'mmx');
       case 'Q':
-        return isMemory ? { place: 'memory', bits, vector: 'mmx' } : register(bits, 'mmx');
+        return isMemory ? shape('memory', bits, 'mmx') : register(bits, 'mmx');
       case 'S':
-        return { ...register(16), field: undefined };
+        return register(16);
       case 'C':
       case 'D':
       case 'T':
       case 'ST0': {
         const field = registers++ === 0 ? 'rm' : 'reg';
-        return { place: 'number', bits: 64, field };
+        return shape('number', 64, undefined, field);
       }
       case 'CL':
-        return { place: 'cl', bits: 8 };
+        return shape('cl', 8);
       case 'DX':
-        return { place: 'dx', bits: 16 };
+        return shape('dx', 16);
       case 'ONE':
-        return { place: 'immediate', bits: 8 };
+        return shape('immediate', 8);
       case 'A':
-        return { place: 'immediate', bits: 64 };
+        return shape('immediate', 64);
       case 'J':
-        return { place: 'relative', bits: 64 };
+        return shape('relative', 64);
       case 'I':
       case 'SX': {
         const w = o.method === 'SX' || o.size === 'z' ? size : bits;
-        if (immediates < 2) return { place: 'immediate', bits: w };
-        return { place: immediate++ === 0 ? 'immediateLow' : 'immediateHigh', bits: w };
+        if (immediates < 2) return shape('immediate', w);
+        return shape(immediate++ === 0 ? 'immediateLow' : 'immediateHigh', w);
       }
     }
   });

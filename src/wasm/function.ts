@@ -184,7 +184,7 @@ export class FunctionBuilder {
 
   i32(value: number): Value {
     const n = value | 0;
-    return SMALL[n - SMALL_FROM] ?? i32Value(n);
+    return n >= SMALL_FROM && n < SMALL_FROM + SMALL.length ? SMALL[n - SMALL_FROM] : i32Value(n);
   }
 
   i64(value: number | bigint): Value {

@@ -31,6 +31,9 @@ export interface Linear {
   readonly offset: number;
 }
 
+/** -0 is no small integer for V8, and larger offsets are none: it knows from the first sum on, and need not optimise anew. */
+const NOTHING: Linear = { base: null, index: null, scale: 0, offset: -0 };
+
 /** null: more than one local beside a scaled one, or two. */
 function sumOf(x: Linear, y: Linear): Linear | null {
   const offset = x.offset + y.offset;
@@ -130,6 +133,7 @@ export class Value {
     switch (this.node) {
       case Node.I32:
       case Node.I64:
+        if (this.number === 0) return NOTHING;
         return Number.isNaN(this.number) ? null : { base: null, index: null, scale: 0, offset: this.number };
       case Node.LOCAL:
       case Node.WIDENED:

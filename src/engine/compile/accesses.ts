@@ -11,7 +11,8 @@ const PAGE_SIZE = 4096;
 const TABLE_MAX = 2048;
 /** RIP of the region's first page, a parameter of its function. */
 const RIP_LOCAL = 1;
-const FIXED_ZERO: Symbol = { id: Fixed.ZERO, offset: 0 };
+/** Offsets may be larger than V8's small integers: -0 is none either, and so V8 knows from the first Symbol on, and need not optimise anew. */
+const FIXED_ZERO: Symbol = { id: Fixed.ZERO, offset: -0 };
 
 /** An address in the shared memory (i32), and an offset to add. */
 export interface Place {
@@ -110,7 +111,8 @@ export class Accesses {
       page.host.set(host);
       return { host: page.host.get(), offset: 0 };
     }
-    const distance = symbol.offset - known.offset;
+    // Less than a page; the offsets may be no small numbers.
+    const distance = (symbol.offset - known.offset) | 0;
     const host = known.host.get();
     if (this.builder.isWide()) {
       const found = this.b.variable('i32');
@@ -155,7 +157,7 @@ export class Accesses {
       const host = this.b.let(this.b.add(page.host.get(), at));
       return { host, offset: 0 };
     }
-    const distance = symbol.offset - known.offset;
+    const distance = (symbol.offset - known.offset) | 0;
     if (known.span) this.pages.lengthen(known.span, distance, all);
     else this.isOnPage(known.host.get(), this.pages.spans(known, distance, all));
     const host = this.b.add(known.host.get(), at);

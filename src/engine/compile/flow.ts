@@ -1,9 +1,9 @@
 // Data flow over a region's blocks: which registers are newer in locals than in memory, what is known of the flags, and which locals
 // somebody will still look at. So registers are loaded where they are first needed and written back only where the region is left.
 
-import type { FlagsState } from './flags.ts';
+import type { FlagsChange, FlagsState } from './flags.ts';
 import { changeFlags, joinFlags } from './flags.ts';
-import { successorsOf, type Block, type PlannedInstruction } from './plan.ts';
+import { successorsOf, type Block, type PlannedInstruction, type Terminator } from './plan.ts';
 import type { Structure } from './structure.ts';
 
 /** In masks of what is needed: the flags, beside the 16 registers. */
@@ -17,47 +17,63 @@ export interface BlockFlow {
   needed: number;
 }
 
-/** Everything is in memory behind it. */
-const spills = (instruction: PlannedInstruction): boolean => instruction.facts.cold;
+/** What a block does to what is known at its beginning. */
+interface BlockEffect {
+  /** Everything was in memory somewhere in it. */
+  readonly spills: boolean;
+  /** Registers that are newer than memory at its end, beside those that were at its beginning and were not written back. */
+  readonly writes: number;
+  /** What is known of the flags, whatever was; null: what was known. Then what becomes of it. */
+  readonly flags: FlagsState | null;
+  readonly changes: readonly FlagsChange[];
+  /** Blocks it leads to. */
+  readonly successors: readonly number[];
+}
 
-export function analyse(blocks: readonly Block[], { order, isLoop }: Structure): BlockFlow[] {
-  const flow = blocks.map((): BlockFlow => ({ dirty: 0, flags: null, needed: 0 }));
-  flow[0].flags = 'memory';
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const n of order) {
-      const here = flow[n];
-      let { dirty, flags } = here;
-      for (const instruction of blocks[n].instructions) {
-        if (spills(instruction)) {
-          dirty = 0;
-          flags = 'memory';
-        } else {
-          dirty |= instruction.facts.writes;
-          if (instruction.facts.flagsAfter !== null) flags = changeFlags(flags!, instruction.facts.flagsAfter);
-        }
-      }
-      const { terminator } = blocks[n];
-      for (const to of successorsOf(terminator)) {
-        const there = flow[to];
-        const isBehind = terminator.kind === 'call' && to !== terminator.inlined?.block;
-        const [dirtyThere, flagsThere] = isBehind ? [0, 'memory' as const] : [dirty, flags];
-        const joined: FlagsState | null = there.flags === null ? flagsThere : joinFlags(there.flags, flagsThere!);
-        if ((there.dirty | dirtyThere) !== there.dirty || joined !== there.flags) {
-          there.dirty |= dirtyThere;
-          there.flags = joined;
-          changed = true;
-        }
+function effectOf({ instructions, terminator }: Block): BlockEffect {
+  let spills = false;
+  let writes = 0;
+  let flags: FlagsState | null = null;
+  let changes: FlagsChange[] = [];
+  for (let n = 0; n < instructions.length; n++) {
+    const { facts } = instructions[n];
+    const after = facts.flagsAfter;
+    if (facts.cold) {
+      spills = true;
+      writes = 0;
+      flags = 'memory';
+      changes = [];
+    } else {
+      writes |= facts.writes;
+      if (after === null) continue;
+      if (typeof after === 'object' || after === 'rotate') changes.push(after);
+      else {
+        flags = after;
+        changes = [];
       }
     }
   }
+  return { spills, writes, flags, changes, successors: successorsOf(terminator) };
+}
+
+export function analyse(blocks: readonly Block[], { order, isLoop }: Structure): BlockFlow[] {
+  const flow: BlockFlow[] = [];
+  const effects: BlockEffect[] = [];
+  for (let n = 0; n < blocks.length; n++) {
+    flow.push({ dirty: 0, flags: null, needed: 0 });
+    effects.push(effectOf(blocks[n]));
+  }
+  flow[0].flags = 'memory';
+  while (passForwards(blocks, order, effects, flow));
+  /** What is needed at a block's beginning: `own`, and of what is needed at its end what is in `kept`. */
+  const own = new Int32Array(blocks.length);
+  const kept = new Int32Array(blocks.length);
+  for (let k = 0; k < order.length; k++) needsOf(blocks[order[k]], flow[order[k]], order[k], isLoop[order[k]], own, kept);
   for (let changed = true; changed; ) {
     changed = false;
     for (let k = order.length - 1; k >= 0; k--) {
       const n = order[k];
-      let [needed] = neededThrough(blocks[n], flow, flow[n]);
-      // A loop's head leaves the region when the budget is used up.
-      if (isLoop[n]) needed |= flow[n].dirty | (flow[n].flags === 'memory' ? 0 : FLAGS);
+      const needed = own[n] | (neededBehind(blocks[n].terminator, effects[n].successors, flow) & kept[n]);
       if (needed !== flow[n].needed) {
         flow[n].needed = needed;
         changed = true;
@@ -67,44 +83,103 @@ export function analyse(blocks: readonly Block[], { order, isLoop }: Structure):
   return flow;
 }
 
+/** Registers and flags from each block to those it leads to. False: nothing has changed. */
+function passForwards(blocks: readonly Block[], order: Int32Array, effects: readonly BlockEffect[], flow: readonly BlockFlow[]): boolean {
+  let changed = false;
+  for (let k = 0; k < order.length; k++) {
+    const n = order[k];
+    const effect = effects[n];
+    const dirty = effect.spills ? effect.writes : flow[n].dirty | effect.writes;
+    let flags = effect.flags ?? flow[n].flags!;
+    for (let c = 0; c < effect.changes.length; c++) flags = changeFlags(flags, effect.changes[c]);
+    const { terminator } = blocks[n];
+    // Behind a call all is in memory.
+    const isCall = terminator.kind === 'call';
+    const inlined = isCall && terminator.inlined ? terminator.inlined.block : -1;
+    for (let s = 0; s < effect.successors.length; s++) {
+      const to = effect.successors[s];
+      const there = flow[to];
+      const isBehind = isCall && to !== inlined;
+      const dirtyThere = isBehind ? 0 : dirty;
+      const flagsThere = isBehind ? 'memory' : flags;
+      const joined = there.flags === null ? flagsThere : joinFlags(there.flags, flagsThere);
+      if ((there.dirty | dirtyThere) !== there.dirty || joined !== there.flags) {
+        there.dirty |= dirtyThere;
+        there.flags = joined;
+        changed = true;
+      }
+    }
+  }
+  return changed;
+}
+
+/** What an exit before each instruction of a block writes back, and one behind the last: FLAGS if they are not in memory. */
+function writtenIn(instructions: readonly PlannedInstruction[], start: BlockFlow): Int32Array {
+  const written = new Int32Array(instructions.length + 1);
+  let mask = start.dirty | (start.flags === 'memory' ? 0 : FLAGS);
+  written[0] = mask;
+  for (let n = 0; n < instructions.length; n++) {
+    const { facts } = instructions[n];
+    mask = facts.cold ? 0 : mask | facts.writes | (facts.flagsAfter === null ? 0 : FLAGS);
+    written[n + 1] = mask;
+  }
+  return written;
+}
+
+/** What the blocks need that a block leads to, but for that behind a call. */
+function neededBehind(terminator: Terminator, successors: readonly number[], flow: readonly BlockFlow[]): number {
+  if (terminator.kind === 'call') return terminator.inlined ? flow[terminator.inlined.block].needed : 0;
+  let needed = 0;
+  for (let s = 0; s < successors.length; s++) needed |= flow[successors[s]].needed;
+  return needed;
+}
+
+/** Of the masks that an instruction needs: those it looks at itself, if an exit there writes back so much. */
+const readBy = ({ facts, crossing }: PlannedInstruction, written: number): number =>
+  facts.reads | (facts.readsFlags ? FLAGS : 0) | (facts.exits || crossing !== 0 ? written : 0);
+const killedBy = ({ facts }: PlannedInstruction): number => facts.kills | (facts.killsFlags ? FLAGS : 0);
+
+/** Fill in own[node] and kept[node] of analyse(). */
+function needsOf({ instructions }: Block, start: BlockFlow, node: number, isLoop: boolean, own: Int32Array, kept: Int32Array): void {
+  const written = writtenIn(instructions, start);
+  const count = instructions.length;
+  // The end of a block may leave the region: a budget that is used up at a loop's head, a target that is not there.
+  let needed = written[count];
+  let keep = -1;
+  for (let n = count - 1; n >= 0; n--) {
+    const instruction = instructions[n];
+    if (instruction.facts.cold) {
+      needed = written[n];
+      keep = 0;
+      continue;
+    }
+    if (instruction.check) needed |= written[n + 1];
+    const killed = killedBy(instruction);
+    needed = (needed & ~killed) | readBy(instruction, written[n]);
+    keep &= ~killed;
+  }
+  // A loop's head leaves the region when the budget is used up.
+  own[node] = isLoop ? needed | written[0] : needed;
+  kept[node] = keep;
+}
+
 /**
  * What is needed before each instruction of a block, and behind the last one before control goes on (behind a call: by the block that
  * follows it).
  */
-export function neededThrough(block: Block, flow: readonly BlockFlow[], start: BlockFlow): Uint32Array {
-  const { instructions, terminator } = block;
+export function neededThrough({ instructions, terminator }: Block, flow: readonly BlockFlow[], start: BlockFlow): Int32Array {
   const count = instructions.length;
-  const dirty = new Uint32Array(count + 1);
-  const inMemory = new Uint8Array(count + 1);
-  dirty[0] = start.dirty;
-  inMemory[0] = start.flags === 'memory' ? 1 : 0;
-  instructions.forEach((instruction, n) => {
-    if (spills(instruction)) {
-      dirty[n + 1] = 0;
-      inMemory[n + 1] = 1;
-    } else {
-      dirty[n + 1] = dirty[n] | instruction.facts.writes;
-      inMemory[n + 1] = instruction.facts.flagsAfter === null ? inMemory[n] : 0;
-    }
-  });
-  /** What an exit there writes back. */
-  const written = (n: number): number => dirty[n] | (inMemory[n] ? 0 : FLAGS);
-  const needed = new Uint32Array(count + 1);
-  // The end of a block may leave the region: a budget that is used up at a loop's head, a target that is not there.
-  needed[count] = written(count);
-  if (terminator.kind !== 'call') for (const to of successorsOf(terminator)) needed[count] |= flow[to].needed;
-  else if (terminator.inlined) needed[count] |= flow[terminator.inlined.block].needed;
+  const written = writtenIn(instructions, start);
+  const needed = new Int32Array(count + 1);
+  needed[count] = written[count] | neededBehind(terminator, successorsOf(terminator), flow);
   for (let n = count - 1; n >= 0; n--) {
-    const { facts, check } = instructions[n];
-    if (spills(instructions[n])) {
-      needed[n] = written(n);
+    const instruction = instructions[n];
+    if (instruction.facts.cold) {
+      needed[n] = written[n];
       continue;
     }
-    let after = needed[n + 1];
-    if (check) after |= written(n + 1);
-    let before = (after & ~facts.kills & ~(facts.killsFlags ? FLAGS : 0)) | facts.reads | (facts.readsFlags ? FLAGS : 0);
-    if (facts.exits || instructions[n].crossing !== 0) before |= written(n);
-    needed[n] = before;
+    const after = needed[n + 1] | (instruction.check ? written[n + 1] : 0);
+    needed[n] = (after & ~killedBy(instruction)) | readBy(instruction, written[n]);
   }
   return needed;
 }

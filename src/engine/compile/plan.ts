@@ -144,6 +144,8 @@ class Planner {
     private readonly limit = REGION_LIMIT,
     private readonly pages = new Map<number, PlannedPage | null>(),
     private readonly instructions = new Map<number, PlannedInstruction | null>(),
+    /** PlanSource.endsAtRegions */
+    private readonly endsAtRegions = source.endsAtRegions,
   ) {}
 
   private page(delta: number): PlannedPage | null {
@@ -219,13 +221,13 @@ class Planner {
     const lead = (at: number): void => {
       if (this.leaders.has(at)) return;
       this.leaders.add(at);
-      if (!this.source.endsAtRegions || !this.isOutside(at)) queue.push(at);
+      if (!this.endsAtRegions || !this.isOutside(at)) queue.push(at);
     };
     while (queue.length > 0) {
       let at = queue.shift()!;
       for (let first = true; !seen.has(at); first = false) {
         if (count >= this.limit) break;
-        if (!first && (this.leaders.has(at) || this.source.endsAtRegions) && this.isOutside(at)) {
+        if (!first && (this.leaders.has(at) || this.endsAtRegions) && this.isOutside(at)) {
           this.leaders.add(at);
           break;
         }
@@ -316,7 +318,7 @@ class Planner {
     const page = this.page(at >> 12);
     if (page === null) return false;
     if (this.source.isFunction(page, at & (PAGE - 1))) return true;
-    if (!this.source.endsAtRegions) return false;
+    if (!this.endsAtRegions) return false;
     const record = this.source.u32[(page.map >> 2) + (at & (PAGE - 1))];
     return record !== 0 && this.source.records.u16[(record + Rec.KIND) >> 1] === Pseudo.REGION;
   }
@@ -325,7 +327,7 @@ class Planner {
     const starts = [this.entry, ...[...this.leaders].filter((at) => at !== this.entry && seen.has(at))];
     const numbers = new Map(starts.map((at, n) => [at, n]));
     const target = (at: number): Target => targetOf(at, numbers.get(at) ?? -1, !this.leaders.has(at));
-    const blocks = starts.map((start): Block => {
+    const blockAt = (start: number): Block => {
       const instructions: PlannedInstruction[] = [];
       let at = start;
       for (;;) {
@@ -356,7 +358,9 @@ class Planner {
         if (resync && !showsChange) return blockOf(start, instructions, ending('mode'));
         at = next;
       }
-    });
+    };
+    const blocks: Block[] = [];
+    for (const start of starts) blocks.push(blockAt(start));
     const chosen = this.withSmall(count > LOOP_ALONE_FROM ? loopAlone(blocks) : blocks);
     const pages = new Map<number, PlannedPage>();
     for (const [delta, page] of this.pages) if (page) pages.set(delta, page);
@@ -390,7 +394,7 @@ class Planner {
   private smallAt(at: number): Plan | null {
     let small = this.small.get(at);
     if (small === undefined) {
-      const plan = new Planner({ ...this.source, endsAtRegions: false }, at, INLINE_LIMIT, this.pages, this.instructions).plan();
+      const plan = new Planner(this.source, at, INLINE_LIMIT, this.pages, this.instructions, false).plan();
       this.small.set(at, (small = plan && plan.instructions < INLINE_LIMIT && plan.blocks.every(canBeInlined) ? plan : null));
     }
     return small;
@@ -435,7 +439,9 @@ function loopAlone(blocks: readonly Block[]): Block[] {
   if (inside.size === 1 && !predecessors[0].includes(0)) return [...blocks];
   const numbers = new Map([...inside].sort((a, b) => a - b).map((n, place) => [n, place]));
   const move = (target: Target): Target => renumbered(target, target.block < 0 ? -1 : (numbers.get(target.block) ?? -1));
-  return [...numbers.keys()].map((n): Block => ended(blocks[n], retarget(blocks[n].terminator, move)));
+  const out: Block[] = [];
+  for (const n of numbers.keys()) out.push(ended(blocks[n], retarget(blocks[n].terminator, move)));
+  return out;
 }
 
 /** Where a terminator leads to, inside the region or outside; without the target of a call. */
@@ -477,6 +483,13 @@ export function retarget(terminator: Terminator, change: (target: Target) => Tar
     default:
       return terminator;
   }
+}
+
+/** By block. A list made by push(): one that map() gives is of another kind in V8 when it has optimised the call. */
+export function successorsOfAll(blocks: readonly Block[]): number[][] {
+  const out: number[][] = [];
+  for (const block of blocks) out.push(successorsOf(block.terminator));
+  return out;
 }
 
 /** Blocks that a terminator leads to inside the region. */

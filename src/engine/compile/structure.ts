@@ -5,7 +5,7 @@
 
 export interface Structure {
   /** Reachable nodes in reverse postorder; the entry first. */
-  readonly order: readonly number[];
+  readonly order: Int32Array;
   /** A node's place in that order; -1: not reachable. */
   readonly place: Int32Array;
   readonly predecessors: readonly number[][];
@@ -19,42 +19,53 @@ export interface Structure {
   readonly irreducible: readonly (readonly [number, number])[];
 }
 
-/** @param successors by node; node 0 is the entry. An edge may be there twice. */
-export function structureOf(successors: readonly (readonly number[])[]): Structure {
+/** An empty list for each node. Made by push(): arrays of map() are of another kind in V8 when it has optimised the call, and all who read them are optimised again. */
+function lists(count: number): number[][] {
+  const out: number[][] = [];
+  for (let n = 0; n < count; n++) out.push([]);
+  return out;
+}
+
+/** The nodes that node 0 leads to, in reverse postorder. */
+function reversePostorder(successors: readonly (readonly number[])[]): Int32Array {
   const count = successors.length;
-  const place = new Int32Array(count).fill(-1);
-  const postorder: number[] = [];
+  const order = new Int32Array(count);
+  let first = count;
   const visited = new Uint8Array(count);
-  const stack: { node: number; next: number }[] = [{ node: 0, next: 0 }];
+  /** The way to where the search is, and how many edges of its nodes were followed. */
+  const path = new Int32Array(count);
+  const followed = new Int32Array(count);
+  let depth = 1;
   visited[0] = 1;
-  while (stack.length > 0) {
-    const top = stack[stack.length - 1];
-    const out = successors[top.node];
-    if (top.next < out.length) {
-      const to = out[top.next++];
-      if (!visited[to]) {
+  while (depth > 0) {
+    const node = path[depth - 1];
+    const out = successors[node];
+    if (followed[node] < out.length) {
+      const to = out[followed[node]++];
+      if (visited[to] === 0) {
         visited[to] = 1;
-        stack.push({ node: to, next: 0 });
+        path[depth++] = to;
       }
     } else {
-      postorder.push(top.node);
-      stack.pop();
+      order[--first] = node;
+      depth--;
     }
   }
-  const order = postorder.reverse();
-  order.forEach((node, n) => (place[node] = n));
+  return order.subarray(first);
+}
 
-  const predecessors: number[][] = successors.map(() => []);
-  for (const node of order) for (const to of successors[node]) predecessors[to].push(node);
-
-  const dominator = new Int32Array(count).fill(-1);
+/** Each node's immediate dominator; its own for the entry, -1 where nothing leads. */
+function dominatorsOf(order: Int32Array, place: Int32Array, predecessors: readonly (readonly number[])[]): Int32Array {
+  const dominator = new Int32Array(place.length).fill(-1);
   dominator[0] = 0;
   for (let changed = true; changed; ) {
     changed = false;
-    for (const node of order) {
-      if (node === 0) continue;
+    for (let n = 1; n < order.length; n++) {
+      const node = order[n];
+      const from = predecessors[node];
       let best = -1;
-      for (let other of predecessors[node]) {
+      for (let k = 0; k < from.length; k++) {
+        let other = from[k];
         if (dominator[other] < 0) continue;
         if (best < 0) {
           best = other;
@@ -71,24 +82,45 @@ export function structureOf(successors: readonly (readonly number[])[]): Structu
       }
     }
   }
-  const dominates = (a: number, b: number): boolean => {
-    while (place[b] > place[a]) b = dominator[b];
-    return a === b;
-  };
+  return dominator;
+}
 
-  const children: number[][] = successors.map(() => []);
-  for (const node of order) if (node !== 0) children[dominator[node]].push(node);
-  const isLoop = successors.map(() => false);
+/** @param successors by node; node 0 is the entry. An edge may be there twice. */
+export function structureOf(successors: readonly (readonly number[])[]): Structure {
+  const count = successors.length;
+  const order = reversePostorder(successors);
+  const place = new Int32Array(count).fill(-1);
+  for (let n = 0; n < order.length; n++) place[order[n]] = n;
+  const predecessors = lists(count);
+  for (let n = 0; n < order.length; n++) {
+    const out = successors[order[n]];
+    for (let k = 0; k < out.length; k++) predecessors[out[k]].push(order[n]);
+  }
+  const dominator = dominatorsOf(order, place, predecessors);
+  const children = lists(count);
+  for (let n = 1; n < order.length; n++) children[dominator[order[n]]].push(order[n]);
+
+  const isLoop: boolean[] = [];
+  const isMerge: boolean[] = [];
+  for (let n = 0; n < count; n++) isLoop.push(false);
   const forward = new Int32Array(count);
   const irreducible: [number, number][] = [];
-  for (const node of order) {
-    for (const to of successors[node]) {
-      if (place[to] > place[node]) forward[to]++;
-      else if (dominates(to, node)) isLoop[to] = true;
-      else irreducible.push([node, to]);
+  for (let n = 0; n < order.length; n++) {
+    const node = order[n];
+    const out = successors[node];
+    for (let k = 0; k < out.length; k++) {
+      const to = out[k];
+      if (place[to] > n) forward[to]++;
+      else {
+        let above = node;
+        while (place[above] > place[to]) above = dominator[above];
+        if (above === to) isLoop[to] = true;
+        else irreducible.push([node, to]);
+      }
     }
   }
-  return { order, place, predecessors, children, isLoop, isMerge: successors.map((_, n) => forward[n] > 1), irreducible };
+  for (let n = 0; n < count; n++) isMerge.push(forward[n] > 1);
+  return { order, place, predecessors, children, isLoop, isMerge, irreducible };
 }
 
 /** The blocks of a loop: its head, and those from which the head is reached again. */
