@@ -24,6 +24,9 @@ const CHUNKS_MAX = 96;
 /** Instructions in one block at most. */
 const BLOCK_LIMIT = 1024;
 const NO_PAGE = 0xffff_ffff;
+/** Halves of an address. */
+const LOW = 0;
+const HIGH = 1;
 /** The map without entries, for pages that are reached but hold no block yet. */
 export const EMPTY_MAP: number = Mem.RECORDS;
 
@@ -83,9 +86,8 @@ export class CodeCache {
   private readonly split = new Uint8Array(2 * MAX_INSTRUCTION + 2);
   /** Pages by the address of their map. */
   private readonly byMap = new Map<number, CodePage>();
-  /** The address in question, in halves, because look-ups are too many for BigInts. */
-  private linearLow = 0;
-  private linearHigh = 0;
+  /** The address in question, in halves, because look-ups are too many for BigInts; in an array, because fields take another form in V8 when a half is no small integer. */
+  private readonly address = new Uint32Array(2);
   /** What fetch() found. */
   private fetchedPhysical = 0;
   private fetchedHost = 0;
@@ -120,36 +122,36 @@ export class CodeCache {
     return (rip + this.u64[(cpu + Cpu.CS + Seg.BASE) >> 3]) & 0xffff_ffffn;
   }
 
-  /** Where linear() lies, into linearLow and linearHigh. */
+  /** Where linear() lies, into address. */
   private locate(cpu: number, mode: number): void {
-    this.linearLow = this.u32[(cpu + Cpu.RIP) >> 2];
-    this.linearHigh = this.u32[((cpu + Cpu.RIP) >> 2) + 1];
+    const { address } = this;
+    address[LOW] = this.u32[(cpu + Cpu.RIP) >> 2];
+    address[HIGH] = this.u32[((cpu + Cpu.RIP) >> 2) + 1];
     if ((mode & Mode.CODE_MASK) === Mode.CODE64) return;
-    this.linearLow = (this.linearLow + this.u32[(cpu + Cpu.CS + Seg.BASE) >> 2]) >>> 0;
-    this.linearHigh = 0;
+    address[LOW] += this.u32[(cpu + Cpu.CS + Seg.BASE) >> 2];
+    address[HIGH] = 0;
   }
 
-  /** From linearLow and linearHigh to the first address of the page after. */
+  /** From address to the first one of the page after. */
   private toPageAfter(mode: number): void {
-    const low = (this.linearLow & ~(PAGE - 1)) >>> 0;
-    this.linearLow = (low + PAGE) >>> 0;
-    if (this.linearLow !== 0 || (mode & Mode.CODE_MASK) !== Mode.CODE64) return;
-    this.linearHigh = (this.linearHigh + 1) >>> 0;
+    const { address } = this;
+    address[LOW] = (address[LOW] & ~(PAGE - 1)) + PAGE;
+    if (address[LOW] === 0 && (mode & Mode.CODE_MASK) === Mode.CODE64) address[HIGH]++;
   }
 
   /**
-   * Translate linearLow and linearHigh for execution, into fetchedPhysical and fetchedHost, the page's address in the shared memory.
+   * Translate address for execution, into fetchedPhysical and fetchedHost, the page's address in the shared memory.
    * False: an exception is pending.
    */
   private fetch(cpu: number): boolean {
-    const physical = this.core.fetch_page_at(cpu, this.linearLow, this.linearHigh) >>> 0;
+    const physical = this.core.fetch_page_at(cpu, this.address[LOW], this.address[HIGH]) >>> 0;
     if (physical === NO_PAGE) return false;
     const entry = this.u32[(Mem.PMAP >> 2) + physical];
     if (!(entry & Pmap.READ) || physical >= 0x10_0000) {
       throw new Error(`the guest executes at physical address 0x${(physical * PAGE).toString(16)}, where there is neither RAM nor ROM`);
     }
     const known = this.pages.get(this.key(cpu, physical));
-    this.u32[(this.slot(cpu, this.linearLow) + CodeTlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
+    this.u32[(this.slot(cpu, this.address[LOW]) + CodeTlb.CODE_MAP) >> 2] = known ? known.map : EMPTY_MAP;
     this.fetchedPhysical = physical;
     this.fetchedHost = (entry & ~(PAGE - 1)) >>> 0;
     return true;
@@ -189,7 +191,9 @@ export class CodeCache {
     if (this.isBeyondLimit(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
     this.locate(cpu, mode);
     if (!this.fetch(cpu)) return 0;
-    const { linearLow: low, linearHigh: high, fetchedPhysical: physical, fetchedHost: host } = this;
+    const { fetchedPhysical: physical, fetchedHost: host } = this;
+    const low = this.address[LOW];
+    const high = this.address[HIGH];
     const offset = low & (PAGE - 1);
     const page = this.page(cpu, physical, mode);
     let record = this.u32[(page.map >> 2) + offset];
@@ -219,7 +223,7 @@ export class CodeCache {
     return this.byMap.get(this.u32[(slot + CodeTlb.CODE_MAP) >> 2]) ?? null;
   }
 
-  /** The page of decoded code at linearLow and linearHigh. */
+  /** The page of decoded code at address. */
   private page(cpu: number, physical: number, mode: number): CodePage {
     const key = this.key(cpu, physical);
     let page = this.pages.get(key);
@@ -233,7 +237,7 @@ export class CodeCache {
     let same = this.byPhysical.get(physical);
     if (!same) this.byPhysical.set(physical, (same = new Set()));
     same.add(page);
-    this.u32[(this.slot(cpu, this.linearLow) + CodeTlb.CODE_MAP) >> 2] = map;
+    this.u32[(this.slot(cpu, this.address[LOW]) + CodeTlb.CODE_MAP) >> 2] = map;
     return page;
   }
 
@@ -344,8 +348,8 @@ export class CodeCache {
   /** A block of one instruction that lies on two pages. */
   private decodeCrossing(cpu: number, page: CodePage, host: number, offset: number, low: number, high: number, mode: number): number {
     const { decoder, writer, split } = this;
-    this.linearLow = low;
-    this.linearHigh = high;
+    this.address[LOW] = low;
+    this.address[HIGH] = high;
     this.toPageAfter(mode);
     if (!this.fetch(cpu)) return 0;
     const { fetchedPhysical: secondPhysical, fetchedHost: secondHost } = this;
@@ -382,7 +386,9 @@ export class CodeCache {
     if (this.isBeyondLimit(cpu, mode)) return this.raise(cpu, Vector.GP, 0);
     this.locate(cpu, mode);
     if (!this.fetch(cpu)) return 0;
-    const { linearLow: low, linearHigh: high, fetchedHost: host } = this;
+    const host = this.fetchedHost;
+    const low = this.address[LOW];
+    const high = this.address[HIGH];
     const offset = low & (PAGE - 1);
     const bits = 16 << (mode & Mode.CODE_MASK);
     const { decoder, writer, split } = this;

@@ -151,7 +151,8 @@ export class RealClock extends ClockBase {
   /** Host time of that moment; NaN while paused. */
   private started = NaN;
   /** Greatest time handed out: the host's clock may be coarse or, with several threads, step back by its resolution. */
-  private latest = 0;
+  // Less than any time, and no integer: after two seconds it is no small one, and V8 would give the clock another form then, and optimise anew who asks it.
+  private latest = -0.5;
 
   /** @param hostNow the host's monotonic time in nanoseconds. The clock starts paused. */
   constructor(private readonly hostNow: () => number) {

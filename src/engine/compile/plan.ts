@@ -90,6 +90,10 @@ export const indirectTo = (targets: Jumps): Terminator => terminatorOf('indirect
 export const switchTo = (hub: number, to: number | null): Terminator => terminatorOf('switch', null, null, null, null, null, NO_TARGETS, hub, to);
 export const ending = (kind: 'return' | 'exit' | 'mode'): Terminator => terminatorOf(kind, null, null, null, null, null, NO_TARGETS, -1, null);
 
+/** An empty list that has held something is of the same kind in V8 as those with instructions, which [] is not. */
+export const NO_INSTRUCTIONS = [null as unknown as PlannedInstruction];
+NO_INSTRUCTIONS.pop();
+
 export const blockOf = (at: number, instructions: PlannedInstruction[], terminator: Terminator, isInlined = false): Block => ({ at, instructions, terminator, isInlined });
 /** The block with another end. */
 export const ended = (block: Block, terminator: Terminator): Block => blockOf(block.at, block.instructions, terminator, block.isInlined);

@@ -5,7 +5,7 @@
 // that would be too much code, all its entries are reached through a switch, which then is the loop's head. So are the targets that
 // several indirect jumps share: an interpreter's handlers, each of which jumps to all.
 
-import { blockOf, ended, indirectTo, jumpTo, renumbered, retarget, successorsOfAll, switchTo, targetOf, targetsOf, type Block, type Target } from './plan.ts';
+import { NO_INSTRUCTIONS, blockOf, ended, indirectTo, jumpTo, renumbered, retarget, successorsOfAll, switchTo, targetOf, targetsOf, type Block, type Target } from './plan.ts';
 import { structureOf } from './structure.ts';
 
 /** Instructions copied in a region at most. */
@@ -94,16 +94,16 @@ function throughSwitch(blocks: readonly Block[], { nodes, entries }: Loop): Bloc
   for (const node of hubs) for (const target of targetsOf(blocks[node].terminator)) targets.set(target.at, target);
   for (const node of plain) targets.set(blocks[node].at, targetOf(blocks[node].at, node));
   const out = [...blocks];
-  out[hub] = blockOf(blocks[entries[0]].at, [], indirectTo([]));
+  out[hub] = blockOf(blocks[entries[0]].at, NO_INSTRUCTIONS, indirectTo([]));
   // The ways from inside and those from outside are not the same blocks: else they would be entries in turn.
   for (const isInside of [true, false]) {
     const ways = new Map(hubs.map((node) => [node, hub]));
-    for (const node of plain) ways.set(node, out.push(blockOf(blocks[node].at, [], switchTo(hub, blocks[node].at))) - 1);
+    for (const node of plain) ways.set(node, out.push(blockOf(blocks[node].at, NO_INSTRUCTIONS, switchTo(hub, blocks[node].at))) - 1);
     blocks.forEach((block, n) => {
       if (nodes.has(n) === isInside) out[n] = redirected(block, (node) => ways.get(node) ?? node);
     });
   }
-  out[hub] = blockOf(out[hub].at, [], indirectTo([...targets.values()]));
+  out[hub] = blockOf(out[hub].at, NO_INSTRUCTIONS, indirectTo([...targets.values()]));
   return out;
 }
 
@@ -125,7 +125,7 @@ function sharedSwitches(blocks: Block[]): Block[] {
   for (const { members, targets } of groups) {
     if (members.length < 2) continue;
     const hub = out.length;
-    out.push(blockOf(Math.min(...targets.keys()), [], indirectTo([...targets.values()])));
+    out.push(blockOf(Math.min(...targets.keys()), NO_INSTRUCTIONS, indirectTo([...targets.values()])));
     for (const n of members) out[n] = ended(out[n], switchTo(hub, null));
   }
   return out;
