@@ -33,7 +33,7 @@ export const EMPTY_MAP: number = Mem.RECORDS;
 /** Address of the counter that tells when what a map maps has been dropped. */
 export const generationOf = (map: number): number => Mem.CODE_GENERATIONS + ((map - Mem.RECORDS) / MAP_BYTES) * 4;
 
-const joined = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0);
+const joined = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 
 const MAX_INSTRUCTION = 15;
 const ENTERS_HANDLER = new Set(['int', 'int3', 'int1', 'into', 'syscall', 'sysenter']);
@@ -87,7 +87,7 @@ export class CodeCache {
   /** Pages by the address of their map. */
   private readonly byMap = new Map<number, CodePage>();
   /** The address in question, in halves, because look-ups are too many for BigInts; in an array, because fields take another form in V8 when a half is no small integer. */
-  private readonly address = new Uint32Array(2);
+  private readonly address = new Int32Array(2);
   /** What fetch() found. */
   private fetchedPhysical = 0;
   private fetchedHost = 0;

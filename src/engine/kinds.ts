@@ -115,7 +115,7 @@ export function operandShapes(d: InstructionDefinition, size: number, isMemory: 
   // All fields, so that V8 knows one shape of them.
   const shape = (place: Place, bits: number, vector?: OperandShape['vector'], field?: OperandShape['field']): OperandShape => ({ place, bits, field, vector });
   const register = (bits: number, vector?: 'xmm' | 'mmx'): OperandShape => shape(registers++ === 0 ? 'rm' : 'reg', bits, vector);
-  return d.operands.map((o): OperandShape => {
+  const shapeOf = (o: OperandSpec): OperandShape => {
     const bits = bitsOf(o, size, size === 64);
     switch (o.method) {
       case 'E':
@@ -174,7 +174,10 @@ export function operandShapes(d: InstructionDefinition, size: number, isMemory: 
         return shape(immediate++ === 0 ? 'immediateLow' : 'immediateHigh', w);
       }
     }
-  });
+  };
+  const out: OperandShape[] = [];
+  for (const o of d.operands) out.push(shapeOf(o));
+  return out;
 }
 
 const SIZES = [16, 32, 64] as const;

@@ -174,7 +174,8 @@ export class InstructionTable {
   op(opcode: number, name: string, operands: string, meaning: Meaning, attributes: Attributes = {}): void {
     const map =
       opcode <= 0xff ? OpcodeMap.ONE_BYTE : opcode >> 8 === 0x0f ? OpcodeMap.TWO_BYTE : opcode >> 8 === 0x0f38 ? OpcodeMap.MAP_0F38 : OpcodeMap.MAP_0F3A;
-    const specs = operands === '' ? [] : operands.split(',').map(parseOperand);
+    const specs: OperandSpec[] = [];
+    if (operands !== '') for (const operand of operands.split(',')) specs.push(parseOperand(operand));
     const definition = new InstructionDefinition(this.definitions.length, map, opcode & 0xff, name, specs, meaning, attributes);
     this.definitions.push(definition);
     this.byOpcode[map * 256 + definition.opcode].push(definition);

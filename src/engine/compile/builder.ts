@@ -346,18 +346,20 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** The instruction is over: its results become the registers. */
   protected override meant(): void {
+    if (this.pending.size === 0) return;
     const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
-    const symbols = values.map(([n, value]): [number, Symbol | undefined] => {
+    const symbols: (Symbol | null)[] = [];
+    for (const [n, value] of values) {
       const symbol = value.isLocal ? this.accesses.symbolOf(value) : null;
       if (this.watcher && symbol?.id === this.pages.symbol(n, 0).id) this.watcher.step(n);
-      return [n, symbol ?? undefined];
-    });
+      symbols.push(symbol);
+    }
     for (const [n, value] of values) {
       this.gpr(n).set(value);
       this.setWidth(n, value.width);
       this.dirty |= 1 << n;
     }
-    for (const [n, symbol] of symbols) this.pages.written(n, symbol);
+    for (let k = 0; k < values.length; k++) this.pages.written(values[k][0], symbols[k]);
     this.pending.clear();
   }
 
@@ -756,7 +758,9 @@ export class CompileBuilder extends HandlerBuilder {
     const { desc } = this;
     // What comes before never falls through.
     this.unreachable();
-    const stubs = this.stubs.map(({ dirty, flags }, n) => ({ dirty, flags, n })).sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
+    const stubs: (Stub & { n: number })[] = [];
+    this.stubs.forEach(({ dirty, flags }, n) => stubs.push({ dirty, flags, n }));
+    stubs.sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
     const forms = [...new Set(stubs.map((stub) => stub.flags))];
     const placeOf = new Map(stubs.map((stub, place) => [stub.n, place]));
     for (const { at, depth, stub } of this.leaves) {
