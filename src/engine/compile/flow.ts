@@ -3,7 +3,7 @@
 
 import type { FlagsChange, FlagsState } from './flags.ts';
 import { changeFlags, joinFlags } from './flags.ts';
-import { successorsOf, type Block, type PlannedInstruction, type Terminator } from './plan.ts';
+import type { Block, PlannedInstruction, Terminator } from './plan.ts';
 import type { Structure } from './structure.ts';
 
 /** In masks of what is needed: the flags, beside the 16 registers. */
@@ -26,11 +26,9 @@ interface BlockEffect {
   /** What is known of the flags, whatever was; null: what was known. Then what becomes of it. */
   readonly flags: FlagsState | null;
   readonly changes: readonly FlagsChange[];
-  /** Blocks it leads to. */
-  readonly successors: readonly number[];
 }
 
-function effectOf({ instructions, terminator }: Block): BlockEffect {
+function effectOf({ instructions }: Block): BlockEffect {
   let spills = false;
   let writes = 0;
   let flags: FlagsState | null = null;
@@ -53,7 +51,7 @@ function effectOf({ instructions, terminator }: Block): BlockEffect {
       }
     }
   }
-  return { spills, writes, flags, changes, successors: successorsOf(terminator) };
+  return { spills, writes, flags, changes };
 }
 
 export function analyse(blocks: readonly Block[], { order, isLoop }: Structure): BlockFlow[] {
@@ -73,7 +71,7 @@ export function analyse(blocks: readonly Block[], { order, isLoop }: Structure):
     changed = false;
     for (let k = order.length - 1; k >= 0; k--) {
       const n = order[k];
-      const needed = own[n] | (neededBehind(blocks[n].terminator, effects[n].successors, flow) & kept[n]);
+      const needed = own[n] | (neededBehind(blocks[n].terminator, flow) & kept[n]);
       if (needed !== flow[n].needed) {
         flow[n].needed = needed;
         changed = true;
@@ -96,8 +94,8 @@ function passForwards(blocks: readonly Block[], order: Int32Array, effects: read
     // Behind a call all is in memory.
     const isCall = terminator.kind === 'call';
     const inlined = isCall && terminator.inlined ? terminator.inlined.block : -1;
-    for (let s = 0; s < effect.successors.length; s++) {
-      const to = effect.successors[s];
+    for (let s = 0; s < terminator.successors.length; s++) {
+      const to = terminator.successors[s];
       const there = flow[to];
       const isBehind = isCall && to !== inlined;
       const dirtyThere = isBehind ? 0 : dirty;
@@ -127,7 +125,8 @@ function writtenIn(instructions: readonly PlannedInstruction[], start: BlockFlow
 }
 
 /** What the blocks need that a block leads to, but for that behind a call. */
-function neededBehind(terminator: Terminator, successors: readonly number[], flow: readonly BlockFlow[]): number {
+function neededBehind(terminator: Terminator, flow: readonly BlockFlow[]): number {
+  const { successors } = terminator;
   if (terminator.kind === 'call') return terminator.inlined ? flow[terminator.inlined.block].needed : 0;
   let needed = 0;
   for (let s = 0; s < successors.length; s++) needed |= flow[successors[s]].needed;
@@ -171,7 +170,7 @@ export function neededThrough({ instructions, terminator }: Block, flow: readonl
   const count = instructions.length;
   const written = writtenIn(instructions, start);
   const needed = new Int32Array(count + 1);
-  needed[count] = written[count] | neededBehind(terminator, successorsOf(terminator), flow);
+  needed[count] = written[count] | neededBehind(terminator, flow);
   for (let n = count - 1; n >= 0; n--) {
     const instruction = instructions[n];
     if (instruction.facts.cold) {

@@ -42,13 +42,16 @@ export interface Target {
   /** Offset from the region's first page. */
   readonly at: number;
   /** Number of the block, or -1. */
-  block: number;
+  readonly block: number;
   /** It is outside because hardly ever anything goes there: no link is worth its code. */
   readonly cold: boolean;
 }
 
 /** Made by the functions below, as one shape with all fields: V8 reads it quickly then. An object that is spread and gets a field more has a shape of its own in Node.js 20, each time. */
-export type Terminator =
+export type Terminator = {
+  /** Blocks that it leads to inside the region; without the target of a call. */
+  readonly successors: readonly number[];
+} & (
   /** The next block follows. */
   | { kind: 'fall'; next: Target }
   | { kind: 'branch'; taken: Target; next: Target }
@@ -63,7 +66,8 @@ export type Terminator =
   /** The instruction after the block's last is left to the interpreter. */
   | { kind: 'exit' }
   /** The block's last instruction may have changed the mode. */
-  | { kind: 'mode' };
+  | { kind: 'mode' }
+);
 
 export interface Block {
   readonly at: number;
@@ -74,21 +78,33 @@ export interface Block {
 }
 
 type Jumps = readonly Target[];
+type Blocks = readonly number[];
 const NO_TARGETS: Jumps = [];
+const NO_BLOCKS: Blocks = [];
+
+/** Blocks of the region among places, in their order. */
+const blocksOf = (one: Target, other: Target | null = null): Blocks =>
+  one.block < 0 ? (other && other.block >= 0 ? [other.block] : NO_BLOCKS) : other && other.block >= 0 ? [one.block, other.block] : [one.block];
+function allBlocksOf(targets: Jumps): Blocks {
+  const out: number[] = [];
+  for (const { block } of targets) if (block >= 0) out.push(block);
+  return out;
+}
 
 function terminatorOf(
-  kind: Terminator['kind'], next: Target | null, taken: Target | null, target: Target | null, likely: Target | null, inlined: Target | null, targets: Jumps, hub: number, to: number | null,
+  kind: Terminator['kind'], successors: Blocks, next: Target | null, taken: Target | null, target: Target | null, likely: Target | null, inlined: Target | null, targets: Jumps, hub: number,
+  to: number | null,
 ): Terminator {
-  return { kind, next, taken, target, likely, inlined, targets, hub, to } as Terminator;
+  return { kind, successors, next, taken, target, likely, inlined, targets, hub, to } as Terminator;
 }
-export const fallTo = (next: Target): Terminator => terminatorOf('fall', next, null, null, null, null, NO_TARGETS, -1, null);
-export const branchTo = (taken: Target, next: Target): Terminator => terminatorOf('branch', next, taken, null, null, null, NO_TARGETS, -1, null);
-export const jumpTo = (target: Target): Terminator => terminatorOf('jump', null, null, target, null, null, NO_TARGETS, -1, null);
+export const fallTo = (next: Target): Terminator => terminatorOf('fall', blocksOf(next), next, null, null, null, null, NO_TARGETS, -1, null);
+export const branchTo = (taken: Target, next: Target): Terminator => terminatorOf('branch', blocksOf(taken, next), next, taken, null, null, null, NO_TARGETS, -1, null);
+export const jumpTo = (target: Target): Terminator => terminatorOf('jump', blocksOf(target), null, null, target, null, null, NO_TARGETS, -1, null);
 const callTo = (target: Target | null, likely: Target | null, inlined: Target | null, next: Target): Terminator =>
-  terminatorOf('call', next, null, target, likely, inlined, NO_TARGETS, -1, null);
-export const indirectTo = (targets: Jumps): Terminator => terminatorOf('indirect', null, null, null, null, null, targets, -1, null);
-export const switchTo = (hub: number, to: number | null): Terminator => terminatorOf('switch', null, null, null, null, null, NO_TARGETS, hub, to);
-export const ending = (kind: 'return' | 'exit' | 'mode'): Terminator => terminatorOf(kind, null, null, null, null, null, NO_TARGETS, -1, null);
+  terminatorOf('call', inlined ? blocksOf(inlined, next) : blocksOf(next), next, null, target, likely, inlined, NO_TARGETS, -1, null);
+export const indirectTo = (targets: Jumps): Terminator => terminatorOf('indirect', allBlocksOf(targets), null, null, null, null, null, targets, -1, null);
+export const switchTo = (hub: number, to: number | null): Terminator => terminatorOf('switch', [hub], null, null, null, null, null, NO_TARGETS, hub, to);
+export const ending = (kind: 'return' | 'exit' | 'mode'): Terminator => terminatorOf(kind, NO_BLOCKS, null, null, null, null, null, NO_TARGETS, -1, null);
 
 /** An empty list that has held something is of the same kind in V8 as those with instructions, which [] is not. */
 export const NO_INSTRUCTIONS = [null as unknown as PlannedInstruction];
@@ -430,7 +446,7 @@ function loopAlone(blocks: readonly Block[]): Block[] {
   const [head] = blocks;
   const predecessors: number[][] = blocks.map(() => []);
   blocks.forEach((block, n) => {
-    for (const to of successorsOf(block.terminator)) predecessors[to].push(n);
+    for (const to of block.terminator.successors) predecessors[to].push(n);
   });
   const last = Math.max(...predecessors[0].map((n) => blocks[n].at));
   const inside = new Set([0]);
@@ -489,18 +505,10 @@ export function retarget(terminator: Terminator, change: (target: Target) => Tar
   }
 }
 
-/** By block. A list made by push(): one that map() gives is of another kind in V8 when it has optimised the call. */
-export function successorsOfAll(blocks: readonly Block[]): number[][] {
-  const out: number[][] = [];
-  for (const block of blocks) out.push(successorsOf(block.terminator));
-  return out;
-}
-
-/** Blocks that a terminator leads to inside the region. */
-export function successorsOf(terminator: Terminator): number[] {
-  if (terminator.kind === 'switch') return [terminator.hub];
-  const out: number[] = [];
-  for (const { block } of targetsOf(terminator)) if (block >= 0) out.push(block);
+/** Terminator.successors by block. A list made by push(): one that map() gives is of another kind in V8 when it has optimised the call. */
+export function successorsOf(blocks: readonly Block[]): Blocks[] {
+  const out: Blocks[] = [];
+  for (const { terminator } of blocks) out.push(terminator.successors);
   return out;
 }
 

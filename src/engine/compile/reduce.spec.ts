@@ -13,13 +13,13 @@ const graph = (...edges: (number[] | { indirect: number[] })[]): Block[] =>
     return blockOf(n * 16, [], other !== undefined ? branchTo(target(one), target(other)) : one !== undefined ? jumpTo(target(one)) : ending('return'));
   });
 
-const irreducible = (blocks: readonly Block[]) => structureOf(blocks.map(({ terminator }) => successorsOf(terminator))).irreducible;
+const irreducible = (blocks: readonly Block[]) => structureOf(successorsOf(blocks)).irreducible;
 
 /** Where a block goes on, in the order of its targets, as blocks that do something: switches are looked through. */
 function ways(blocks: readonly Block[], n: number): { at: number; block: number }[] {
   const { terminator } = blocks[n];
   if (terminator.kind !== 'switch') {
-    return successorsOf(terminator).flatMap((to) => {
+    return terminator.successors.flatMap((to) => {
       const next = blocks[to].terminator;
       return next.kind === 'switch' && next.to !== null ? ways(blocks, to) : [{ at: blocks[to].at, block: to }];
     });

@@ -5,7 +5,7 @@
 // that would be too much code, all its entries are reached through a switch, which then is the loop's head. So are the targets that
 // several indirect jumps share: an interpreter's handlers, each of which jumps to all.
 
-import { NO_INSTRUCTIONS, blockOf, ended, indirectTo, jumpTo, renumbered, retarget, successorsOfAll, switchTo, targetOf, targetsOf, type Block, type Target } from './plan.ts';
+import { NO_INSTRUCTIONS, blockOf, ended, indirectTo, jumpTo, renumbered, retarget, successorsOf, switchTo, targetOf, targetsOf, type Block, type Target } from './plan.ts';
 import { structureOf } from './structure.ts';
 
 /** Instructions copied in a region at most. */
@@ -135,7 +135,7 @@ export function reducible(given: readonly Block[]): Block[] {
   let blocks = sharedSwitches([...given]);
   let copied = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const successors = successorsOfAll(blocks);
+    const successors = successorsOf(blocks);
     const { order, irreducible } = structureOf(successors);
     if (irreducible.length === 0) return blocks;
     const predecessors: number[][] = blocks.map(() => []);
@@ -172,7 +172,7 @@ export function reducible(given: readonly Block[]): Block[] {
 function cut(blocks: readonly Block[]): Block[] {
   const out = [...blocks];
   for (;;) {
-    const { irreducible } = structureOf(successorsOfAll(out));
+    const { irreducible } = structureOf(successorsOf(out));
     if (irreducible.length === 0) return out;
     for (const [from, to] of irreducible) {
       const { terminator } = out[from];

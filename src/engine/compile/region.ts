@@ -11,7 +11,7 @@ import { GONE } from '../handlers.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
 import type { LoopRegisters, PagesMark } from './pages.ts';
-import { successorsOfAll, targetOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
+import { successorsOf, targetOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 
@@ -103,7 +103,7 @@ export class RegionEmitter {
     this.b.spansAt = Mem.REGION_SPANS + slot * 4;
     if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = reducible(plan.blocks);
-    this.structure = structureOf(successorsOfAll(this.blocks));
+    this.structure = structureOf(successorsOf(this.blocks));
     this.flow = analyse(this.blocks, this.structure);
     this.parents = new Int32Array(this.blocks.length).fill(-1);
     this.structure.children.forEach((children, node) => {

@@ -47,10 +47,12 @@ interface Known {
   readonly isNoted: boolean;
 }
 
-const START: Known = {
-  top: 0, before: 0, placed: Array<boolean>(REGISTERS).fill(false), full: Array<null>(REGISTERS).fill(null), numbers: Array<null>(REGISTERS).fill(null),
-  isC1Clear: false, isNoted: false,
-};
+/** Made by this alone, so that V8 knows one shape of it. */
+const knownOf = (top: number, before: number, placed: Known['placed'], full: Known['full'], numbers: Known['numbers'], isC1Clear: boolean, isNoted: boolean): Known =>
+  ({ top, before, placed, full, numbers, isC1Clear, isNoted });
+const withTop = (k: Known, top: number): Known => knownOf(top, k.before, k.placed, k.full, k.numbers, k.isC1Clear, k.isNoted);
+
+const START = knownOf(0, 0, Array<boolean>(REGISTERS).fill(false), Array<null>(REGISTERS).fill(null), Array<null>(REGISTERS).fill(null), false, false);
 
 const replaced = <T>(list: readonly T[], n: number, value: T): T[] => list.map((old, k) => (k === n ? value : old));
 
@@ -99,7 +101,7 @@ export class RegisterStack implements FloatStack {
     if (!known.placed[n]) {
       const first = b.shrU(this.fsw!.get(), 7);
       variable.set(b.and(b.add(first, ((n - known.before) & (REGISTERS - 1)) << 4), 0x70));
-      this.state = { ...known, placed: replaced(known.placed, n, true) };
+      this.state = knownOf(known.top, known.before, replaced(known.placed, n, true), known.full, known.numbers, known.isC1Clear, known.isNoted);
     }
     return variable.get();
   }
@@ -111,7 +113,7 @@ export class RegisterStack implements FloatStack {
 
   private know(n: number, full: boolean | null, number: Pair | null): void {
     const { known } = this;
-    this.state = { ...known, full: replaced(known.full, n, full), numbers: replaced(known.numbers, n, number) };
+    this.state = knownOf(known.top, known.before, known.placed, replaced(known.full, n, full), replaced(known.numbers, n, number), known.isC1Clear, known.isNoted);
   }
 
   need(full: readonly number[], room = false): void {
@@ -198,7 +200,7 @@ export class RegisterStack implements FloatStack {
   push(number: FloatNumber): void {
     const n = this.number(-1);
     this.put(n, number);
-    this.state = { ...this.known, top: n };
+    this.state = withTop(this.known, n);
     this.moved = true;
   }
 
@@ -209,7 +211,7 @@ export class RegisterStack implements FloatStack {
     this.ftw!.set(b.and(this.ftw!.get(), b.xor(this.bit(n), -1)));
     this.tagged = true;
     this.know(n, false, null);
-    this.state = { ...this.known, top: this.number(1) };
+    this.state = withTop(this.known, this.number(1));
     this.moved = true;
   }
 
@@ -253,6 +255,7 @@ export class RegisterStack implements FloatStack {
     b.store(cpu, Cpu.FIP, this.host.ownRip());
     if (!this.known.isNoted) b.store(cpu, Cpu.FCS, b.load('i32', cpu, Cpu.CS));
     const isC1Clear = bits ? false : clear & FSW_C1 ? true : this.known.isC1Clear;
-    this.state = { ...this.known, before: this.known.top, isC1Clear, isNoted: true };
+    const { known } = this;
+    this.state = knownOf(known.top, known.top, known.placed, known.full, known.numbers, isC1Clear, true);
   }
 }
