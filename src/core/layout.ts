@@ -13,11 +13,8 @@ export const enum Mem {
   LOCK_16 = 0x0002_0fc0,
   /** vCPU areas, one after another. */
   CPU = 0x0004_0000,
-  CPU_SIZE = 0x0008_0000,
+  CPU_SIZE = 0x0009_0000,
   MAX_CPUS = 8,
-  /** Where indirect jumps went to, for the compiler, see JumpTargets. */
-  JUMP_TARGETS = 0x0044_0000,
-  JUMP_TARGETS_SIZE = 0x0008_0000,
   /** With -d jit, for the regions in the first slots: how often they were entered, and left by each RegionCause (u32 each). */
   REGION_COUNTS = 0x004c_0000,
   REGION_COUNTS_SIZE = 0x0004_0000,
@@ -29,6 +26,9 @@ export const enum Mem {
   REGION_SPANS = 0x005c_0000,
   /** A u32 for each map of decoded code: how often what it maps was dropped. */
   CODE_GENERATIONS = 0x0060_0000,
+  /** Where indirect jumps went to, for the compiler, see JumpTargets. */
+  JUMP_TARGETS = 0x0064_0000,
+  JUMP_TARGETS_SIZE = 0x0008_0000,
   /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
   REGION_LIMIT = 0x007c_0000,
   REGION_SLOTS = 0x1_0000,
@@ -294,8 +294,8 @@ export const enum Cpu {
   TLB_CODE_SEEN = 0x6_3000,
   /** Two TLBs for code, of CodeTlb.ENTRIES entries: for CPL 0-2 and for CPL 3; and for each entry a byte, as TLB_LARGE. */
   CODE_TLB_SUPERVISOR = 0x6_4000,
-  CODE_TLB_USER = 0x6_c000,
-  CODE_TLB_LARGE = 0x7_4000,
+  CODE_TLB_USER = 0x7_4000,
+  CODE_TLB_LARGE = 0x8_4000,
 }
 
 /** Bits of Cpu.FEATURES. */
@@ -346,7 +346,8 @@ export const enum Tlb {
  * the same entry from one another.
  */
 export const enum CodeTlb {
-  ENTRIES = 2048,
+  /** With half as many, the two halves of a kernel of more than 8 MiB take them from one another. */
+  ENTRIES = 4096,
   ENTRY_SIZE = 16,
   /** u64 linear page address, or Tlb.INVALID */
   TAG = 0,
