@@ -47,6 +47,8 @@ export default defineConfig(({ mode }) => {
     test: {
       // Specs that boot guests take a core each.
       maxWorkers: 2,
+      // How long a spec takes says nothing: computers are slow, and do other things.
+      testTimeout: 60_000,
       // What takes many minutes is run by npm run test:long alone.
       include: process.env.TABVISOR_LONG ? ['tests/**/*.long.ts'] : ['src/**/*.spec.ts', 'src/**/*.spec.tsx', 'tests/**/*.spec.ts', 'bin/**/*.spec.ts', 'workers/**/*.spec.ts', 'guests/**/*.spec.ts', 'relay/**/*.spec.ts', 'bench/**/*.spec.ts'],
     },
