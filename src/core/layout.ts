@@ -280,7 +280,7 @@ export const enum Cpu {
   /** Journal of TLB entries filled for non-global pages since the last flush: u32 count, then u32 addresses. */
   TLB_JOURNAL = 0x1_0000,
   TLB_JOURNAL_MAX = 0x3fff,
-  /** Two TLBs of Tlb.ENTRIES entries: for CPL 0-2 and for CPL 3. */
+  /** Two TLBs for data, of Tlb.ENTRIES entries: for CPL 0-2 and for CPL 3. */
   TLB_SUPERVISOR = 0x2_0000,
   TLB_USER = 0x4_0000,
   /** One byte for each TLB entry, supervisor's first: 0 filled from a 4 KiB page, 1 of 2 MiB, 2 of 4 MiB, 3 of 1 GiB. For INVLPG. */
@@ -328,7 +328,7 @@ export const enum SegAttr {
   NULL = 0x1_0000,
 }
 
-/** One software TLB entry. An address is on the fast path when ((va + size - 1) & ~0xfff) equals the tag. */
+/** One entry of the software TLB for data; not all of its size is used. An address is on the fast path when ((va + size - 1) & ~0xfff) equals the tag. */
 export const enum Tlb {
   ENTRIES = 4096,
   ENTRY_SIZE = 32,

@@ -249,7 +249,7 @@ describe('TLB', () => {
     expect(t.get32(Cpu.TLB)).toBe(CPU + Cpu.TLB_USER);
   });
 
-  it('drops execute tags when the code mode changes', () => {
+  it('forgets code when the code mode changes', () => {
     t.protect();
     expect(t.call('fetch_page', 0x5123n)).toBe(5);
     expect(t.tags(0x5000)).toBe('x');
