@@ -265,6 +265,8 @@ test('copies and pastes, downloads the log, copies the link', async ({ page }) =
   await page.evaluate(() => navigator.clipboard.writeText('uname -m'));
   await page.getByRole('button', { name: 'Console', exact: true }).click();
   await page.getByRole('button', { name: /^Paste/ }).click();
+  // The clipboard is read in its own time: Enter comes when its text is seen, as a user's does.
+  await waitForText(page, /~ # uname -m$/);
   expect(await run(page, '')).toBe('x86_64');
   const coming = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Console', exact: true }).click();

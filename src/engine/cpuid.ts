@@ -8,6 +8,7 @@ interface FeatureBit {
   readonly bit: number;
 }
 
+const EAX = 0;
 const EBX = 1;
 const ECX = 2;
 const EDX = 3;
@@ -50,6 +51,7 @@ export const FEATURES: Readonly<Record<string, FeatureBit>> = {
   'lahf-lm': bit(0x8000_0001, ECX, 0),
   '3dnowprefetch': bit(0x8000_0001, ECX, 8),
   invtsc: bit(0x8000_0007, EDX, 8),
+  'auto-ibrs': bit(0x8000_0021, EAX, 8),
 };
 
 /** Bits of leaf 80000001h EDX that repeat leaf 1's on AMD processors. */
@@ -76,6 +78,9 @@ const KVM_SIGNATURE = text('KVMKVMKVM\0\0\0');
 
 /** QEMU's qemu64: family 15, model 107, stepping 1. */
 const SIGNATURE = 0x0006_0fb1;
+
+/** The last extended leaf. */
+const LAST_EXTENDED = 0x8000_0021;
 
 const PHYSICAL_BITS = 40;
 const LINEAR_BITS = 48;
@@ -118,7 +123,7 @@ export class Cpuid {
       case 0x4000_0001:
         return options.kvmFeatures === null ? [0, 0, 0, 0] : [options.kvmFeatures, 0, 0, 0];
       case 0x8000_0000:
-        return [0x8000_0008 | 0, VENDOR[0], VENDOR[2], VENDOR[1]];
+        return [LAST_EXTENDED | 0, VENDOR[0], VENDOR[2], VENDOR[1]];
       case 0x8000_0001:
         return [SIGNATURE, 0, this.word(0x8000_0001, ECX), this.word(0x8000_0001, EDX) | (this.word(1, EDX) & REPEATED)];
       case 0x8000_0002:
@@ -131,6 +136,8 @@ export class Cpuid {
         return [0, 0, 0, this.word(0x8000_0007, EDX)];
       case 0x8000_0008:
         return [PHYSICAL_BITS | (LINEAR_BITS << 8), 0, 0, 0];
+      case LAST_EXTENDED:
+        return [this.word(LAST_EXTENDED, EAX), 0, 0, 0];
       default:
         return [0, 0, 0, 0];
     }
@@ -141,9 +148,9 @@ export class Cpuid {
     return (1n << BigInt(PHYSICAL_BITS)) - 1n;
   }
 
-  /** EFER bits that exist: SCE, LME, LMA, NXE. */
+  /** EFER bits that exist: SCE, LME, LMA, NXE, AIBRSE. AMD APM volume 2, section 3.1.7. */
   get eferValid(): bigint {
-    return (this.has('syscall') ? 1n : 0n) | (this.has('lm') ? 0x500n : 0n) | (this.has('nx') ? 0x800n : 0n);
+    return (this.has('syscall') ? 1n : 0n) | (this.has('lm') ? 0x500n : 0n) | (this.has('nx') ? 0x800n : 0n) | (this.has('auto-ibrs') ? 0x20_0000n : 0n);
   }
 
   /** CR4 bits that exist. SDM volume 3, section 2.5. */
