@@ -13,45 +13,45 @@ export const enum Mem {
   LOCK_16 = 0x0002_0fc0,
   /** vCPU areas, one after another. */
   CPU = 0x0004_0000,
-  CPU_SIZE = 0x0009_0000,
+  CPU_SIZE = 0x000d_0000,
   MAX_CPUS = 8,
   /** With -d jit, for the regions in the first slots: how often they were entered, and left by each RegionCause (u32 each). */
-  REGION_COUNTS = 0x004c_0000,
+  REGION_COUNTS = 0x014c_0000,
   REGION_COUNTS_SIZE = 0x0004_0000,
   REGION_COUNTS_EACH = 0x40,
   /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
-  CHARDEV_RINGS = 0x0050_0000,
+  CHARDEV_RINGS = 0x0150_0000,
   CHARDEV_RINGS_SIZE = 0x0008_0000,
   /** A u32 for each compiled region's slot: how often it was left because accesses near one another lay on two pages. */
-  REGION_SPANS = 0x005c_0000,
+  REGION_SPANS = 0x015c_0000,
   /** A u32 for each map of decoded code: how often what it maps was dropped. */
-  CODE_GENERATIONS = 0x0060_0000,
+  CODE_GENERATIONS = 0x0160_0000,
   /** Where indirect jumps went to, for the compiler, see JumpTargets. */
-  JUMP_TARGETS = 0x0064_0000,
+  JUMP_TARGETS = 0x0164_0000,
   JUMP_TARGETS_SIZE = 0x0008_0000,
   /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
-  REGION_LIMIT = 0x007c_0000,
+  REGION_LIMIT = 0x017c_0000,
   REGION_SLOTS = 0x1_0000,
   /** Physical page map: one u32 for each 4 KiB page below 4 GiB; see Pmap. */
-  PMAP = 0x0080_0000,
+  PMAP = 0x0180_0000,
   PMAP_SIZE = 0x0040_0000,
   /** For each physical page below 4 GiB a u64: bit n set = bytes [64n, 64n+64) hold decoded code. */
-  CODE_CHUNKS = 0x00c0_0000,
+  CODE_CHUNKS = 0x01c0_0000,
   CODE_CHUNKS_SIZE = 0x0080_0000,
   /** ROM images and the shadow RAM of 0xC0000-0xFFFFF, option ROMs, firmware. */
-  ROM = 0x0140_0000,
+  ROM = 0x0240_0000,
   ROM_SIZE = 0x0080_0000,
   /** Arena of instruction records and per-page code maps, owned by src/engine/cache.ts. */
-  RECORDS = 0x0200_0000,
+  RECORDS = 0x0300_0000,
   RECORDS_SIZE = 0x0400_0000,
   /** Video RAM. */
-  VRAM = 0x0600_0000,
+  VRAM = 0x0700_0000,
   VRAM_SIZE = 0x0100_0000,
   /** Side for each instruction record: what the compiler knows of it, see Side. */
-  SIDE = 0x0700_0000,
+  SIDE = 0x0800_0000,
   SIDE_SIZE = 0x0100_0000,
   /** Guest RAM, guest-physical address 0. */
-  RAM = 0x0800_0000,
+  RAM = 0x0900_0000,
 }
 
 /** Bits of a PMAP entry; bits 31:12 are the address in the shared memory of the page's first byte. */
@@ -280,22 +280,24 @@ export const enum Cpu {
   /** Journal of TLB entries filled for non-global pages since the last flush: u32 count, then u32 addresses. */
   TLB_JOURNAL = 0x1_0000,
   TLB_JOURNAL_MAX = 0x3fff,
-  /** Two TLBs for data, of Tlb.ENTRIES entries: for CPL 0-2 and for CPL 3. */
+  /** Two TLBs for data, of Tlb.ENTRIES entries, one behind the other: for CPL 0-2 and for CPL 3. */
   TLB_SUPERVISOR = 0x2_0000,
-  TLB_USER = 0x4_0000,
+  TLB_USER = 0x6_0000,
   /** One byte for each TLB entry, supervisor's first: 0 filled from a 4 KiB page, 1 of 2 MiB, 2 of 4 MiB, 3 of 1 GiB. For INVLPG. */
-  TLB_LARGE = 0x6_0000,
+  TLB_LARGE = 0xa_0000,
   /**
    * u8: since the last flush an entry of a large page was filled whose address has this hash, (va >> 22 ^ va >> 34) & 0xfff. So that
    * INVLPG of a small page need not look for one.
    */
-  TLB_LARGE_SEEN = 0x6_2000,
+  TLB_LARGE_SEEN = 0xa_4000,
   /** u8: the same for pages that code was fetched from, (va >> 12 ^ va >> 24) & 0xfff. For TRANSLATIONS. */
-  TLB_CODE_SEEN = 0x6_3000,
+  TLB_CODE_SEEN = 0xa_5000,
   /** Two TLBs for code, of CodeTlb.ENTRIES entries: for CPL 0-2 and for CPL 3; and for each entry a byte, as TLB_LARGE. */
-  CODE_TLB_SUPERVISOR = 0x6_4000,
-  CODE_TLB_USER = 0x7_4000,
-  CODE_TLB_LARGE = 0x8_4000,
+  CODE_TLB_SUPERVISOR = 0xa_6000,
+  CODE_TLB_USER = 0xb_6000,
+  CODE_TLB_LARGE = 0xc_6000,
+  /** u8 for each TLB entry, supervisor's first: not 0 if it may have a write tag. */
+  TLB_WRITES = 0xc_8000,
 }
 
 /** Bits of Cpu.FEATURES. */
@@ -330,7 +332,8 @@ export const enum SegAttr {
 
 /** One entry of the software TLB for data; not all of its size is used. An address is on the fast path when ((va + size - 1) & ~0xfff) equals the tag. */
 export const enum Tlb {
-  ENTRIES = 4096,
+  /** With half as many, data of a kernel's image takes entries from other data of it 16 MiB away. */
+  ENTRIES = 8192,
   ENTRY_SIZE = 32,
   /** u64 linear page address, or INVALID */
   TAG_READ = 0,

@@ -405,6 +405,16 @@ describe('mode', () => {
   });
 });
 
+it.each([[0, false], [3, true]])('forgets writes of a page each time it becomes code, at CPL %d', (cpl, user) => {
+  t.protect(cpl);
+  for (let n = 0; n < 2; n++) {
+    t.writeGuest(0x9000, 1, 1);
+    expect(t.tags(0x9000, user)).toBe('rw');
+    t.call('tlb_forget_writes', 9);
+    expect(t.tags(0x9000, user)).toBe('r');
+  }
+});
+
 it('leaves the pages of other maps alone when one becomes code', () => {
   t.protect();
   t.map(0x300, Mem.RAM + 0x9000, Pmap.READ | Pmap.WRITE);

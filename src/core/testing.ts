@@ -61,7 +61,7 @@ async function coreModule(): Promise<WebAssembly.Module> {
 }
 
 export class TestCpu {
-  readonly memory = new WebAssembly.Memory({ initial: 2048 + RAM_PAGES / 16, maximum: 65536, shared: true });
+  readonly memory = new WebAssembly.Memory({ initial: Mem.RAM / 65536 + RAM_PAGES / 16, maximum: 65536, shared: true });
   readonly view = new DataView(this.memory.buffer);
   readonly bytes = new Uint8Array(this.memory.buffer);
   core!: CoreExports;

@@ -32,6 +32,12 @@ export let resolvedPhys: u64 = 0;
   return tlb + ((<u32>(va >> 12) & (Tlb.ENTRIES - 1)) << 5);
 }
 
+/** Number of an address' entry among those of both TLBs. */
+// @ts-ignore: decorator
+@inline function numberOf(va: u64, user: bool): u32 {
+  return (<u32>(va >> 12) & (Tlb.ENTRIES - 1)) + (user ? Tlb.ENTRIES : 0);
+}
+
 // @ts-ignore: decorator
 @inline function tlbOf(cpu: u32, user: bool): u32 {
   return user ? cpu + Cpu.TLB_USER : cpu + Cpu.TLB_SUPERVISOR;
@@ -86,7 +92,7 @@ function claim(cpu: u32, va: u64, user: bool, addend: u32): u32 {
     invalidate(entry);
     store<u32>(entry, addend, Tlb.ADDEND);
   }
-  filled(cpu, va, entry, cpu + Cpu.TLB_LARGE + (<u32>(va >> 12) & (Tlb.ENTRIES - 1)) + (user ? Tlb.ENTRIES : 0));
+  filled(cpu, va, entry, cpu + Cpu.TLB_LARGE + numberOf(va, user));
   return entry;
 }
 
@@ -112,7 +118,10 @@ export function resolve(cpu: u32, va: u64, access: u32, user: bool): u32 {
   if (!(user && load<u32>(cpu, Cpu.AC_ACTIVE)) && !watchedPage(cpu, va)) {
     const filled = claim(cpu, va, user, (map & 0xffff_f000) - <u32>page);
     store<u64>(filled, page, Tlb.TAG_READ);
-    if (walkWritable && map & Pmap.WRITE && !code) store<u64>(filled, page, Tlb.TAG_WRITE);
+    if (walkWritable && map & Pmap.WRITE && !code) {
+      store<u64>(filled, page, Tlb.TAG_WRITE);
+      store<u8>(cpu + numberOf(va, user), 1, Cpu.TLB_WRITES);
+    }
   }
   if (access == Access.WRITE) {
     if (!(map & Pmap.WRITE)) return Found.MMIO;
@@ -457,6 +466,7 @@ export function tlb_flush(cpu: u32, keepGlobal: i32): void {
     forgetCode(cpu, false);
     forgetCode(cpu, true);
     memory.fill(cpu + Cpu.TLB_LARGE, 0, 2 * Tlb.ENTRIES);
+    memory.fill(cpu + Cpu.TLB_WRITES, 0, 2 * Tlb.ENTRIES);
     memory.fill(cpu + Cpu.CODE_TLB_LARGE, 0, 2 * CodeTlb.ENTRIES);
     memory.fill(cpu + Cpu.TLB_LARGE_SEEN, 0, 4096);
     memory.fill(cpu + Cpu.TLB_CODE_SEEN, 0, 4096);
@@ -523,10 +533,17 @@ export function tlb_flush_page(cpu: u32, va: u64): void {
 /** A physical page became code: no write may pass by the slow path. */
 export function tlb_forget_writes(cpu: u32, physicalPage: u32): void {
   const host = pageMap(<u64>physicalPage << 12) & 0xffff_f000;
-  const end = cpu + Cpu.TLB_SUPERVISOR + 2 * Tlb.ENTRIES * Tlb.ENTRY_SIZE;
-  for (let entry: u32 = cpu + Cpu.TLB_SUPERVISOR; entry < end; entry += Tlb.ENTRY_SIZE) {
-    const tag = load<u64>(entry, Tlb.TAG_WRITE);
-    if (!(tag & Tlb.INVALID) && <u32>tag + load<u32>(entry, Tlb.ADDEND) == host) store<u64>(entry, Tlb.INVALID, Tlb.TAG_WRITE);
+  const writes = cpu + Cpu.TLB_WRITES;
+  for (let i: u32 = 0; i < 2 * Tlb.ENTRIES; i += 8) {
+    if (!load<u64>(writes + i)) continue;
+    for (let number = i; number < i + 8; number++) {
+      if (!load<u8>(writes + number)) continue;
+      const entry = cpu + Cpu.TLB_SUPERVISOR + number * Tlb.ENTRY_SIZE;
+      const tag = load<u64>(entry, Tlb.TAG_WRITE);
+      if (!(tag & Tlb.INVALID) && <u32>tag + load<u32>(entry, Tlb.ADDEND) != host) continue;
+      store<u64>(entry, Tlb.INVALID, Tlb.TAG_WRITE);
+      store<u8>(writes + number, 0);
+    }
   }
 }
 
