@@ -11,7 +11,7 @@ afterAll(killAll);
 const LINUX_NAMES: Record<string, string | null> = {
   'tsc-deadline': 'tsc_deadline_timer', 'lahf-lm': 'lahf_lm', invtsc: null,
   // Linux shows no name of its own for these, or clears what this kernel does not use.
-  sep: null, mtrr: null, erms: null, fsrm: null,
+  sep: null, mtrr: null, erms: null, fsrm: null, 'auto-ibrs': null,
 };
 
 function harmonic(): string {
@@ -45,6 +45,8 @@ describe.each(['amd64', 'i386'])('%s', (name) => {
     expect(wanted.filter((flag) => !flags.has(flag))).toEqual([]);
     // What is not there must not be offered.
     expect(['sse4_1', 'sse4_2', 'avx', 'avx2', 'xsave', 'aes', 'rdrand', 'bmi1', 'fma', 'svm', 'vmx', 'smep', 'smap', 'x2apic'].filter((flag) => flags.has(flag))).toEqual([]);
+    // Automatic IBRS is used in place of retpolines.
+    expect(await shell.command('cat /sys/devices/system/cpu/vulnerabilities/spectre_v2')).toMatch(/^Mitigation: Enhanced \/ Automatic IBRS;/);
     const devices = await shell.command('cat /proc/interrupts; cat /sys/devices/system/clocksource/clocksource0/current_clocksource');
     expect(devices).toMatch(/ttyS0/);
     expect(devices).toMatch(/^(kvm-clock|tsc)$/m);
