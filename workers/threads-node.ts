@@ -3,17 +3,22 @@
 // again: on two processors they would have most of one, and of the other what the kernel calls fair, milliseconds at a time.
 
 import { opendirSync, readlinkSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 
-/** They take what is left over, and that is mostly a whole processor. */
-const LOWEST = 19;
+/**
+ * So much behind the others: they take what is left over, which is mostly a whole processor, and a tenth of one that others want too. With 19,
+ * the most there is, a computer whose processors are all busy would compile nothing, and its guests stay interpreted.
+ */
+const BEHIND = 10;
+const NICE_MAX = 19;
 /** The threads of V8's platform, which Node makes before all others: one that waits for what is due later, four that work. */
 const V8_THREADS = 5;
 
 function lower(find: () => number[]): void {
   if (process.platform !== 'linux') return;
   try {
-    for (const thread of find()) setPriority(thread, LOWEST);
+    const nice = Math.min(NICE_MAX, getPriority() + BEHIND);
+    for (const thread of find()) setPriority(thread, nice);
   } catch {
     // No /proc, or not allowed here: all goes on as it is, only slower.
   }

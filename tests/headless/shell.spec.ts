@@ -80,7 +80,7 @@ describe.each(['amd64', 'i386'])('%s', (name) => {
     };
     // Of the share of a core that the boot had. Debian's 32-bit kernel has no dynamic ticks: it wakes 250 times a second.
     const most = busy * (it64 ? 0.2 : 0.5);
-    // What the boot left to compile has the lowest priority, and may come later where others are busy.
+    // What the boot left to compile comes behind all else, and may come later where others are busy.
     let idle = await share(4000);
     for (let tries = 0; idle >= most && tries < 8; tries++) idle = await share(4000);
     expect(idle).toBeLessThan(most);

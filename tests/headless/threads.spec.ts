@@ -14,8 +14,9 @@ function niceOf(pid: number): Map<number, number> {
   }));
 }
 
-const LOWEST = 19;
-const lowered = (pid: number): number => [...niceOf(pid).values()].filter((nice) => nice === LOWEST).length;
+const OWN = niceOf(process.pid).get(process.pid)!;
+const BEHIND = Math.min(19, OWN + 10);
+const lowered = (pid: number): number => [...niceOf(pid).values()].filter((nice) => nice === BEHIND).length;
 
 async function until(condition: () => boolean): Promise<void> {
   for (const end = Date.now() + PATIENCE_MS; !condition();) {
@@ -24,17 +25,16 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-it('lets compiling wait for the guest: V8\'s threads and the compiler\'s have the lowest priority, all others what they had', async () => {
-  const own = niceOf(process.pid).get(process.pid);
+it('lets compiling wait for the guest: V8\'s threads and the compiler\'s come behind, all others what they had', async () => {
   const machine = new Running(['-nographic', '-net', 'none']);
   // Five of V8's, and the compiler's worker.
   await until(() => lowered(machine.pid) === 6);
   const all = niceOf(machine.pid);
-  expect(all.get(machine.pid)).toBe(own);
-  const others = [...all.values()].filter((nice) => nice !== LOWEST);
+  expect(all.get(machine.pid)).toBe(OWN);
+  const others = [...all.values()].filter((nice) => nice !== BEHIND);
   // Its own first thread, and the machine's worker; Node has some more.
   expect(others.length).toBeGreaterThanOrEqual(2);
-  expect(new Set(others)).toEqual(new Set([own]));
+  expect(new Set(others)).toEqual(new Set([OWN]));
 }, PATIENCE_MS);
 
 it('lowers nothing where nothing is compiled beside the guest', async () => {
