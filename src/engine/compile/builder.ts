@@ -98,6 +98,7 @@ export class CompileBuilder extends HandlerBuilder {
   readonly budget: Variable;
   /** RIP of an indirect transfer. */
   readonly target: Variable;
+  private distanceLocal: Variable | null = null;
   private readonly gprs: (Variable | null)[] = Array.from({ length: 16 }, () => null);
   /** Registers by their local's index. */
   private readonly guestLocals = new Map<number, number>();
@@ -253,6 +254,24 @@ export class CompileBuilder extends HandlerBuilder {
   ripAt(offset: number): Value {
     const rip = this.add(this.param(1), this.i64(offset));
     return this.code64 || offset === 0 ? rip : this.and(rip, ALL_ONES);
+  }
+
+  /** How far an address is from offset 0 of the region's first page: i64, and in 32-bit code, where addresses wrap around, i32. */
+  distanceOf(rip: Value): Value {
+    return this.code64 ? this.sub(rip, this.param(1)) : this.sub(this.wrap(rip), this.wrap(this.param(1)));
+  }
+  /** An offset from there, as such a distance. */
+  distanceAt(offset: number): Value {
+    return this.code64 ? this.i64(offset) : this.i32(offset);
+  }
+  /** The address at a distance. */
+  ripOf(distance: Value): Value {
+    return this.code64 ? this.add(this.param(1), distance) : this.extendU(this.add(this.wrap(this.param(1)), distance));
+  }
+
+  /** Where a switch goes on, as a distance. */
+  get distance(): Variable {
+    return (this.distanceLocal ??= this.permanent(this.code64 ? 'i64' : 'i32'));
   }
 
   override ownRip(): Value {

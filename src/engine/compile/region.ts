@@ -283,7 +283,7 @@ export class RegionEmitter {
     if (this.structure.isLoop[node] || this.structure.isMerge[node]) this.join(node);
     const { instructions, terminator } = block;
     if (this.structure.isLoop[node]) {
-      if (terminator.kind === 'indirect' && instructions.length === 0) this.returnIf(b.leS(b.budget.get(), 0));
+      if (terminator.kind === 'indirect' && instructions.length === 0) this.leaveSwitchIf(b.leS(b.budget.get(), 0));
       else b.exitRegion(b.leS(b.budget.get(), 0), RegionExit.LEAVE, RegionCause.REQUEST, block.at, 0);
     }
     const count = instructions.length;
@@ -308,7 +308,7 @@ export class RegionEmitter {
       case 'indirect':
         return this.indirect(terminator.targets, count > 0 ? from : -1);
       case 'switch':
-        if (terminator.to !== null) b.target.set(b.ripAt(terminator.to));
+        b.distance.set(terminator.to === null ? b.distanceOf(b.target.get()) : b.distanceAt(terminator.to));
         return this.go(targetOf(block.at, terminator.hub), block.at);
       case 'return':
         b.spill();
@@ -457,14 +457,14 @@ export class RegionEmitter {
     return this.enter(isCall, this.imports.enterAddress, [b.cpu(), rip, isCall ? b.add(b.param(0), 1) : b.param(0)]);
   }
 
-  /** Return to the interpreter with the RIP in `target` if a condition holds. */
-  private returnIf(condition: Value): void {
+  /** At a switch: return to the interpreter with the RIP that `distance` tells if a condition holds. */
+  private leaveSwitchIf(condition: Value): void {
     const { b } = this;
     const { dirty } = b;
     const { state } = b.flags;
     b.if(condition, () => {
       this.spillAll();
-      b.return(b.target.get());
+      b.return(b.ripOf(b.distance.get()));
     });
     b.dirty = dirty;
     b.flags.state = state;
@@ -472,19 +472,20 @@ export class RegionEmitter {
 
   /**
    * Go on at the RIP in `target`, in the region if it is one of these.
-   * @param from offset of the jump; negative where several come together
+   * @param from offset of the jump; negative where several come together, whose RIP is told by `distance`
    */
   private indirect(targets: readonly Target[], from: number): void {
     const { b } = this;
-    const isAt = (target: Target): Value => b.eq(b.target.get(), b.ripAt(target.at));
+    // Of several, distances are compared: addresses to compare with would each take a register. The one that a small function returns to has one.
+    const distance = from < 0 ? b.distance.get() : targets.length > 1 ? b.let(b.distanceOf(b.target.get())) : null;
+    const isAt = (target: Target): Value => (distance ? b.eq(distance, b.distanceAt(target.at)) : b.eq(b.target.get(), b.ripAt(target.at)));
     const table = targets.length > CHAIN_MAX ? hashOf(targets.map(({ at }) => at)) : null;
     if (table) {
       b.block((miss) => {
         const labels: Label[] = table.places.map(() => miss);
         const arms = (n: number): void => {
           if (n < 0) {
-            const offset = b.wrap(b.sub(b.target.get(), b.param(1)));
-            return b.brTable(labels, miss, b.shrU(b.mul(offset, table.factor), table.shift));
+            return b.brTable(labels, miss, b.shrU(b.mul(b.wrap(distance!), table.factor), table.shift));
           }
           b.block((label) => {
             labels[table.places.indexOf(n)] = label;
@@ -499,7 +500,7 @@ export class RegionEmitter {
       for (const target of targets) b.if(isAt(target), () => this.edge(target, from));
     }
     this.spillAll();
-    this.enterAddress(false, b.target.get());
+    this.enterAddress(false, from < 0 ? b.ripOf(b.distance.get()) : b.target.get());
   }
 
   private call(block: Block, terminator: { target: Target | null; likely: Target | null; inlined: Target | null; next: Target }): void {
