@@ -14,6 +14,7 @@ import type { LoopRegisters, PagesMark } from './pages.ts';
 import { successorsOf, targetOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
+import { unrolled } from './unroll.ts';
 
 /** Nested guest calls before everything returns: V8's stack is finite. */
 const DEPTH_MAX = 200;
@@ -102,7 +103,7 @@ export class RegionEmitter {
     this.b.isWide = isWide;
     this.b.spansAt = Mem.REGION_SPANS + slot * 4;
     if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
-    this.blocks = reducible(plan.blocks);
+    this.blocks = unrolled(reducible(plan.blocks));
     this.structure = structureOf(successorsOf(this.blocks));
     this.flow = analyse(this.blocks, this.structure);
     this.parents = new Int32Array(this.blocks.length).fill(-1);
@@ -306,7 +307,7 @@ export class RegionEmitter {
       case 'call':
         return this.call(block, terminator);
       case 'indirect':
-        return this.indirect(terminator.targets, count > 0 ? from : -1);
+        return count > 0 ? this.indirect(terminator.targets, from) : this.indirect(terminator.targets, -1, true);
       case 'switch':
         b.distance.set(terminator.to === null ? b.distanceOf(b.target.get()) : b.distanceAt(terminator.to));
         return this.go(targetOf(block.at, terminator.hub), block.at);
@@ -472,12 +473,14 @@ export class RegionEmitter {
 
   /**
    * Go on at the RIP in `target`, in the region if it is one of these.
-   * @param from offset of the jump; negative where several come together, whose RIP is told by `distance`
+   * @param from offset of the jump
+   * @param isShared several come together here: where to go on is in `distance`
    */
-  private indirect(targets: readonly Target[], from: number): void {
+  private indirect(targets: readonly Target[], from: number, isShared = false): void {
     const { b } = this;
     // Of several, distances are compared: addresses to compare with would each take a register. The one that a small function returns to has one.
-    const distance = from < 0 ? b.distance.get() : targets.length > 1 ? b.let(b.distanceOf(b.target.get())) : null;
+    if (!isShared && targets.length > 1) b.distance.set(b.distanceOf(b.target.get()));
+    const distance = isShared || targets.length > 1 ? b.distance.get() : null;
     const isAt = (target: Target): Value => (distance ? b.eq(distance, b.distanceAt(target.at)) : b.eq(b.target.get(), b.ripAt(target.at)));
     const table = targets.length > CHAIN_MAX ? hashOf(targets.map(({ at }) => at)) : null;
     if (table) {
@@ -500,7 +503,7 @@ export class RegionEmitter {
       for (const target of targets) b.if(isAt(target), () => this.edge(target, from));
     }
     this.spillAll();
-    this.enterAddress(false, from < 0 ? b.ripOf(b.distance.get()) : b.target.get());
+    this.enterAddress(false, isShared ? b.ripOf(b.distance.get()) : b.target.get());
   }
 
   private call(block: Block, terminator: { target: Target | null; likely: Target | null; inlined: Target | null; next: Target }): void {
