@@ -91,6 +91,8 @@ export class FunctionBuilder {
   private scope: { type: ValType; index: number }[] = [];
   /** Numbers of 32 bits are kept in locals of 32 bits, though they are i64. */
   protected isNarrow = false;
+  /** What 32 bits are enough for is computed as i32, and extended. */
+  protected isHalving = false;
   protected depth = 0;
 
   /** @param params types of the function's parameters, which are its first locals */
@@ -169,7 +171,8 @@ export class FunctionBuilder {
 
   /** The same, where nobody asks for bits above so many: they may be anything. */
   letLow(value: Value, bits: number): Value {
-    const low = this.isNarrow && bits <= 32 && value.type === 'i64' ? value.low() : null;
+    if (bits > 32 || value.type !== 'i64' || value.isConstant || value.isLocal) return this.let(value);
+    const low = this.isNarrow ? value.low() : this.isHalving && bits === 32 ? value.halved() : null;
     return this.let(low ? this.extendU(low) : value);
   }
 

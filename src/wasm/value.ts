@@ -128,6 +128,35 @@ export class Value {
     }
   }
 
+  /**
+   * The low 32 bits as an i32, with conversions of locals if there must be some: V8 makes none where the local was written as an extended i32.
+   * Null: by no operation on i32.
+   */
+  halved(): Value | null {
+    const low = this.low();
+    if (low || this.type !== 'i64') return low;
+    if (this.isLocal) return operatorValue('i32', Op.WRAP, this, null, Math.min(32, this.width));
+    if (this.node !== Node.OPERATOR) return null;
+    switch (this.code) {
+      case Op.EXTEND32_S:
+        return this.a!.halved();
+      case Op.SHL:
+        return this.lowShift(this.a!.halved());
+      case Op.ADD:
+      case Op.SUB:
+      case Op.MUL:
+      case Op.AND:
+      case Op.OR:
+      case Op.XOR: {
+        const x = this.a!.halved();
+        const y = x && this.b!.halved();
+        return y && operatorValue('i32', this.code - TO_I32, x, y, Math.min(32, this.width));
+      }
+      default:
+        return null;
+    }
+  }
+
   /** What is known of an integer as a sum of locals and a constant, modulo 2^32 where it has 32 bits; null: nothing. */
   linear(): Linear | null {
     switch (this.node) {

@@ -156,6 +156,7 @@ export class CompileBuilder extends HandlerBuilder {
     super(REGION_PARAMS, shared);
     this.code64 = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
     this.isNarrow = !this.code64;
+    this.isHalving = this.code64;
     this.widths = this.anyWidths();
     this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
     this.codeTlbOffset = where.cpu + (where.user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR);
