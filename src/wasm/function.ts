@@ -310,7 +310,7 @@ export class FunctionBuilder {
   and(a: Operand, b: Operand): Value {
     if (this.isSame(a, b)) return a as Value;
     if (a instanceof Value && (this.isOnes(b) || this.covers(b, a))) return a;
-    const low = a instanceof Value && a.type === 'i64' && this.isLowHalf(b) ? a.low() : null;
+    const low = a instanceof Value && a.type === 'i64' && this.isLowHalf(b) ? (this.isHalving ? a.halved() : a.low()) : null;
     if (low) return this.extendU(low);
     return this.binary(a, b, AND);
   }
