@@ -1,9 +1,9 @@
 // Which loops have their body several times, and where its rounds lead. What such code does is what all other specs of the compiler test.
 
 import { expect, it } from 'vitest';
-import type { PlannedInstruction, Terminator } from '../../src/engine/compile/plan.ts';
-import { blockOf, branchTo, ending, fallTo, jumpTo, successorsOf, switchTo, targetOf, type Block } from '../../src/engine/compile/plan.ts';
-import { unrolled } from '../../src/engine/compile/unroll.ts';
+import type { PlannedInstruction, Terminator } from './plan.ts';
+import { blockOf, branchTo, ending, fallTo, jumpTo, successorsOf, switchTo, targetOf, type Block } from './plan.ts';
+import { unrolled } from './unroll.ts';
 
 const instructions = (count: number, cold = false): PlannedInstruction[] => Array.from({ length: count }, () => ({ facts: { cold } }) as PlannedInstruction);
 const at = (block: number) => targetOf(block * 100, block);
