@@ -1,5 +1,5 @@
-// Small innermost loops have their body twice: each second round then has no loop's head, which costs V8's check of the stack, the look at
-// the budget and a move for each local that a round changes, and its accesses share look-ups with those of the round before.
+// Small innermost loops have their body twice or four times: only one of these rounds has a loop's head, which costs V8's check of the stack,
+// the look at the budget and a move for each local that a round changes, and the others' accesses share look-ups with those of the round before.
 
 import { blockOf, renumbered, retarget, successorsOf, type Block, type Target } from './plan.ts';
 import { loopOf, structureOf } from './structure.ts';
@@ -28,9 +28,9 @@ export function unrolled(blocks: readonly Block[]): Block[] {
     if (!structure.isLoop[head]) continue;
     const nodes = [...loopOf(structure, head)];
     const size = nodes.reduce((sum, node) => sum + blocks[node].instructions.length, 0);
-    if (nodes.length > BLOCKS_MAX || size > Math.min(INSTRUCTIONS_MAX, room)) continue;
-    if (!nodes.every((node) => canBeCopied(blocks[node]) && (node === head || !structure.isLoop[node]))) continue;
     const rounds = size <= SMALL && nodes.length <= SMALL_BLOCKS ? 4 : 2;
+    if (nodes.length > BLOCKS_MAX || size > INSTRUCTIONS_MAX || size * (rounds - 1) > room) continue;
+    if (!nodes.every((node) => canBeCopied(blocks[node]) && (node === head || !structure.isLoop[node]))) continue;
     room -= size * (rounds - 1);
     /** Blocks of the loop in one of its rounds. */
     const placesIn = (round: number): ReadonlyMap<number, number> => new Map(nodes.map((node, n) => [node, round === 0 ? node : blocks.length + added + (round - 1) * nodes.length + n]));
