@@ -19,16 +19,6 @@
 
 %define ROUNDS 64
 
-%macro RESULT 1
-  PRINT %1, ": "
-  SHOW "result", ebp
-  NEWLINE
-%endmacro
-
-%macro ADDRESS 2
-  lea %1, [rel %2]
-%endmacro
-
 main:
   call retpolines
   RESULT "through a retpoline"

@@ -46,12 +46,6 @@
   invlpg [rdi]
 %endmacro
 
-%macro RESULT 1
-  PRINT %1, ": "
-  SHOW "result", ebp
-  NEWLINE
-%endmacro
-
 ; rights of W's second page
 %macro RIGHTS 1
   mov dword [abs PT3 + 8], P + 0x11000 + %1
