@@ -13,7 +13,7 @@ const WANTED = 1000;
 const WRITTEN = 100;
 
 /** The log that is written to: the one with the highest number. */
-function newestLog(profile: string): string {
+export function newestLog(profile: string): string {
   const databases = join(profile, 'Default/IndexedDB');
   const logs = readdirSync(databases).filter((name) => name.endsWith('.leveldb'))
     .flatMap((name) => readdirSync(join(databases, name)).filter((file) => /^\d+\.log$/.test(file)).map((file) => join(databases, name, file)));
@@ -23,8 +23,8 @@ function newestLog(profile: string): string {
   return newest;
 }
 
-/** The last record was being written when the browser died. Nobody has been told that what is in it is safe. */
-export function tearLog(profile: string): void {
+/** The last record was being written when the browser died. Nobody has been told that what is in it is safe. @returns the log's path */
+export function tearLog(profile: string): string {
   const log = newestLog(profile);
   // A record does not cross the end of a block.
   const room = BLOCK - (statSync(log).size % BLOCK) - HEADER;
@@ -33,6 +33,7 @@ export function tearLog(profile: string): void {
   record.writeUInt16LE(Math.min(WANTED, room), 4);
   record[6] = FULL;
   appendFileSync(log, record);
+  return log;
 }
 
 /** A record within the log is not what was written. */
