@@ -3,9 +3,11 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { Side } from '../../src/core/layout.ts';
 import type { CompileChannel } from '../../src/engine/compile/compiler.ts';
 import type { CompileQueue } from '../../src/engine/compile/queue.ts';
 import { CompileService, type CompileJob, type CompileResult } from '../../src/engine/compile/service.ts';
+import { sideOf } from '../../src/engine/records.ts';
 import { program } from './emitted.ts';
 import { Process } from './process.ts';
 
@@ -113,5 +115,53 @@ describe('jobs of the compiler', () => {
     // Otherwise each round leaves its regions where they end, and the interpreter executes the others.
     expect(process.vcpu.compiler.counts.exits.instruction).toBeLessThan(rounds / 10);
     expect(process.vcpu.compiler.instructions).toBeGreaterThanOrEqual(1_800);
+  });
+
+  it('take along what their regions call', { timeout: 60_000 }, () => {
+    const called = [...adds(40), 0xc3]; // ret
+    // A jump to what follows it, as a block has 500 instructions at most; the call's distance comes later.
+    const body = [...adds(290), 0x75, 0x00, ...adds(290), 0xe8, ...word(0)];
+    const code = loop(100_000, body);
+    const main = [...code, ...EXIT];
+    const call = 5 + body.length - 4;
+    main.splice(call, 4, ...word(main.length - (call + 4)));
+    const { process, channel } = start([...main, ...called]);
+    process.run(40_000);
+    process.vcpu.compiler.flush();
+    const [job] = channel.jobs;
+    expect(job.most).toBe(600);
+    channel.work();
+    const [{ regions, left }] = channel.results;
+    expect(regions.map(({ instructions }) => instructions).sort((a, b) => a - b)).toEqual([41, 586]);
+    expect(left).toEqual([]);
+  });
+
+  it('are not made of what the job before has made', { timeout: 60_000 }, () => {
+    const { process, channel } = start([...loop(100_000, adds(30)), ...EXIT]);
+    process.run(3_000);
+    process.vcpu.compiler.flush();
+    const [job] = channel.jobs;
+    expect(channel.service!.compile(job).regions.length).toBe(1);
+    // Whoever submitted this one had not heard of that.
+    const { regions, left } = channel.service!.compile(job);
+    expect([regions, left]).toEqual([[], []]);
+    // What is to have an entry of its own gets it.
+    const again = channel.service!.compile({ ...job, entries: job.entries.map((entry) => ({ ...entry, again: true })) });
+    expect(again.regions.length).toBe(1);
+  });
+
+  it('are made of what a region has already only when jumps have gone there very often', { timeout: 60_000 }, () => {
+    const { process, channel } = start([...loop(100_000, adds(30)), ...EXIT]);
+    process.run(3_000);
+    process.vcpu.compiler.flush();
+    channel.work();
+    const { compiler } = process.vcpu;
+    const { queue } = compiler as unknown as { queue: CompileQueue };
+    const inside = channel.results[0].regions[0].records[10];
+    const count = new Uint16Array(process.view.buffer, sideOf(inside) + Side.COUNT, 1);
+    compiler.hot(inside);
+    expect([queue.has(inside), count[0]]).toEqual([false, 21]);
+    compiler.hot(inside);
+    expect(queue.has(inside)).toBe(true);
   });
 });

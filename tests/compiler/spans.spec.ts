@@ -23,11 +23,26 @@ const CODE = [
   ...[0xb8, 0x3c, 0x00, 0x00, 0x00, 0x31, 0xff, 0x0f, 0x05], // exit(0)
 ];
 
+/** The same in a function of thirty instructions, which the loop calls: both become hot together and are regions of one module. */
+const CALLING = [
+  ...[0xbb, 0xf4, 0x0f, 0x60, 0x00], // mov ebx, DATA
+  ...[0xb9, ROUNDS & 0xff, (ROUNDS >> 8) & 0xff, 0x00, 0x00], // mov ecx, ROUNDS
+  ...[0xe8, 13, 0x00, 0x00, 0x00], // again: call function
+  ...[0xff, 0xc9], // dec ecx
+  ...[0x75, 0xf7], // jnz again
+  ...[0xb8, 0x3c, 0x00, 0x00, 0x00, 0x31, 0xff, 0x0f, 0x05], // exit(0)
+  ...Array.from({ length: 26 }, () => [0x83, 0xc0, 0x01]).flat(), // function: add eax, 1
+  ...[0x48, 0x83, 0x03, 0x01], // add qword [rbx], 1
+  ...[0x48, 0x83, 0x43, 0x08, 0x02], // add qword [rbx+8], 2
+  ...[0x48, 0x83, 0x43, 0x10, 0x03], // add qword [rbx+16], 3
+  0xc3, // ret
+];
+
 describe('accesses near one another on two pages', () => {
   beforeAll(() => buildIfOlder(), 120_000);
 
-  it('leave a region for a while', { timeout: 60_000 }, () => {
-    const process = new Process(program(64, CODE), ['spans'], { threshold: 20 });
+  it.each([['in a loop', CODE], ['in a function that others of its module call', CALLING]])('leave a region for a while: %s', { timeout: 60_000 }, (_, code) => {
+    const process = new Process(program(64, code), ['spans'], { threshold: 20 });
     let rounds = 0;
     while (process.run(5_000)) rounds++;
     expect(rounds).toBeGreaterThan(5);

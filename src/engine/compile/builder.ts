@@ -76,6 +76,8 @@ export interface Watcher {
 }
 
 /** Offsets below this are general registers. */
+/** Budget that no run has: a region with this limit is not entered. */
+export const NEVER = 0x7fff_ffff;
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 
@@ -125,6 +127,10 @@ export class CompileBuilder extends HandlerBuilder {
   copyReads = false;
   /** Address of the word that counts exits by RegionCause.SPAN. */
   spansAt = 0;
+  /** Where the region's limit stands: with NEVER it has been dropped, or another has taken its place. */
+  limitAt = 0;
+  /** RegionForm.hasNeighbours */
+  hasNeighbours = false;
   private leavesForSpan = false;
   /** Accesses near one another may well lie on two pages: each is asked for, and looked up where it must be. */
   isWide = false;
@@ -820,6 +826,10 @@ export class CompileBuilder extends HandlerBuilder {
     this.spillBudget();
     if (this.leavesForSpan) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.SLOW | (RegionCause.SPAN << 2)), () =>
       this.store(this.i32(0), this.spansAt, this.add(this.load('i32', this.i32(0), this.spansAt), 1)));
+    // Its module's other regions call it by its function, whatever has become of it: who comes too late goes where the place's jumps go now.
+    if (this.hasNeighbours) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.LIMIT << 2)), () =>
+      this.if(this.eq(this.load('i32', this.i32(0), this.limitAt), NEVER), () =>
+        this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)])));
     // Where nothing was known when this was made there may be a region by now.
     if (this.leavesForTarget) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.TARGET << 2)), () => {
       // To a region flags in memory are as the interpreter has them; elsewhere it takes them as they are.

@@ -6,7 +6,7 @@ import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../c
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
-import type { RecordBytes, RegionMode } from './builder.ts';
+import { NEVER, type RecordBytes, type RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
 import { FCW_MASKS } from './x87-stack.ts';
 import { CompileQueue, type Pending } from './queue.ts';
@@ -15,8 +15,6 @@ import { CompileService, type CompileEntry, type CompileJob, type CompileResult 
 /** Names of RegionCause, by number. */
 export const CAUSES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status', 'span'] as const;
 
-/** Budget that no run has: a region with this limit is not entered. */
-const NEVER = 0x7fff_ffff;
 /** Entries in one module at most, and jobs under way. */
 const BATCH_MAX = 64;
 const JOBS_MAX = 2;
@@ -202,7 +200,7 @@ export class Compiler {
     const known = this.known[numberOf(record)];
     if (known === Known.COVERED && !this.eager) {
       this.known[numberOf(record)] = Known.ENTRY;
-      this.countAgain(record);
+      this.countRound(record);
       return;
     }
     const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
@@ -216,6 +214,11 @@ export class Compiler {
   /** Half the jumps again, and the record is hot again; meanwhile it counts as warm. */
   private countAgain(record: number): void {
     this.records.u16[(sideOf(record) + Side.COUNT) >> 1] = this.options!.threshold >> 1;
+  }
+
+  /** The record is hot again when its counter of 16 bits has come round. */
+  private countRound(record: number): void {
+    this.records.u16[(sideOf(record) + Side.COUNT) >> 1] = this.options!.threshold + 1;
   }
 
   /** Have compiled what has become hot. */
@@ -258,7 +261,9 @@ export class Compiler {
     this.milliseconds += milliseconds;
     this.queue.spent(milliseconds);
     const isThere = ({ map, offset, record }: CompileEntry): boolean => this.u32[(map >> 2) + offset] === record;
-    const again = new Set(left.filter(isThere).map(({ record }) => record));
+    // What a job that was under way at the same time has made needs no region either.
+    const isCovered = ({ record, again, isWide }: CompileEntry): boolean => !again && !isWide && this.known[numberOf(record)] === Known.COVERED;
+    const again = new Set(left.filter((entry) => isThere(entry) && !isCovered(entry)).map(({ record }) => record));
     for (const { record } of job.entries) {
       this.queue.done(record, again.has(record));
       if (!again.has(record)) this.countAgain(record);
@@ -282,11 +287,17 @@ export class Compiler {
     this.bytes += bytes;
     const { u16 } = this.records;
     for (const { entry, pages, instructions, records, covered, bytes: size } of valid) {
-      for (const record of records.subarray(0, covered)) this.known[numberOf(record)] ||= Known.COVERED;
+      for (const record of records.subarray(0, covered)) {
+        this.known[numberOf(record)] ||= Known.COVERED;
+        if (this.queue.covered(record)) this.countAgain(record);
+      }
       const { slot, record } = entry;
       this.table.set(slot, exports[String(slot)] as () => bigint);
       this.u32[(Mem.REGION_LIMIT >> 2) + slot] = 0;
       const side = sideOf(record);
+      // One that was there before, and is made again wide, is still called by its neighbours.
+      const before = this.u32[(side + Side.SLOT) >> 2];
+      if (before !== 0) this.u32[(Mem.REGION_LIMIT >> 2) + before] = NEVER;
       if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;

@@ -68,7 +68,7 @@ export function generateRegions(requests: readonly RegionRequest[], where: Regio
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
   const sizes = requests.map(({ plan, slot, isWide }, n) => {
     const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
-    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, isWide }).emit();
+    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, isWide, hasNeighbours: requests.length > 1 }).emit();
     module.define(refs[n], localTypes, body);
     module.export(refs[n], String(slot));
     return body.length;

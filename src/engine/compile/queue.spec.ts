@@ -48,6 +48,15 @@ describe('what waits to be compiled', () => {
     expect(taken(queue)).toEqual([2, 0]);
   });
 
+  it('need not wait any more where a region executes it, unless it is to have one of its own', () => {
+    const queue = make();
+    queue.add(pending(0));
+    queue.add({ ...pending(1), again: true });
+    queue.add({ ...pending(2), isWide: true });
+    expect([0, 1, 2, 3].map((n) => queue.covered(record(n)))).toEqual([true, false, false, false]);
+    expect([0, 1, 2].map((n) => queue.has(record(n)))).toEqual([false, true, true]);
+  });
+
   it('keeps its place in the order when it was chosen and left', () => {
     const queue = make();
     for (let n = 0; n < 3; n++) queue.add(pending(n));

@@ -108,6 +108,14 @@ export class CompileQueue {
     if (isUrgent(it)) this.urgent--;
   }
 
+  /** A region executes the record now. @returns did it wait, and need not any more */
+  covered(record: number): boolean {
+    const it = this.waiting.get(record);
+    if (!it || it.again || it.isWide) return false;
+    this.forget(record);
+    return true;
+  }
+
   /** So many milliseconds were spent on compiling. */
   spent(milliseconds: number): void {
     this.credit = Math.max(-CREDIT_MAX_MS, this.credit - milliseconds);

@@ -70,6 +70,8 @@ export interface RegionForm {
   readonly isCounted: boolean;
   /** CompileBuilder.isWide */
   readonly isWide: boolean;
+  /** There are others in its module, which may call it by its function. */
+  readonly hasNeighbours: boolean;
 }
 
 export class RegionEmitter {
@@ -97,11 +99,13 @@ export class RegionEmitter {
     private readonly plan: Plan,
     private readonly slot: number,
     private readonly neighbours: Neighbours,
-    { isCounted, isWide }: RegionForm,
+    { isCounted, isWide, hasNeighbours }: RegionForm,
   ) {
     this.b = new CompileBuilder(shared, imports, where, records);
     this.b.isWide = isWide;
     this.b.spansAt = Mem.REGION_SPANS + slot * 4;
+    this.b.limitAt = Mem.REGION_LIMIT + slot * 4;
+    this.b.hasNeighbours = hasNeighbours;
     if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = unrolled(reducible(plan.blocks));
     this.structure = structureOf(successorsOf(this.blocks));
@@ -121,7 +125,7 @@ export class RegionEmitter {
     b.left = 0;
     b.ripOffset = this.plan.entry;
     // A region that was dropped has a limit that no budget exceeds.
-    const isUsedUp = b.leS(b.budget.get(), b.load('i32', b.i32(0), Mem.REGION_LIMIT + this.slot * 4));
+    const isUsedUp = b.leS(b.budget.get(), b.load('i32', b.i32(0), b.limitAt));
     b.exitRegion(b.or(isUsedUp, b.geU(b.param(0), DEPTH_MAX)), RegionExit.JUMP, RegionCause.LIMIT);
     for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
     b.loadRegisters(this.flow[0].needed & 0xffff);

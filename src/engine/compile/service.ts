@@ -70,6 +70,8 @@ export class CompileService {
   private readonly facts = new Map<number, FactsTable>();
   /** Entries of guest functions: "map:generation" -> offsets. */
   private readonly functions = new Map<string, Set<number>>();
+  /** Records that the last job's regions execute: whoever submitted the next one did not know of them yet. */
+  private justCovered = new Set<number>();
   /** The last module's bytes, for whoever wants to look at it. */
   lastBytes: Uint8Array | null = null;
 
@@ -85,8 +87,13 @@ export class CompileService {
     const { where } = job;
     const planned: (RegionRequest & { entry: CompileEntry; records: Uint32Array; covered: number })[] = [];
     const reached = new Set<number>();
+    /** Need no region. */
     const none = new Set<number>();
     for (const entry of job.entries) {
+      if (!job.all && !entry.again && !entry.isWide && this.justCovered.has(entry.record)) {
+        none.add(entry.record);
+        continue;
+      }
       // What is reached from here is reached from there as well, mostly.
       if (!job.all && !entry.again && reached.has(entry.record)) continue;
       const plan = this.plan(entry, job);
@@ -104,14 +111,22 @@ export class CompileService {
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
     const executed = new Set<number>();
     const requests: typeof planned = [];
+    const called = new Set<number>();
     let instructions = 0;
-    for (const it of planned) {
-      if (!job.all && !it.entry.again && executed.has(it.entry.record)) continue;
-      if (instructions > 0 && instructions + it.plan.instructions > job.most) continue;
-      instructions += it.plan.instructions;
-      for (const record of it.records.subarray(0, it.covered)) executed.add(record);
-      requests.push(it);
-    }
+    const choose = (most: number, isWanted: (it: (typeof planned)[number]) => boolean): void => {
+      for (const it of planned) {
+        if (executed.has(it.entry.record) && !job.all && !it.entry.again) continue;
+        if (requests.includes(it) || !isWanted(it) || (instructions > 0 && instructions + it.plan.instructions > most)) continue;
+        instructions += it.plan.instructions;
+        for (const record of it.records.subarray(0, it.covered)) executed.add(record);
+        for (const record of this.calledBy(it.plan)) called.add(record);
+        requests.push(it);
+      }
+    };
+    choose(job.most, () => true);
+    // What these call is worth as much as they are: without it each call leaves for the interpreter, which comes back in the midst of them.
+    choose(2 * job.most, ({ entry }) => called.has(entry.record));
+    this.justCovered = executed;
     const left = job.entries.filter(({ record }) => !executed.has(record) && !none.has(record));
     let module: WebAssembly.Module | null = null;
     let bytes = 0;
@@ -126,6 +141,17 @@ export class CompileService {
     }
     const regions = requests.map(({ entry, plan, records, covered }, n) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records, covered, bytes: sizes[n] }));
     return { job, module, regions, left, bytes, milliseconds: performance.now() - started };
+  }
+
+  /** The first records of the functions that a region calls. */
+  private calledBy({ blocks, pages }: Plan): number[] {
+    const out: number[] = [];
+    for (const { terminator } of blocks) {
+      const target = terminator.kind === 'call' ? terminator.target : null;
+      const page = target && pages.get(target.at >> 12);
+      if (page) out.push(this.u32[(page.map >> 2) + (target.at & 0xfff)]);
+    }
+    return out;
   }
 
   plan(entry: CompileEntry, job: CompileJob): Plan | null {
