@@ -1,4 +1,4 @@
-// node --import tsx bench/pair.ts OTHER [--arch amd64] [--parts crc,list] [--pairs 24]: what parts of the CPU mix gain from another checkout of
+// node --import tsx bench/pair.ts OTHER [--arch amd64] [--parts crc,list] [--pairs 24] [--interpreter]: what parts of the CPU mix gain from another checkout of
 // Tabvisor, OTHER, to this one. Both run as processes without a kernel in this one program, slices of 40 ms by turns: how fast the computer is
 // changes more slowly than that, so the median of the ratios shows what single runs hide.
 
@@ -14,7 +14,7 @@ const SLICE_MS = 40;
 
 const { values, positionals: [other] } = parseArgs({
   allowPositionals: true,
-  options: { arch: { type: 'string', default: 'amd64' }, parts: { type: 'string', default: 'rounds,sieve,list,matrix,state,crc,qsort,memcpy,switch,fib,chacha,hash64' }, pairs: { type: 'string', default: '24' } },
+  options: { arch: { type: 'string', default: 'amd64' }, parts: { type: 'string', default: 'rounds,sieve,list,matrix,state,crc,qsort,memcpy,switch,fib,chacha,hash64' }, pairs: { type: 'string', default: '24' }, interpreter: { type: 'boolean' } },
 });
 if (!other) throw new Error('which other checkout? It needs its node_modules and its build');
 
@@ -32,7 +32,7 @@ function speed(process: Process, ms: number): number {
 
 const rows: string[][] = [];
 for (const part of values.parts.split(',')) {
-  const both = [theirs.Process, Process].map((It) => new It(elf, ['mix', `parts=${part}`, 'units=100000000'], { threshold: 2000 }));
+  const both = [theirs.Process, Process].map((It) => new It(elf, ['mix', `parts=${part}`, 'units=100000000'], values.interpreter ? null : { threshold: 2000 }));
   const speeds: number[][] = [[], []];
   const turn = async (n: number, ms: number): Promise<number> => {
     const one = speed(both[n], ms);

@@ -303,8 +303,8 @@ export class DispatchBuilder extends HandlerBuilder {
 
   /** Address of the TLB's entry for code at a linear address. */
   private codeEntry(linear: Value): Value {
-    const number = this.and(this.wrap(this.shrU(linear, 12)), CodeTlb.ENTRIES - 1);
-    return this.let(this.add(this.load('i32', this.cpu(), Cpu.CODE_TLB), this.shl(number, 4)));
+    const offset = this.and(this.shrU(this.wrap(linear), 12 - 4), (CodeTlb.ENTRIES - 1) * CodeTlb.ENTRY_SIZE);
+    return this.let(this.add(this.load('i32', this.cpu(), Cpu.CODE_TLB), offset));
   }
 
   /**

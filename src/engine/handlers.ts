@@ -142,7 +142,8 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   protected readonly tlbOffset: number = 0;
 
   protected tlbEntry(address: Value): Value {
-    return this.let(this.add(this.tlb(), this.shl(this.and(this.wrap(this.shrU(address, 12)), Tlb.ENTRIES - 1), 5)));
+    // Page number and size of an entry in one shift.
+    return this.let(this.add(this.tlb(), this.and(this.shrU(this.wrap(address), 12 - 5), (Tlb.ENTRIES - 1) * Tlb.ENTRY_SIZE)));
   }
 
   protected hit(address: Value, entry: Value, bytes: number, tag: Tlb): Value {
