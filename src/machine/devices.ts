@@ -1,6 +1,7 @@
 // The devices of -device on the PCI bus, made from their configuration. To add one is a line here and one in options/device.ts.
 
 import type { FileSystem } from '../devices/file-system.ts';
+import type { Geometry } from '../devices/ide/geometry.ts';
 import type { BlockBackend, CharBackend, Clock, EntropySource, GuestMemory } from '../devices/interfaces.ts';
 import { E1000 } from '../devices/net/e1000.ts';
 import { Ne2kPci } from '../devices/net/ne2k-pci.ts';
@@ -26,6 +27,8 @@ export interface DeviceParts {
   entropy(): EntropySource;
   /** One for each of MachineConfig.drives. */
   disks: readonly BlockBackend[];
+  /** How old systems divide them. */
+  geometry(drive: number): Geometry;
   /** One for each of MachineConfig.fsdevs. */
   folders: readonly FileSystem[];
   /** The date, nanoseconds since 1970. */
@@ -37,12 +40,12 @@ export interface DeviceParts {
   chars: readonly CharBackend[];
 }
 
-function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, folders, network, chars }: DeviceParts): VirtioDevice {
+function makeVirtio(config: VirtioPciConfig, { memory, entropy, date, disks, geometry, folders, network, chars }: DeviceParts): VirtioDevice {
   switch (config.driver) {
     case 'virtio-rng-pci':
       return new VirtioRng(entropy(), config);
     case 'virtio-blk-pci':
-      return new VirtioBlk(disks[config.drive], config);
+      return new VirtioBlk(disks[config.drive], { ...config, geometry: geometry(config.drive) });
     case 'virtio-net-pci': {
       const { id, netdev, ...options } = config;
       const nic = new VirtioNet({ ...options, mac: macOf(config, entropy), backend: network.backend(netdev) });

@@ -5,7 +5,7 @@ import { IdeCd } from '../devices/ide/atapi.ts';
 import { SECTOR } from '../devices/ide/ata.ts';
 import { IdeDisk } from '../devices/ide/disk.ts';
 import type { IdeDrive } from '../devices/ide/drive.ts';
-import { guessGeometry } from '../devices/ide/geometry.ts';
+import { type Geometry, guessGeometry } from '../devices/ide/geometry.ts';
 import type { BlockBackend, RemovableDrive } from '../devices/interfaces.ts';
 import type { DriveConfig, MachineConfig, PciDeviceConfig } from './options/index.ts';
 
@@ -39,7 +39,7 @@ export class BoardDrives {
    * @param disks one for each of MachineConfig.drives
    * @param bootSectors the first sectors of those that do not answer at once
    */
-  constructor(config: MachineConfig, disks: readonly BlockBackend[], bootSectors: readonly (Uint8Array | undefined)[]) {
+  constructor(config: MachineConfig, private readonly disks: readonly BlockBackend[], private readonly bootSectors: readonly (Uint8Array | undefined)[]) {
     const medium = (drive: number | undefined): BlockBackend | null => (drive === undefined ? null : disks[drive]);
     this.ide = config.ide.map((drive) => {
       if (!drive) return null;
@@ -49,10 +49,7 @@ export class BoardDrives {
         this.removable.set(drive.name, cd);
         return cd;
       }
-      const disk = disks[drive.drive!];
-      const boot = bootSectors[drive.drive!] ?? bootSectorNow(disk);
-      if (!boot) throw new Error(`the first sector of ${drive.name} has to be read before the machine is made`);
-      return new IdeDisk(disk, { serial, model, physicalBlockSize, geometry: guessGeometry(Math.floor(disk.size / SECTOR), boot) });
+      return new IdeDisk(disks[drive.drive!], { serial, model, physicalBlockSize, geometry: this.geometry(drive.drive!) });
     });
     const floppy = (n: number): FloppyDrive | null => {
       const drive = config.floppies[n];
@@ -65,6 +62,14 @@ export class BoardDrives {
     for (const drive of [...config.ide, ...config.floppies]) {
       if (drive?.drive !== undefined && this.removable.has(drive.name)) this.media.set(drive.name, config.drives[drive.drive]);
     }
+  }
+
+  /** How old systems divide the hard disk in drive n of MachineConfig.drives. */
+  geometry(n: number): Geometry {
+    const disk = this.disks[n];
+    const boot = this.bootSectors[n] ?? bootSectorNow(disk);
+    if (!boot) throw new Error(`the first sector of drive ${n} has to be read before the machine is made`);
+    return guessGeometry(Math.floor(disk.size / SECTOR), boot);
   }
 
   /**

@@ -221,7 +221,7 @@ export class Machine {
     const places = new Map<PciDeviceConfig, { slot: number; fn: number }>();
     // Those with a place first: the others take what is left.
     for (const device of [...config.devices].sort((a, b) => Number(!a.addr) - Number(!b.addr))) {
-      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], folders: options.folders ?? [], date: () => this.date(), network: this.network, chars, file: (name) => wholeOf(options.files.get(name)!) });
+      const plugged = makeDevice(device, { memory: pc.memory, clock: this.clock, entropy, disks: options.disks ?? [], geometry: (n) => this.drives.geometry(n), folders: options.folders ?? [], date: () => this.date(), network: this.network, chars, file: (name) => wholeOf(options.files.get(name)!) });
       plugged.id = device.id ?? '';
       if (device.multifunction) plugged.beFirstOfSeveral();
       places.set(device, pc.plug(plugged, device.addr));

@@ -9,6 +9,7 @@ import type { Chain, Virtqueue } from './queue.ts';
 export const SECTOR = 512;
 
 export const VIRTIO_BLK_F_SEG_MAX = 1n << 2n;
+export const VIRTIO_BLK_F_GEOMETRY = 1n << 4n;
 export const VIRTIO_BLK_F_RO = 1n << 5n;
 export const VIRTIO_BLK_F_BLK_SIZE = 1n << 6n;
 export const VIRTIO_BLK_F_FLUSH = 1n << 9n;
@@ -63,6 +64,8 @@ export interface VirtioBlkOptions {
   /** Bytes of which the driver does well, and best, to read and write whole multiples; whole blocks, the first at most 65,535 of them. 0: it is not told. */
   minIoSize?: number;
   optIoSize?: number;
+  /** What old systems divide the disk by; 65,535 cylinders, 255 heads and sectors at most. Without it the driver is told of none. */
+  geometry?: { cylinders: number; heads: number; sectors: number };
   /** Offer the driver to switch between writing back and writing through. */
   configWce?: boolean;
 }
@@ -85,7 +88,7 @@ export class VirtioBlk extends VirtioDevice {
     private readonly disk: BlockBackend,
     {
       serial = '', discard = true, writeZeroes = true, queueSize = QUEUE_SIZE, logicalBlockSize = SECTOR, physicalBlockSize = logicalBlockSize, minIoSize = 0, optIoSize = 0,
-      configWce = true,
+      configWce = true, geometry,
     }: VirtioBlkOptions = {},
   ) {
     const writable = disk.readOnly ? VIRTIO_BLK_F_RO : (discard ? VIRTIO_BLK_F_DISCARD : 0n) | (writeZeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0n);
@@ -94,7 +97,7 @@ export class VirtioBlk extends VirtioDevice {
       type: VirtioType.BLOCK,
       pciClass: 0x0100,
       queues: [queueSize],
-      features: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | (configWce ? VIRTIO_BLK_F_CONFIG_WCE : 0n) | writable,
+      features: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | (geometry ? VIRTIO_BLK_F_GEOMETRY : 0n) | (configWce ? VIRTIO_BLK_F_CONFIG_WCE : 0n) | writable,
       configLength: 60,
     });
     this.blockSize = logicalBlockSize;
@@ -103,11 +106,19 @@ export class VirtioBlk extends VirtioDevice {
     const config = new DataView(this.config.buffer);
     config.setBigUint64(0, BigInt(this.sectors), true); // capacity
     config.setUint32(12, queueSize - 2, true); // seg_max: beside header and status
+    if (geometry) {
+      config.setUint16(16, geometry.cylinders, true);
+      config.setUint8(18, geometry.heads);
+      // As QEMU has it: whole blocks in a track, unless the disk has whole blocks in a sector's share of it anyway.
+      const isWhole = Math.floor(Math.floor(disk.size / geometry.heads) / geometry.sectors) % logicalBlockSize === 0;
+      config.setUint8(19, isWhole ? geometry.sectors : geometry.sectors & ~(logicalBlockSize / SECTOR - 1));
+    }
     config.setUint32(20, logicalBlockSize, true); // blk_size
     config.setUint8(24, Math.log2(physicalBlockSize / logicalBlockSize)); // physical_block_exp
     config.setUint16(26, minIoSize / logicalBlockSize, true); // min_io_size
     config.setUint32(28, optIoSize / logicalBlockSize, true); // opt_io_size
     config.setUint8(CONFIG_WRITEBACK, 1);
+    config.setUint16(34, 1, true); // num_queues
     if (writable & VIRTIO_BLK_F_DISCARD) {
       config.setUint32(36, MAX_DISCARD, true); // max_discard_sectors
       config.setUint32(40, MAX_DISCARD_RANGES, true); // max_discard_seg

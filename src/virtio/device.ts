@@ -24,7 +24,8 @@ export const STATUS_FEATURES_OK = 8;
 export const STATUS_NEEDS_RESET = 64;
 export const STATUS_FAILED = 128;
 
-/** Feature bits of every device, chapter 6; ANY_LAYOUT belongs to the legacy interface (6.3). */
+/** Feature bits of every device, chapter 6; the first two belong to the legacy interface (6.3). */
+export const VIRTIO_F_NOTIFY_ON_EMPTY = 1n << 24n;
 export const VIRTIO_F_ANY_LAYOUT = 1n << 27n;
 export const VIRTIO_F_INDIRECT_DESC = 1n << 28n;
 export const VIRTIO_F_EVENT_IDX = 1n << 29n;
@@ -32,7 +33,10 @@ export const VIRTIO_F_VERSION_1 = 1n << 32n;
 export const VIRTIO_F_RING_RESET = 1n << 40n;
 
 /** Those of them that can be left out, by QEMU's names of the properties that do so. */
-export const COMMON_FEATURES = { indirect_desc: VIRTIO_F_INDIRECT_DESC, event_idx: VIRTIO_F_EVENT_IDX, queue_reset: VIRTIO_F_RING_RESET } as const;
+export const COMMON_FEATURES = {
+  indirect_desc: VIRTIO_F_INDIRECT_DESC, event_idx: VIRTIO_F_EVENT_IDX, queue_reset: VIRTIO_F_RING_RESET,
+  notify_on_empty: VIRTIO_F_NOTIFY_ON_EMPTY, any_layout: VIRTIO_F_ANY_LAYOUT,
+} as const;
 export type CommonFeature = keyof typeof COMMON_FEATURES;
 
 export interface VirtioIdentity {
@@ -119,6 +123,11 @@ export abstract class VirtioDevice implements Snapshotable {
     return ((this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_RING_RESET) & ~this.withheld;
   }
 
+  /** What it offers through the legacy interface; a device of virtio 1.0 and later has the layouts and interrupts of these in any case, or never. */
+  get offeredLegacy(): bigint {
+    return this.offered | ((VIRTIO_F_NOTIFY_ON_EMPTY | VIRTIO_F_ANY_LAYOUT) & ~this.withheld);
+  }
+
   /** Features that the driver took. */
   get features(): bigint {
     return this.s.features;
@@ -129,6 +138,7 @@ export abstract class VirtioDevice implements Snapshotable {
     for (const queue of this.queues) {
       queue.indirectDesc = (features & VIRTIO_F_INDIRECT_DESC) !== 0n;
       queue.eventIdx = (features & VIRTIO_F_EVENT_IDX) !== 0n;
+      queue.notifyOnEmpty = (features & VIRTIO_F_NOTIFY_ON_EMPTY) !== 0n;
     }
   }
 

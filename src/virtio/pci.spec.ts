@@ -80,7 +80,7 @@ describe('the modern interface', () => {
     const without = new TestSlot(new Mirror(), memory, { withheld: ['event_idx'] });
     without.modern.write(DEVICE_FEATURE_SELECT, 4, 0);
     expect(without.modern.read(DEVICE_FEATURE, 4)).toBe(0x10000008);
-    expect(without.legacy.read(LEGACY_DEVICE_FEATURES, 4)).toBe(0x18000008);
+    expect(without.legacy.read(LEGACY_DEVICE_FEATURES, 4)).toBe(0x19000008);
     expect(without.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX)).toBe(false);
     expect(without.negotiate(VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC)).toBe(true);
   });
@@ -275,7 +275,7 @@ describe('the legacy interface', () => {
 
   it('runs a queue, also before DRIVER_OK', () => {
     const { legacy } = slot;
-    expect(legacy.read(LEGACY_DEVICE_FEATURES, 4)).toBe(0x38000008);
+    expect(legacy.read(LEGACY_DEVICE_FEATURES, 4)).toBe(0x39000008);
     const driver = start();
     expect(legacy.read(LEGACY_QUEUE_ADDRESS, 4)).toBe(2);
     expect(legacy.read(LEGACY_DRIVER_FEATURES, 4)).toBe(0x10000000);

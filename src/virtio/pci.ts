@@ -7,7 +7,7 @@
 import type { AccessSize, Clock, GuestMemory, MmioDevice, PortDevice } from '../devices/interfaces.ts';
 import { COMMAND_MASTER, PciFunction } from '../devices/pci.ts';
 import {
-  type CommonFeature, STATUS_DRIVER_OK, STATUS_FEATURES_OK, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1, type VirtioDevice, type VirtioTransport,
+  type CommonFeature, STATUS_DRIVER_OK, STATUS_FEATURES_OK, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1, type VirtioDevice, type VirtioTransport,
 } from './device.ts';
 import type { Virtqueue } from './queue.ts';
 
@@ -436,7 +436,7 @@ export class VirtioPci extends PciFunction {
     if (offset >= config) return this.readDeviceConfig(offset - config, size);
     switch (offset) {
       case LEGACY_DEVICE_FEATURES:
-        return word(device.offered | VIRTIO_F_ANY_LAYOUT, 0);
+        return word(device.offeredLegacy, 0);
       case LEGACY_DRIVER_FEATURES:
         return word(device.features, 0);
       case LEGACY_QUEUE_ADDRESS:
@@ -467,7 +467,7 @@ export class VirtioPci extends PciFunction {
     switch (offset) {
       case LEGACY_DRIVER_FEATURES:
         s.legacy = true;
-        device.setFeatures(BigInt(value) & (device.offered | VIRTIO_F_ANY_LAYOUT));
+        device.setFeatures(BigInt(value) & device.offeredLegacy);
         return;
       case LEGACY_QUEUE_ADDRESS:
         if (!queue) return;

@@ -101,6 +101,23 @@ describe('Virtqueue', () => {
       expect(driver.usedFlags).toBe(0);
     });
 
+    it('by NOTIFY_ON_EMPTY, when nothing waits and nothing is held', () => {
+      queue.notifyOnEmpty = true;
+      driver.availFlags = 1;
+      for (let n = 0; n < 3; n++) driver.add([{ address: DATA, length: 1 }], []);
+      const [first, second] = [queue.pop()!, queue.pop()!];
+      queue.push(first, 0);
+      expect(queue.shouldInterrupt()).toBe(false);
+      const third = queue.pop()!;
+      queue.push(second, 0);
+      expect(queue.shouldInterrupt()).toBe(false);
+      queue.push(third, 0);
+      expect(queue.shouldInterrupt()).toBe(true);
+      expect(queue.shouldInterrupt()).toBe(false);
+      queue.reset();
+      expect(queue.notifyOnEmpty).toBe(false);
+    });
+
     it('by EVENT_IDX, across the wrap of the index', () => {
       build(PLACES, { event: true });
       let interrupts = 0;

@@ -129,9 +129,10 @@ export class Virtqueue {
   private readonly inFlight: (Chain | undefined)[];
   /** Heads of buffers that were held when the state was saved. */
   private again: number[] = [];
-  /** VIRTIO_F_INDIRECT_DESC and VIRTIO_F_EVENT_IDX were negotiated. */
+  /** VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX and VIRTIO_F_NOTIFY_ON_EMPTY were negotiated. */
   indirectDesc = false;
   eventIdx = false;
+  notifyOnEmpty = false;
 
   /**
    * @param maxSize entries that the device offers, a power of two
@@ -159,6 +160,7 @@ export class Virtqueue {
     this.s = this.resetState();
     this.indirectDesc = false;
     this.eventIdx = false;
+    this.notifyOnEmpty = false;
   }
 
   /** Entries in use. */
@@ -382,6 +384,11 @@ export class Virtqueue {
     this.memory.write16(this.s.device + 2, this.s.usedIndex);
   }
 
+  /** Nothing waits, and the device holds nothing. */
+  private get isIdle(): boolean {
+    return this.again.length === 0 && this.waiting() === 0 && this.inFlight.every((chain) => chain === undefined);
+  }
+
   /** Whether the driver wants an interrupt for what was pushed since this was asked last (2.7.7.2). */
   shouldInterrupt(): boolean {
     if (!this.usable) return false;
@@ -389,6 +396,8 @@ export class Virtqueue {
       const { signalled, usedIndex, driver, size } = this.s;
       if (signalled === usedIndex || (signalled < 0 && usedIndex === 0)) return false;
       this.s.signalled = usedIndex;
+      // Legacy (6.3): when the device has used all that there was, whatever the driver has suppressed.
+      if (this.notifyOnEmpty && this.isIdle) return true;
       if (!this.eventIdx) return (this.memory.read16(driver) & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
       if (signalled < 0) return true;
       const usedEvent = this.memory.read16(driver + RING + 2 * size);

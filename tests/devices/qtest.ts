@@ -1,50 +1,19 @@
-// Compares the PC's devices with those of QEMU's pc machine, register by register, through QEMU's qtest protocol
-// (QEMU, docs/devel/testing/qtest.rst), which drives devices while the CPU stands still. Its clock stands still too, so what
+// Compares the PC's devices with those of QEMU's pc machine, register by register, through QEMU's qtest protocol,
+// which drives devices while the CPU stands still. Its clock stands still too, so what
 // takes time is left to the devices' own specs. By hand: node --import tsx tests/devices/qtest.ts
 // Prints every difference; exit status 1 if there is one that is not listed in KNOWN.
 
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { Mem } from '../../src/core/layout.ts';
 import { FloppyDrive } from '../../src/devices/floppy/drive.ts';
 import { TestCpu } from '../../src/devices/testing.ts';
 import { VirtualClock } from '../../src/machine/clock.ts';
 import { Pc } from '../../src/machine/pc.ts';
+import { startQemu, type Target } from './qtest-qemu.ts';
 
 const RAM_MIB = 128;
 
-/** What a machine offers to a probe. */
-interface Target {
-  in(port: number, size: 1 | 2 | 4): Promise<number>;
-  out(port: number, size: 1 | 2 | 4, value: number): Promise<void>;
-  read(address: number): Promise<number>;
-  write(address: number, value: number): Promise<void>;
-}
-
-function qemu(): { target: Target; end(): void } {
-  const args = ['-accel', 'tcg', '-S', '-qtest', 'stdio', '-machine', 'pc', '-m', `${RAM_MIB}`, '-display', 'none', '-vga', 'none', '-nic', 'none'];
-  const child = spawn('qemu-system-x86_64', [...args, '-serial', 'null', '-rtc', 'base=2024-06-01T12:00:00,clock=vm'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-  });
-  const answers: ((line: string) => void)[] = [];
-  createInterface(child.stdout).on('line', (line) => {
-    // Lines such as "IRQ raise 4" are events.
-    if (line.startsWith('OK') || line.startsWith('FAIL') || line.startsWith('ERR')) answers.shift()?.(line);
-  });
-  const command = (text: string) =>
-    new Promise<string>((resolve, reject) => {
-      answers.push((line) => (line.startsWith('OK') ? resolve(line) : reject(new Error(`${text}: ${line}`))));
-      child.stdin.write(`${text}\n`);
-    });
-  const value = (line: string) => Number(BigInt.asUintN(32, BigInt(line.split(' ')[1])));
-  const letter = (size: number) => ({ 1: 'b', 2: 'w', 4: 'l' })[size];
-  const target: Target = {
-    in: async (port, size) => value(await command(`in${letter(size)} 0x${port.toString(16)}`)),
-    out: async (port, size, v) => void (await command(`out${letter(size)} 0x${port.toString(16)} 0x${v.toString(16)}`)),
-    read: async (address) => value(await command(`readl 0x${address.toString(16)}`)),
-    write: async (address, v) => void (await command(`writel 0x${address.toString(16)} 0x${v.toString(16)}`)),
-  };
-  return { target, end: () => void child.kill() };
+function qemu(): ReturnType<typeof startQemu> {
+  return startQemu(['-S', '-m', `${RAM_MIB}`, '-serial', 'null', '-rtc', 'base=2024-06-01T12:00:00,clock=vm']);
 }
 
 function tabvisor(): Target {
@@ -66,8 +35,8 @@ function tabvisor(): Target {
   return {
     in: async (port, size) => pc.ioRead(port, size),
     out: async (port, size, value) => pc.ioWrite(port, size, value),
-    read: async (address) => pc.mmioRead(address | 0, 0, 4) >>> 0,
-    write: async (address, value) => pc.mmioWrite(address | 0, 0, 4, value),
+    read: async (address, size = 4) => pc.mmioRead(address | 0, 0, size) >>> 0,
+    write: async (address, value, size = 4) => pc.mmioWrite(address | 0, 0, size, value),
   };
 }
 

@@ -20,6 +20,8 @@ export const VIRTIO_PROPERTIES = {
   vectors: 'MSI-X vectors; 0: the INTx line only',
   indirect_desc: 'on|off: offer indirect descriptors (default on)',
   event_idx: 'on|off: offer to be told from when on to notify (default on)',
+  notify_on_empty: 'on|off: offer drivers of the legacy interface an interrupt when a queue is empty, wanted or not (default on)',
+  any_layout: 'on|off: offer drivers of the legacy interface to cut requests as they like (default on)',
   queue_reset: 'on|off: offer to reset one queue without the others (default on)',
 };
 
