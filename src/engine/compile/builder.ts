@@ -75,9 +75,9 @@ export interface Watcher {
   calls(name: CoreFunction): void;
 }
 
-/** Offsets below this are general registers. */
 /** Budget that no run has: a region with this limit is not entered. */
 export const NEVER = 0x7fff_ffff;
+/** Offsets below this are general registers. */
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 
