@@ -102,14 +102,14 @@ export class VirtioBlk extends VirtioDevice {
     });
     this.blockSize = logicalBlockSize;
     this.serial = new TextEncoder().encode(serial).slice(0, ID_LENGTH);
-    // struct virtio_blk_config, 5.2.4. What belongs to features that are not offered stays 0.
+    // struct virtio_blk_config, 5.2.4. What belongs to features that are not offered stays 0, but for num_queues, as in QEMU.
     const config = new DataView(this.config.buffer);
     config.setBigUint64(0, BigInt(this.sectors), true); // capacity
     config.setUint32(12, queueSize - 2, true); // seg_max: beside header and status
     if (geometry) {
       config.setUint16(16, geometry.cylinders, true);
       config.setUint8(18, geometry.heads);
-      // As QEMU has it: whole blocks in a track, unless the disk has whole blocks in a sector's share of it anyway.
+      // With large blocks a track has whole ones. The condition is QEMU's (hw/block/virtio-blk.c): a geometry that the disk's size goes with is left alone.
       const isWhole = Math.floor(Math.floor(disk.size / geometry.heads) / geometry.sectors) % logicalBlockSize === 0;
       config.setUint8(19, isWhole ? geometry.sectors : geometry.sectors & ~(logicalBlockSize / SECTOR - 1));
     }

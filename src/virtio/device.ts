@@ -123,7 +123,7 @@ export abstract class VirtioDevice implements Snapshotable {
     return ((this.identity.features ?? 0n) | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_RING_RESET) & ~this.withheld;
   }
 
-  /** What it offers through the legacy interface; a device of virtio 1.0 and later has the layouts and interrupts of these in any case, or never. */
+  /** What it offers through the legacy interface: from virtio 1.0 on a driver may lay requests out as it likes, and NOTIFY_ON_EMPTY is no more. */
   get offeredLegacy(): bigint {
     return this.offered | ((VIRTIO_F_NOTIFY_ON_EMPTY | VIRTIO_F_ANY_LAYOUT) & ~this.withheld);
   }

@@ -22,13 +22,13 @@ import { loadModules } from '../oracle/emulator.ts';
 const SLOT = 5;
 const LEGACY_PORTS = 0xc000;
 const STRUCTURES = 0xfe00_0000;
-/** A queue's places for the modern interface; the legacy one has its own, behind one another. */
+/** A queue's places for the modern interface. */
 const DESC = 0x10_0000;
 const DRIVER = 0x10_1000;
 const DEVICE = 0x10_2000;
 const BUFFER = 0x20_0000;
 const TABLE = 0x30_0000;
-/** Of a legacy queue in pages, and as many bytes from its start the rings are, with 8 entries (rng). */
+/** Of a legacy queue, whose rings follow its table. */
 const LEGACY_QUEUE = 0x40_0000;
 const DISK_BYTES = 20 << 20;
 /** Behind them are the limits of discarding and of writing zeroes, where ours are others on purpose. */
@@ -181,7 +181,7 @@ class Driver {
     await this.target.write(DRIVER + 2, idx, 2);
     const { at, multiplier } = this.structures.get(2)!;
     await this.target.write(at + (await this.get(QUEUE_NOTIFY_OFF, 2)) * multiplier, 0, 2);
-    await settled();
+    await settled(this.target);
   }
 
   used(): Promise<number> {
@@ -191,8 +191,10 @@ class Driver {
 
 type Descriptor = readonly [address: number, length: number, flags?: number, next?: number];
 
-/** QEMU's entropy comes from its main loop, a moment after the bell. */
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+/** QEMU's entropy comes from its main loop, not with the bell; each command here is at least one turn of that. */
+async function settled(target: Target): Promise<void> {
+  for (let n = 0; n < 20; n++) await target.read(BUFFER);
+}
 
 /** The same with QEMU's device and with ours. */
 async function beside<T>(device: string, withDisk: boolean, probe: (driver: Driver) => Promise<T>): Promise<{ qemu: T; tabvisor: T }> {
@@ -294,7 +296,7 @@ describe('virtio devices beside QEMU', () => {
         for (const idx of [1, 2]) {
           await target.write(available + 2, idx, 2);
           await set(LEGACY_QUEUE_NOTIFY, 2, 0);
-          await settled();
+          await settled(target);
           seen.push([await target.read(used + 2, 2), await target.in(LEGACY_PORTS + LEGACY_ISR_STATUS, 1)]);
         }
         return seen;
