@@ -535,7 +535,7 @@ export class DispatchBuilder extends HandlerBuilder {
       this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
       this.count(1);
       const leave = this.or(
-        this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING)),
+        this.or(this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING)), this.load('i32', this.cpu(), Cpu.INTERRUPT_SHADOW)),
         this.leS(this.budget.get(), 0),
       );
       this.brIf(labels.exit, leave);
@@ -558,6 +558,11 @@ export class DispatchBuilder extends HandlerBuilder {
     this.storeCodeBase();
     this.rip.set(this.ownRip());
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
+    // Behind MOV SS, and STI at a page's end: the block that follows does not know that its first instruction ends the shadow, run() does.
+    this.if(this.load('i32', this.cpu(), Cpu.INTERRUPT_SHADOW), () => {
+      this.count(0);
+      this.br(this.labels.exit);
+    });
     // It is no instruction: what the jump takes off is given first.
     this.budget.set(this.add(this.budget.get(), 1));
     this.br(this.labels.lookup);

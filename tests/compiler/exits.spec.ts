@@ -51,3 +51,18 @@ describe('exits to regions that came later', () => {
     expect(counts.exits.target).toBeLessThan(ROUNDS / 256 / 2);
   });
 });
+
+// mov r8d, ss; mov ecx, ROUNDS; again: mov ss, r8d; inc eax; add ebx, eax; dec ecx; jnz again
+const SHADOW_START = [...[0x41, 0x8c, 0xd0], 0xb9, ...word(20_000)];
+const MOV_SS = [0x41, 0x8e, 0xd0];
+const BEHIND_MOV_SS = 0x40_1000 + SHADOW_START.length + MOV_SS.length;
+const SHADOWS = [...SHADOW_START, ...MOV_SS, ...[0xff, 0xc0], ...[0x01, 0xc3], ...[0xff, 0xc9], ...[0x75, 0x100 - 11], ...EXIT];
+
+describe('the shadow of MOV SS', () => {
+  it.each([['interpreted', null], ['compiled', { threshold: 1 }]] as const)('ends with the instruction behind it, %s', { timeout: 60_000 }, (_tier, compile) => {
+    const process = new Process(program(64, SHADOWS), ['exits'], compile);
+    const seen = new Set<string>();
+    for (let n = 0; process.run(30 + (n % 11)); n++) seen.add(`${process.vcpu.get64(Cpu.RIP) === BigInt(BEHIND_MOV_SS) ? 'behind' : 'elsewhere'} ${process.vcpu.get32(Cpu.INTERRUPT_SHADOW)}`);
+    expect([...seen].sort()).toEqual(['behind 2', 'elsewhere 0']);
+  });
+});

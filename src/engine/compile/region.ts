@@ -381,8 +381,8 @@ export class RegionEmitter {
       const next = instruction.at + instruction.length;
       b.exitRegion(b.load('i32', b.cpu(), Cpu.EXIT_REQUEST), RegionExit.LEAVE, RegionCause.REQUEST, next, left - 1);
       if (changes) {
-        const isChanged = b.ne(changes, b.load('i32', b.cpu(), Cpu.TRANSLATIONS));
-        b.exitRegion(b.or(isChanged, b.load('i32', b.cpu(), Cpu.INTERRUPT_SHADOW)), RegionExit.JUMP, RegionCause.MODE, next, left - 1);
+        b.exitRegion(b.load('i32', b.cpu(), Cpu.INTERRUPT_SHADOW), RegionExit.LEAVE, RegionCause.MODE, next, left - 1);
+        b.exitRegion(b.ne(changes, b.load('i32', b.cpu(), Cpu.TRANSLATIONS)), RegionExit.JUMP, RegionCause.MODE, next, left - 1);
       }
     });
     b.loadRegisters(needed & 0xffff);
