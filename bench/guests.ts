@@ -1,4 +1,4 @@
-// The guests that are benchmarked: the bundled Linux guests, and the loops of guest/loop.asm.
+// The guests that are benchmarked: the bundled Linux guests, and the loops of guest/loop.asm and guest/real.asm.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ export const root = (function find(folder: string): string {
 /** What a machine is given, whichever machine it is. */
 export interface Guest {
   name: string;
-  bits: 32 | 64;
+  bits: Bits;
   memory: number;
   /** Paths. */
   kernel: string;
@@ -56,17 +56,20 @@ export function linuxGuest(name: 'amd64' | 'i386'): LinuxGuest {
   };
 }
 
-export const LOOPS = ['alu', 'memory', 'calls', 'large'] as const;
-export type Loop = (typeof LOOPS)[number];
+/** Those of guest/real.asm, and of guest/loop.asm. */
+export const LOOPS: Record<Bits, readonly Loop[]> = { 16: ['alu', 'memory', 'calls', 'far'], 32: ['alu', 'memory', 'calls', 'large'], 64: ['alu', 'memory', 'calls', 'large'] };
+export type Loop = 'alu' | 'memory' | 'calls' | 'large' | 'far';
+/** 16: real mode. */
+export type Bits = 16 | 32 | 64;
 
 /** Assemble a loop into build/bench. */
-export function loopGuest(loop: Loop, bits: 32 | 64): Guest {
+export function loopGuest(loop: Loop, bits: Bits): Guest {
   const folder = join(root, 'build/bench');
   mkdirSync(folder, { recursive: true });
   const name = `loop-${loop}-${bits}`;
   const kernel = join(folder, `${name}.elf`);
   try {
-    execFileSync('nasm', ['-f', 'bin', `-DBITS=${bits}`, `-DLOOP=${loop}`, '-o', kernel, join(root, 'bench/guest/loop.asm')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync('nasm', ['-f', 'bin', `-DBITS=${bits}`, `-DLOOP=${loop}`, '-o', kernel, join(root, 'bench/guest', bits === 16 ? 'real.asm' : 'loop.asm')], { stdio: ['ignore', 'ignore', 'pipe'] });
   } catch (error) {
     throw new Error((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'nasm is not installed' : (error as Error).message);
   }

@@ -1,6 +1,6 @@
-// The loops of guest/loop.asm: guest instructions a second once the machine is warm, and how long it takes to get there.
+// The loops of guest/loop.asm and, in real mode, guest/real.asm: guest instructions a second once the machine is warm, and how long it takes to get there.
 
-import { type Guest, type Loop, LOOPS, loopGuest } from './guests.ts';
+import { type Bits, type Guest, type Loop, LOOPS, loopGuest } from './guests.ts';
 import type { Peer } from './peers/peer.ts';
 import { figure, median, medianOf, table } from './statistics.ts';
 
@@ -13,7 +13,7 @@ export interface LoopRun {
 
 export interface LoopResult {
   loop: Loop;
-  bits: 32 | 64;
+  bits: Bits;
   peer: string;
   runs: LoopRun[];
   why?: string;
@@ -43,8 +43,8 @@ async function measure(peer: Peer, guest: Guest): Promise<LoopRun> {
 
 export async function benchLoops(peers: readonly Peer[], runs: number, say: (text: string) => void): Promise<LoopResult[]> {
   const results: LoopResult[] = [];
-  for (const bits of [32, 64] as const) {
-    for (const loop of LOOPS) {
+  for (const bits of [16, 32, 64] as const) {
+    for (const loop of LOOPS[bits]) {
       const guest = loopGuest(loop, bits);
       const here = peers.map((peer) => ({ peer, result: { loop, bits, peer: peer.name, runs: [], why: peer.refuses(guest) } as LoopResult }));
       results.push(...here.map((it) => it.result));
@@ -68,8 +68,8 @@ export async function benchLoops(peers: readonly Peer[], runs: number, say: (tex
 
 export function loopTable(results: readonly LoopResult[], peers: readonly Peer[]): string {
   const rows: string[][] = [];
-  for (const bits of [32, 64]) {
-    for (const loop of LOOPS) {
+  for (const bits of [16, 32, 64] as const) {
+    for (const loop of LOOPS[bits]) {
       const of = (peer: string) => {
         const runs = results.find((result) => result.loop === loop && result.bits === bits && result.peer === peer)?.runs ?? [];
         return { mips: medianOf(runs.map((run) => run.mips)), warmUp: runs.length ? median(runs.map((run) => run.warmUpS)) : undefined };
@@ -77,11 +77,12 @@ export function loopTable(results: readonly LoopResult[], peers: readonly Peer[]
       if (!peers.some((peer) => of(peer.name).mips !== undefined)) continue;
       const own = of('tabvisor-node');
       const qemu = of('qemu').mips;
+      const v86 = of('v86-node').mips;
       rows.push([
         `${loop}, ${bits} bits`, ...peers.map((peer) => figure(of(peer.name).mips, 0)),
-        own.mips && qemu ? `${(own.mips / qemu).toFixed(2)}×` : '–', figure(own.warmUp),
+        own.mips && qemu ? `${(own.mips / qemu).toFixed(2)}×` : '–', own.mips && v86 ? `${(own.mips / v86).toFixed(2)}×` : '–', figure(own.warmUp),
       ]);
     }
   }
-  return table(['loop, MIPS', ...peers.map((peer) => peer.title), 'Tabvisor to QEMU', 'warm after, s'], rows);
+  return table(['loop, MIPS', ...peers.map((peer) => peer.title), 'Tabvisor to QEMU', 'to v86', 'warm after, s'], rows);
 }

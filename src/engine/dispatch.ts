@@ -424,22 +424,22 @@ export class DispatchBuilder extends HandlerBuilder {
 
   /**
    * A region returned to a place that nobody waits for: after a process switch, all that its callers' callers wait for. Where another
-   * region begins, go on there; budget and flags are in memory, and regions are for flat segments, so there is little to do.
+   * region begins, go on there; budget and flags are in memory, so there is little to do.
    */
   private nextRegion(again: Label): void {
     const rip = this.rip.get();
     this.if(this.and(this.isNested(), this.eq(rip, this.param(2))), () => this.return(rip));
     // GONE is on no page.
-    const entry = this.codeEntry(rip);
-    const page = this.let(this.and(rip, PAGE_MASK));
-    this.if(this.eq(page, this.load('i64', entry, CodeTlb.TAG)), () => {
-      const offset = this.and(this.wrap(rip), 0xfff);
+    const linear = this.let(this.add(rip, this.load('i64', this.cpu(), Cpu.CODE_BASE)));
+    const entry = this.codeEntry(linear);
+    this.if(this.eq(this.and(linear, PAGE_MASK), this.load('i64', entry, CodeTlb.TAG)), () => {
+      const offset = this.let(this.and(this.wrap(linear), 0xfff));
       const found = this.let(this.load('i32', this.add(this.load('i32', entry, CodeTlb.CODE_MAP), this.shl(offset, 2)), 0));
       this.if(found, () =>
         this.if(this.eq(this.load('i32', found, Rec.KIND, 16), Pseudo.REGION), () =>
           this.if(this.gtS(this.load('i64', this.cpu(), Cpu.BUDGET), 0n), () => {
             this.rec.set(found);
-            this.store(this.cpu(), Cpu.RIP_PAGE, page);
+            this.store(this.cpu(), Cpu.RIP_PAGE, this.sub(rip, this.extendU(offset)));
             this.increment(this.i32(Cpu.REGION_ENTRIES));
             this.br(again);
           })));

@@ -272,7 +272,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     return this.let(this.select(this.and(this.load('i32', this.cpu(), Cpu.SS + Seg.ATTR), SegAttr.DB), 0xffffffffn, 0xffffn));
   }
 
-  private setStackPointer(value: Value): void {
+  protected setStackPointer(value: Value): void {
     if (this.kind.stack === 'flat64') this.setRegister(4, 64, value);
     else if (this.kind.stack === 'flat32') this.setRegister(4, 32, value);
     else {
@@ -287,7 +287,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   /** Linear address of a stack slot. */
-  private stackAddress(offset: Value, bytes: number, write: boolean): Value {
+  protected stackAddress(offset: Value, bytes: number, write: boolean): Value {
     if (this.kind.stack === 'flat64') return offset;
     if (this.kind.stack === 'flat32') return this.let(this.zeroExtend(offset, 32));
     const masked = this.let(this.and(offset, this.stackMask()));
@@ -301,29 +301,44 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     return this.letLow(this.add(pointer, bytes), this.kind.stack === 'flat64' ? 64 : 32);
   }
 
+  /** RSP or RBP, as much of it as a stack's address has. */
+  protected stackRegister(offset: Cpu.RSP | Cpu.RBP): Value {
+    return this.state('i64', offset);
+  }
+
   push(value: Value, size: number): void {
     const v = this.let(value);
-    const top = this.movedBy(this.state('i64', Cpu.RSP), -size / 8);
+    const top = this.movedBy(this.stackRegister(Cpu.RSP), -size / 8);
     this.storeGuest(this.stackAddress(top, size / 8, true), size, v, true);
     this.setStackPointer(top);
   }
 
   peekStack(size: number): Value {
-    return this.loadGuest(this.stackAddress(this.state('i64', Cpu.RSP), size / 8, false), size, true);
+    return this.loadGuest(this.stackAddress(this.stackRegister(Cpu.RSP), size / 8, false), size, true);
   }
 
   dropStack(bytes: number | Value): void {
-    this.setStackPointer(this.movedBy(this.state('i64', Cpu.RSP), bytes));
+    this.setStackPointer(this.movedBy(this.stackRegister(Cpu.RSP), bytes));
   }
 
   leave(size: number): void {
-    const frame = this.state('i64', Cpu.RBP);
+    const frame = this.stackRegister(Cpu.RBP);
     const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size, true);
     this.setStackPointer(this.movedBy(frame, size / 8));
     this.setRegister(5, size, value);
   }
 
   // ---- leaving
+
+  readonly isReal: boolean = false;
+
+  loadSegment(_segment: Value, _selector: Value): boolean {
+    return false;
+  }
+
+  loadCode(_selector: Value): void {
+    throw new Error('core loads CS');
+  }
 
   jump(rip: Value): void {
     this.exits.jump(this.kind.size === 64 ? rip : this.zeroExtend(rip, this.kind.size));
@@ -652,6 +667,8 @@ export class InstructionContext implements Instruction {
 export const RUN_PARAMS: ValType[] = ['i32', 'i32'];
 /** Of the dispatch function: vCPU, record, RIP to come back to, depth of nested calls. */
 export const EXECUTE_PARAMS: ValType[] = ['i32', 'i32', 'i64', 'i32'];
+/** Of what goes on for a region that was called and left: its result, vCPU, RIP behind the call, depth, RSP during the call. */
+export const RESUME_PARAMS: ValType[] = ['i64', 'i32', 'i64', 'i32', 'i64'];
 /** Of a compiled region: depth of nested calls, RIP of offset 0 of its first page. Its result is the RIP it returns to, or GONE. */
 export const REGION_PARAMS: ValType[] = ['i32', 'i64'];
 /** No canonical address: the region's exit is described at Cpu.EXIT_DESC. */

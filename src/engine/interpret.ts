@@ -8,7 +8,7 @@ import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { importPure } from './pure.ts';
 import { defineFlagFunctions } from '../x86/flags.ts';
 import { DispatchBuilder } from './dispatch.ts';
-import { ColdBuilder, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
+import { ColdBuilder, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
 /**
@@ -61,7 +61,7 @@ export function generateInterpreter(profile = false): Uint8Array {
   module.define(execute, dispatch.localTypes, dispatch.w.view());
   module.export(defineRun(module, execute));
   const enterAddress = defineEnterAddress(module, regionTable);
-  module.export(defineResume(module, execute, enterAddress));
+  for (const isReal of [false, true]) module.export(defineResume(module, execute, enterAddress, isReal));
 
   const fingerprint = module.declare('fingerprint', [], 'i32');
   const b = new FunctionBuilder([]);
@@ -91,16 +91,18 @@ function defineRun(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
  * address behind the call. Where that one returned elsewhere and left the return address on the stack, as Linux's retpolines do, it was a
  * jump, and what it went to is the one that is called. Where it was left in its midst, the interpreter goes on until control comes back.
  * Without it each exit, and each indirect call of such a kernel, would take all callers out of their compiled code.
+ * In real mode the called code may be in another segment, so the base of the caller's is told (resume_real).
  */
-function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress: FunctionRef): FunctionRef {
-  const params: ValType[] = ['i64', 'i32', 'i64', 'i32', 'i64'];
-  const ref = module.declare('resume', params, 'i64');
+function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress: FunctionRef, isReal: boolean): FunctionRef {
+  const params: ValType[] = isReal ? [...RESUME_PARAMS, 'i64'] : RESUME_PARAMS;
+  const ref = module.declare(isReal ? 'resume_real' : 'resume', params, 'i64');
   const b = new FunctionBuilder(params);
   const [first, cpu, expected, depth, rsp] = [0, 1, 2, 3, 4].map((n) => b.param(n));
   const result = b.variable('i64', first);
   b.loop((again) => {
     b.if(b.ne(result.get(), GONE), () => {
-      const isBack = b.eq(result.get(), expected);
+      const isThere = b.eq(result.get(), expected);
+      const isBack = isReal ? b.and(isThere, b.eq(b.load('i64', cpu, Cpu.CODE_BASE), b.param(5))) : isThere;
       b.if(b.or(isBack, b.ne(b.load('i64', cpu, Cpu.RSP), rsp)), () => b.return(result.get()));
       result.set(b.call(enterAddress, [cpu, result.get(), b.add(depth, 1)]));
       b.br(again);
@@ -116,15 +118,17 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress:
   b.if(b.or(b.eq(cause, RegionCause.MODE), b.eq(cause, RegionCause.LIMIT)), () => b.return(b.i64(GONE)));
   const mode = b.let(b.load('i32', cpu, Cpu.MODE));
   const tlb = b.let(b.load('i32', cpu, Cpu.TLB));
+  const base = isReal ? b.param(5) : b.let(b.load('i64', cpu, Cpu.CODE_BASE));
   const counter = b.let(b.select(b.eq(tlb, b.add(cpu, Cpu.TLB_USER)), b.add(cpu, Cpu.FORGOTTEN_USER), b.add(cpu, Cpu.FORGOTTEN_SUPERVISOR)));
   const forgotten = b.let(b.load('i32', counter, 0));
   b.loop((again) => {
     const rip = b.let(b.call(execute, [cpu, b.i32(0), expected, b.add(depth, 1)]));
     b.if(b.eq(rip, GONE), () => b.return(b.i64(GONE)));
     b.store(cpu, Cpu.RIP, rip);
-    // In another mode or at another privilege it is not the caller's place: system calls, interrupts and exceptions go on from here, and
-    // come back with those that end them. One instruction by the interpreter, so that it is not the same again.
-    b.if(b.or(b.ne(mode, b.load('i32', cpu, Cpu.MODE)), b.ne(tlb, b.load('i32', cpu, Cpu.TLB))), () => {
+    // In another mode, at another privilege or in another code segment it is not the caller's place: system calls, interrupts, exceptions and
+    // far calls go on from here, and come back with those that end them. One instruction by the interpreter, so that it is not the same again.
+    const isElsewhere = b.or(b.or(b.ne(mode, b.load('i32', cpu, Cpu.MODE)), b.ne(tlb, b.load('i32', cpu, Cpu.TLB))), b.ne(base, b.load('i64', cpu, Cpu.CODE_BASE)));
+    b.if(isElsewhere, () => {
       b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.SLOW | (RegionCause.MODE << 2)));
       b.br(again);
     });
@@ -173,25 +177,26 @@ function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
   const ref = module.declare('enter_address', params, 'i64');
   const b = new FunctionBuilder(params);
   const [cpu, rip, depth] = [0, 1, 2].map((n) => b.param(n));
-  const entry = b.let(b.add(b.load('i32', cpu, Cpu.CODE_TLB), b.and(b.shrU(b.wrap(rip), 12 - 4), (CodeTlb.ENTRIES - 1) * CodeTlb.ENTRY_SIZE)));
-  const page = b.let(b.and(rip, PAGE_MASK));
+  const linear = b.let(b.add(rip, b.load('i64', cpu, Cpu.CODE_BASE)));
+  const entry = b.let(b.add(b.load('i32', cpu, Cpu.CODE_TLB), b.and(b.shrU(b.wrap(linear), 12 - 4), (CodeTlb.ENTRIES - 1) * CodeTlb.ENTRY_SIZE)));
+  const offset = b.let(b.and(b.wrap(linear), 0xfff));
   const record = b.variable('i32', b.i32(0));
-  b.if(b.eq(page, b.load('i64', entry, CodeTlb.TAG)), () => {
-    record.set(b.load('i32', b.add(b.load('i32', entry, CodeTlb.CODE_MAP), b.shl(b.and(b.wrap(rip), 0xfff), 2)), 0));
+  b.if(b.eq(b.and(linear, PAGE_MASK), b.load('i64', entry, CodeTlb.TAG)), () => {
+    record.set(b.load('i32', b.add(b.load('i32', entry, CodeTlb.CODE_MAP), b.shl(offset, 2)), 0));
   });
-  enterAt(module, table, b, record.get(), depth, page, () => rip);
+  enterAt(module, table, b, record.get(), depth, b.sub(rip, b.extendU(offset)), () => rip);
   module.define(ref, b.localTypes, b.w.view());
   return ref;
 }
 
-/** (kind, cpu, record, RIP) -> Status: the kind's function, for an instruction in flat segments. */
+/** (kind, cpu, record, RIP) -> Status: the kind's function. */
 function defineCallHandler(module: ModuleBuilder, table: number): FunctionRef {
   const params: ValType[] = ['i32', ...RUN_PARAMS, 'i64'];
   const ref = module.declare('call_handler', params, 'i32');
   const b = new FunctionBuilder(params);
   const [kind, cpu, record, rip] = [0, 1, 2, 3].map((n) => b.param(n));
   b.store(cpu, Cpu.RIP, rip);
-  b.store(cpu, Cpu.RIP_PAGE, b.and(rip, PAGE_MASK));
+  b.store(cpu, Cpu.RIP_PAGE, b.sub(rip, b.load('i64', record, Rec.OFFSET, 16)));
   b.store(cpu, Cpu.NEXT_RIP, b.and(b.add(rip, b.load('i64', record, Rec.LENGTH, 8)), b.load('i64', cpu, Cpu.ADDRESS_MASK)));
   b.returnCallIndirect(module.typeIndex(RUN_PARAMS, 'i32'), kind, [cpu, record], table);
   b.unreachable();

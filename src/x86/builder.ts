@@ -104,6 +104,18 @@ export interface Builder extends FunctionBuilder {
   /** LEAVE: the stack pointer from rBP, then rBP from the stack. */
   leave(size: number): void;
 
+  /**
+   * Load a segment register where that is simple, and the builder knows it.
+   * @param segment its place in the vCPU area (i32)
+   * @returns false if core has to
+   */
+  loadSegment(segment: Value, selector: Value): boolean;
+
+  /** Real mode, as assume('real') takes for granted. */
+  readonly isReal: boolean;
+  /** Load CS in real mode, before a jump. */
+  loadCode(selector: Value): void;
+
   /** Jump to the relative target of the record, or to a RIP. Ends the instruction. */
   jumpRelative(): void;
   jump(rip: Value): void;

@@ -84,6 +84,26 @@ const loope: Meaning = (i, b) => b.branch(b.let(b.and(b.ne(decrementCount(i, b),
 const loopne: Meaning = (i, b) => b.branch(b.let(b.and(b.ne(decrementCount(i, b), 0), b.flags.condition(5))));
 const jcxz: Meaning = (i, b) => b.branch(b.let(b.eqz(countRegister(i, b))));
 
+/** The target lies within CS, whose limit real mode keeps: in 16-bit code that is known only here. */
+function checkFarTarget(b: Builder, target: Value): void {
+  b.raiseIf(b.gtU(b.wrap(target), b.state('i32', Cpu.CS + Seg.LIMIT)), Vector.GP, 0);
+}
+
+/** Where a far transfer of 16 bits is compiled: in real mode, which is taken for granted. Elsewhere core does all of it. */
+function isSimple(i: Instruction, b: Builder): boolean {
+  if (!b.isReal || i.size !== 16) return false;
+  b.assume('real', () => {});
+  return true;
+}
+
+/** In real mode: CS and IP of what follows are pushed as one, so that nothing has changed if that is not possible. */
+function farReal(i: Instruction, b: Builder, name: 'far_jmp' | 'far_call', selector: Value, offset: Value): void {
+  checkFarTarget(b, offset);
+  if (name === 'far_call') b.push(b.or(i.nextRip(), b.shl(b.extendU(b.state('i32', Cpu.CS + Seg.SELECTOR)), 16)), 32);
+  b.loadCode(selector);
+  b.jump(offset);
+}
+
 /** Selector and offset of a far pointer in memory. */
 function farPointer(i: Instruction, b: Builder): { offset: Value; selector: Value } {
   const offset = i.dst.displaced(b.i64(0), i.size).read();
@@ -95,6 +115,7 @@ const farIndirect =
   (name: 'far_jmp' | 'far_call'): Meaning =>
   (i, b) => {
     const { offset, selector } = farPointer(i, b);
+    if (isSimple(i, b)) return farReal(i, b, name, selector, offset);
     b.coreStatus(name, selector, offset, b.i32(i.size));
   };
 
@@ -103,11 +124,24 @@ const farDirect =
   (name: 'far_jmp' | 'far_call'): Meaning =>
   (i, b) => {
     const pointer = i.dst.read();
-    b.coreStatus(name, b.let(b.wrap(b.shrU(pointer, 32))), b.let(b.and(pointer, 0xffffffffn)), b.i32(i.size));
+    const selector = b.let(b.wrap(b.shrU(pointer, 32)));
+    const offset = b.let(b.and(pointer, 0xffffffffn));
+    if (isSimple(i, b)) return farReal(i, b, name, selector, offset);
+    b.coreStatus(name, selector, offset, b.i32(i.size));
   };
 
-const farReturn: Meaning = (i, b) => b.coreStatus('far_ret', b.i32(i.size), b.i32(0));
-const farReturnPop: Meaning = (i, b) => b.coreStatus('far_ret', b.i32(i.size), b.let(b.and(b.wrap(i.dst.read()), 0xffff)));
+/** @param drop bytes of arguments (i32, bound to a local) */
+function returnFar(i: Instruction, b: Builder, drop: Value): void {
+  if (!isSimple(i, b)) return b.coreStatus('far_ret', b.i32(i.size), drop);
+  const pointer = b.peekStack(32);
+  const offset = b.let(b.and(pointer, 0xffff));
+  checkFarTarget(b, offset);
+  b.dropStack(b.let(b.add(b.extendU(drop), 4)));
+  b.loadCode(b.let(b.wrap(b.shrU(pointer, 16))));
+  b.jump(offset);
+}
+const farReturn: Meaning = (i, b) => returnFar(i, b, b.i32(0));
+const farReturnPop: Meaning = (i, b) => returnFar(i, b, b.let(b.and(b.wrap(i.dst.read()), 0xffff)));
 const iret: Meaning = (i, b) => b.coreStatus('iret', b.i32(i.size));
 
 const int3: Meaning = (_i, b) => b.coreStatus('int_n', b.i32(Vector.BP), b.i32(1));
@@ -142,12 +176,12 @@ export function defineControl(t: InstructionTable): void {
   t.op(0xe1, 'loope', 'Jb', loope, { flow: 'branch', suffix: true, f64: true, string: true });
   t.op(0xe2, 'loop', 'Jb', loop, { flow: 'branch', suffix: true, f64: true, string: true });
   t.op(0xe3, 'jcxz', 'Jb', jcxz, { flow: 'branch', suffix: true, f64: true, string: true });
-  t.op(0x9a, 'call far', 'Ap', farDirect('far_call'), { suffix: true, not64: true, ends: true });
-  t.op(0xea, 'jmp far', 'Ap', farDirect('far_jmp'), { suffix: true, not64: true, ends: true });
-  t.op(0xff, 'call far', 'Mp', farIndirect('far_call'), { ext: 3, mod: 'mem', ends: true, readOnly: true });
-  t.op(0xff, 'jmp far', 'Mp', farIndirect('far_jmp'), { ext: 5, mod: 'mem', ends: true, readOnly: true });
-  t.op(0xcb, 'retf', '', farReturn, { suffix: true, ends: true });
-  t.op(0xca, 'retf', 'Iw', farReturnPop, { suffix: true, ends: true });
+  t.op(0x9a, 'call far', 'Ap', farDirect('far_call'), { flow: 'call', far: true, suffix: true, not64: true, ends: true, stack: true });
+  t.op(0xea, 'jmp far', 'Ap', farDirect('far_jmp'), { flow: 'jump', far: true, suffix: true, not64: true, ends: true });
+  t.op(0xff, 'call far', 'Mp', farIndirect('far_call'), { flow: 'call', far: true, ext: 3, mod: 'mem', ends: true, readOnly: true, stack: true });
+  t.op(0xff, 'jmp far', 'Mp', farIndirect('far_jmp'), { flow: 'jump', far: true, ext: 5, mod: 'mem', ends: true, readOnly: true });
+  t.op(0xcb, 'retf', '', farReturn, { flow: 'return', far: true, suffix: true, ends: true, stack: true });
+  t.op(0xca, 'retf', 'Iw', farReturnPop, { flow: 'return', far: true, suffix: true, ends: true, stack: true });
   t.op(0xcf, 'iret', '', iret, { ends: true, names: ['iret', 'iretd', 'iretq'] });
   t.op(0xcc, 'int3', '', int3, { ends: true });
   t.op(0xcd, 'int', 'Ib', intN, { ends: true });

@@ -111,8 +111,10 @@ const cmpxchgWide =
     b.coreStatus('cmpxchg_wide', i.dst.address(), b.i32(bytes(i.size)));
 
 const movToSegment: Meaning = (i, b) => {
-  const segment = b.let(b.shrU(b.sub(i.dst.registerOffset(), Cpu.SEG), 5));
-  b.coreStatus('load_segment', segment, b.let(b.wrap(i.src.read())));
+  const segment = i.dst.registerOffset();
+  const selector = b.let(b.wrap(i.src.read()));
+  if (b.loadSegment(segment, selector)) return;
+  b.coreStatus('load_segment', b.let(b.shrU(b.sub(segment, Cpu.SEG), 5)), selector);
 };
 
 const movFromSegment: Meaning = (i, b) => {
@@ -125,8 +127,10 @@ const loadFar =
   (i, b) => {
     const offset = i.src.read();
     const selector = b.let(b.wrap(i.src.displaced(b.i64(i.size / 8), 16).read()));
-    b.core('load_segment', b.i32(segment), selector);
-    b.checkFault();
+    if (!b.loadSegment(b.i32(Cpu.SEG + segment * Cpu.SEG_SIZE), selector)) {
+      b.core('load_segment', b.i32(segment), selector);
+      b.checkFault();
+    }
     i.dst.write(offset);
   };
 

@@ -27,8 +27,10 @@ const popSegment =
   (segment: number): Meaning =>
   (i, b) => {
     const selector = b.let(b.and(b.wrap(b.peekStack(i.size)), 0xffff));
-    b.core('load_segment', b.i32((segment - Cpu.SEG) / Cpu.SEG_SIZE), selector);
-    b.checkFault();
+    if (!b.loadSegment(b.i32(segment), selector)) {
+      b.core('load_segment', b.i32((segment - Cpu.SEG) / Cpu.SEG_SIZE), selector);
+      b.checkFault();
+    }
     b.dropStack(i.size / 8);
   };
 

@@ -72,8 +72,10 @@ export interface Attributes {
   string?: boolean;
   /** Control never goes on to the next instruction by itself. */
   ends?: boolean;
-  /** How a near transfer of control goes on; the compiler makes its own of these. */
+  /** How a transfer of control goes on; the compiler makes its own of these. */
   flow?: 'branch' | 'jump' | 'call' | 'return';
+  /** With flow: to another code segment. */
+  far?: boolean;
   /** It may change segments, paging or the mode, so the next instruction must be looked up anew. */
   resync?: boolean;
   /** What it changed of these shows in Cpu.TRANSLATIONS and Cpu.INTERRUPT_SHADOW: compiled code goes on where nothing did. */
@@ -119,6 +121,7 @@ export class InstructionDefinition implements Attributes {
   readonly string: Attributes['string'];
   readonly ends: Attributes['ends'];
   readonly flow: Attributes['flow'];
+  readonly far: Attributes['far'];
   readonly resync: Attributes['resync'];
   readonly showsChange: Attributes['showsChange'];
   readonly popToMemory: Attributes['popToMemory'];

@@ -3,6 +3,7 @@
 import binaryen from 'binaryen';
 import { Cpu } from '../../src/core/layout.ts';
 import { Process } from './process.ts';
+import { RealMode } from './real-mode.ts';
 
 const CODE = 0x40_1000;
 /** Parameters of a region's function. */
@@ -35,9 +36,9 @@ export interface Emitted {
   text: string;
 }
 
-/** What a region that begins with these bytes becomes. @throws if nothing is compiled */
-export function emitted(bits: 32 | 64, code: readonly number[]): Emitted {
-  const process = new Process(program(bits, code), ['golden'], { threshold: 1 });
+/** What a region that begins with these bytes becomes; 16 bits are real mode. @throws if nothing is compiled */
+export function emitted(bits: 16 | 32 | 64, code: readonly number[]): Emitted {
+  const process = bits === 16 ? new RealMode(code, { threshold: 1 }) : new Process(program(bits, code), ['golden'], { threshold: 1 });
   process.vcpu.set64(Cpu.RCX, 1n);
   try {
     process.run(1);
@@ -46,6 +47,8 @@ export function emitted(bits: 32 | 64, code: readonly number[]): Emitted {
   }
   const bytes = process.vcpu.compiler.service?.lastBytes;
   if (!bytes) throw new Error('nothing was compiled');
+  // AssemblyScript, which uses the same binaryen, has it optimise.
+  binaryen.setOptimizeStackIR(false);
   const module = binaryen.readBinary(bytes);
   module.setFeatures(binaryen.Features.All);
   const all = module.emitStackIR();

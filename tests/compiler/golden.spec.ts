@@ -8,7 +8,7 @@ import { buildIfOlder } from '../../scripts/build-core.mjs';
 import { emitted } from './emitted.ts';
 
 /** Name, code size and bytes; grouped into files. */
-const FORMS: Record<string, readonly [string, 32 | 64, string][]> = {
+const FORMS: Record<string, readonly [string, 16 | 32 | 64, string][]> = {
   integer: [
     ['add eax, ecx', 64, '01c8'], ['add rax, rcx', 64, '4801c8'], ['add al, cl', 64, '00c8'], ['add ah, cl', 64, '00cc'], ['add ax, cx', 64, '6601c8'],
     ['add eax, ecx (32-bit code)', 32, '01c8'], ['adc rax, rcx', 64, '4811c8'], ['sub rax, 8', 64, '4883e808'], ['inc eax', 64, 'ffc0'],
@@ -33,6 +33,12 @@ const FORMS: Record<string, readonly [string, 32 | 64, string][]> = {
     ['call +0: a guest call', 64, 'e800000000'],
     ['ret', 64, 'c3'],
     ['jmp rax', 64, 'ffe0'],
+  ],
+  // 16 bits: segments that are not flat, registers in halves.
+  real: [
+    ['add ax, bx', 16, '01d8'], ['add eax, ebx', 16, '6601d8'], ['mov ah, bl', 16, '88dc'], ['mov ax, [si-2]', 16, '8b44fe'], ['mov [bp+di], al', 16, '8803'], ['mov ax, cs:[bx]', 16, '2e8b07'],
+    ['mov eax, [ecx*2+4]', 16, '67668b044d04000000'], ['lea dx, [bx+si+1]', 16, '8d5001'], ['push ax', 16, '50'], ['mov ds, ax', 16, '8ed8'], ['les di, [si]', 16, 'c43c'], ['call +0', 16, 'e80000'],
+    ['call 1001h:0', 16, '9a00000110'], ['retf', 16, 'cb'], ['jmp far [bx]', 16, 'ff2f'], ['mov al, [si]; inc si; mov [di], al; inc di; loop -8', 16, '8a0446880547e2f8'],
   ],
   float: [
     ['addsd xmm0, xmm1', 64, 'f20f58c1'], ['mulss xmm0, xmm1', 64, 'f30f59c1'], ['ucomisd xmm0, xmm1', 64, '660f2ec1'], ['cvttsd2si eax, xmm0', 64, 'f20f2cc0'],

@@ -44,6 +44,32 @@ export function engineModules(): VcpuModules {
   return modules;
 }
 
+/**
+ * A vCPU and RAM, a whole number of pages, and nothing else: no devices, no interrupts.
+ * @param ports where nothing is: reads give ones; without them their use is an error
+ */
+export function loneVcpu(ram: number, compile: CompilerOptions | null, ports = false): Vcpu {
+  const memory = new WebAssembly.Memory({ initial: (Mem.RAM + ram) >> 16, maximum: 65536, shared: true });
+  const fail = (what: string): never => {
+    throw new Error(`the program reached a device: ${what}`);
+  };
+  const vcpu = new Vcpu(
+    memory,
+    engineModules(),
+    {
+      ioRead: () => (ports ? -1 : fail('port')), ioWrite: () => void (ports || fail('port')), mmioRead: (low) => fail(`address ${low.toString(16)}`),
+      mmioWrite: (low) => fail(`address ${low.toString(16)}`), readMsr: () => undefined, writeMsr: () => false, fpuError: () => fail('FERR#'),
+      tsc: () => 0, acknowledgeInterrupt: () => -1,
+    },
+    0,
+    { without: [], kvmFeatures: null, apicId: 0, cpus: 1 },
+    compile,
+  );
+  const pmap = new Uint32Array(memory.buffer, Mem.PMAP, ram / PAGE);
+  for (let page = 0; page < pmap.length; page++) pmap[page] = (Mem.RAM + page * PAGE) | Pmap.READ | Pmap.WRITE;
+  return vcpu;
+}
+
 export class Process {
   readonly vcpu: Vcpu;
   readonly view: DataView;
@@ -58,25 +84,9 @@ export class Process {
   /** @param elf a static program */
   constructor(elf: Uint8Array, args: readonly string[], compile: CompilerOptions | null) {
     this.bits = elf[4] === 2 ? 64 : 32;
-    const memory = new WebAssembly.Memory({ initial: (Mem.RAM + RAM) >> 16, maximum: 65536, shared: true });
-    this.u8 = new Uint8Array(memory.buffer);
-    this.view = new DataView(memory.buffer);
-    const fail = (what: string): never => {
-      throw new Error(`the program reached a device: ${what}`);
-    };
-    this.vcpu = new Vcpu(
-      memory,
-      engineModules(),
-      {
-        ioRead: () => fail('port'), ioWrite: () => fail('port'), mmioRead: (low) => fail(`address ${low.toString(16)}`),
-        mmioWrite: (low) => fail(`address ${low.toString(16)}`), readMsr: () => undefined, writeMsr: () => false, fpuError: () => fail('FERR#'),
-        tsc: () => 0, acknowledgeInterrupt: () => -1,
-      },
-      0,
-      { without: [], kvmFeatures: null, apicId: 0, cpus: 1 },
-      compile,
-    );
-    for (let page = 0; page < RAM / PAGE; page++) this.view.setUint32(Mem.PMAP + page * 4, (Mem.RAM + page * PAGE) | Pmap.READ | Pmap.WRITE, true);
+    this.vcpu = loneVcpu(RAM, compile);
+    this.u8 = new Uint8Array(this.vcpu.memory.buffer);
+    this.view = new DataView(this.vcpu.memory.buffer);
     this.vcpu.reset();
     this.tables();
     this.load(elf, args);

@@ -2,7 +2,7 @@
 // branches, calls, jumps through tables and stores into code. Every program ends: each jump back counts down a word of its own.
 // Each page of code is there twice, with other numbers in it, and either can be mapped.
 
-import { Cpu, Mem } from '../../src/core/layout.ts';
+import { Cpu, Mem, Seg } from '../../src/core/layout.ts';
 import { disassemble } from '../../src/x86/disassemble.ts';
 import { type Form, forms } from '../oracle/forms.ts';
 import { makeCase } from '../oracle/generate.ts';
@@ -258,6 +258,10 @@ function elf({ bits, code, base, entry }: RandomProgram): Uint8Array {
   return out;
 }
 
+/** Bases of segments that are not flat: the same memory once more, from there on. */
+const BASES = [[Cpu.DS, 0x1000_0000], [Cpu.SS, 0x1800_0000], [Cpu.CS, 0x2000_0000], [Cpu.ES, 0x2800_0000]] as const;
+const SEGMENT_LIMIT = 0x7ff_ffff;
+
 /** Runs such a program. An instruction that faults is skipped, and its exception counts into the program's memory. */
 export class RandomProcess extends Process {
   faults = 0;
@@ -265,6 +269,8 @@ export class RandomProcess extends Process {
   constructor(
     private readonly program: RandomProgram,
     compile: CompilerOptions | null,
+    /** Of a program of 32 bits: no segment is flat. */
+    private readonly isSegmented = false,
   ) {
     super(elf(program), ['random'], compile);
     const { view } = this;
@@ -283,7 +289,23 @@ export class RandomProcess extends Process {
     this.doubleCode(below);
     for (let n = 0; n < 0x8000; n += 4) view.setUint32(Mem.RAM + PHYSICAL + n, below(2 ** 32), true);
     for (let n = 0; n < (program.bits === 64 ? 16 : 8); n++) if (n !== 4) this.vcpu.set64(Cpu.GPR + n * 8, BigInt(below(2 ** 32)));
+    if (isSegmented) for (const [, base] of BASES) for (let n = 0; n < 64; n++) this.set64(PD + ((base >> 21) + n) * 8, view.getBigUint64(Mem.RAM + PD + n * 8, true));
+    this.setBases();
     this.vcpu.modeChanged();
+  }
+
+  private setBases(): void {
+    if (!this.isSegmented) return;
+    for (const [register, base] of BASES) {
+      this.vcpu.set64(register + Seg.BASE, BigInt(base));
+      this.vcpu.set32(register + Seg.LIMIT, SEGMENT_LIMIT);
+    }
+  }
+
+  protected override toUser(rip: bigint, flags: number): void {
+    super.toUser(rip, flags);
+    this.setBases();
+    this.vcpu.core.update_mode(this.vcpu.base);
   }
 
   /** The code's pages once more, with other numbers; a page is mapped by a word of PT_CODE. */
@@ -304,7 +326,7 @@ export class RandomProcess extends Process {
   exchange(page: number, isOther: boolean): void {
     const linear = CODE + page * PAGE;
     this.set64(PT_CODE + ((linear >> 12) & 511) * 8, BigInt(isOther ? OTHER_CODE + page * PAGE : linear) | 7n);
-    this.vcpu.core.tlb_flush_page(this.vcpu.base, BigInt(linear));
+    for (const base of this.isSegmented ? BASES.map(([, base]) => base) : [0]) this.vcpu.core.tlb_flush_page(this.vcpu.base, BigInt(base + linear));
   }
 
   /** It has none, but what it executes by mistake may. */

@@ -30,11 +30,11 @@ function meet(compiled: RandomProcess, interpreted: RandomProcess): void {
 }
 
 /** @returns what was executed, compiled and faulted */
-function compare(seed: number, bits: 32 | 64): { instructions: number; compiled: number; faults: number; dropped: number } {
+function compare(seed: number, bits: 32 | 64, isSegmented: boolean): { instructions: number; compiled: number; faults: number; dropped: number } {
   const program = randomProgram(seed, bits);
   const below = random(seed + 77);
-  const compiled = new RandomProcess(program, { threshold: seed % 3 === 0 ? 3 : 1 });
-  const interpreted = new RandomProcess(program, null);
+  const compiled = new RandomProcess(program, { threshold: seed % 3 === 0 ? 3 : 1 }, isSegmented);
+  const interpreted = new RandomProcess(program, null, isSegmented);
   while (compiled.vcpu.icount < INSTRUCTIONS) {
     compiled.run(1 + below(below(3) === 0 ? 300 : 20));
     meet(compiled, interpreted);
@@ -51,14 +51,14 @@ function compare(seed: number, bits: 32 | 64): { instructions: number; compiled:
   return { instructions: icount, compiled: compiler.compiled, faults: compiled.faults, dropped: compiler.dropped };
 }
 
-describe.each([64, 32] as const)('random programs in both tiers, %i bits', (bits) => {
+describe.each([[64, 'flat'], [32, 'flat'], [32, 'other']] as const)('random programs in both tiers, %i bits, %s segments', (bits, segments) => {
   beforeAll(() => buildIfOlder(), 120_000);
 
   it('do the same', { timeout: 30_000 + PROGRAMS * 10_000 }, () => {
     const sum = { instructions: 0, compiled: 0, faults: 0, dropped: 0 };
     const count = process.env.RANDOM_SEED ? 1 : PROGRAMS;
     for (let n = 0; n < count; n++) {
-      const one = compare(FIRST + n, bits);
+      const one = compare(FIRST + n, bits, segments === 'other');
       for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += one[key];
     }
     // The programs do what they are made for.

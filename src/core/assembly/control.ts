@@ -103,7 +103,7 @@ function writeCr0(cpu: u32, value: u64): i32 {
   store<u64>(cpu, efer, Cpu.EFER);
   store<u64>(cpu, now, Cpu.CR0);
   const changed = now ^ old;
-  if (changed & (Cr0.EM | Cr0.TS)) allForgotten(cpu);
+  if (changed & (Cr0.EM | Cr0.TS | Cr0.PE)) allForgotten(cpu);
   if (changed & (Cr0.PG | Cr0.WP)) tlb_flush(cpu, 0);
   if (changed & (Cr0.PG | Cr0.WP | Cr0.PE | Cr0.AM)) return jumpToNext(cpu);
   return Status.NEXT;

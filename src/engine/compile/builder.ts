@@ -5,7 +5,7 @@
 // Registers are written when the instruction is over, so that a value read before is still what it was. Only a meaning that writes
 // registers in a branch of its own needs copies (Facts.writesInBranch).
 
-import { CodeTlb, Cpu, Mode, Rec, RegionCause, RegionExit, Seg, Tlb } from '../../core/layout.ts';
+import { CodeTlb, Cpu, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
@@ -33,9 +33,14 @@ export interface RegionMode {
   readonly user: boolean;
   /** All exceptions of the x87 are masked. The region is left where they are not. */
   readonly isX87Masked: boolean;
+  /** Real mode. The region is left where it is not. */
+  readonly isReal: boolean;
   /** Address of the vCPU area. */
   readonly cpu: number;
 }
+
+/** 16-bit code in real mode: regions load segment registers, CS among them. */
+export const isReal = ({ isReal, mode }: RegionMode): boolean => isReal && (mode & Mode.CODE_MASK) === Mode.CODE16;
 
 /** Functions and tables of a module of regions. */
 export interface RegionImports {
@@ -43,7 +48,7 @@ export interface RegionImports {
   storeFlags: FunctionRef;
   /** (kind, cpu, record, RIP) -> Status */
   callHandler: FunctionRef;
-  /** (result of a call, cpu, address behind the call, depth, RSP during the call) -> RIP or GONE */
+  /** (result of a call, cpu, address behind the call, depth, RSP during the call; in real mode the caller's code base) -> RIP or GONE */
   resume: FunctionRef;
   /** (cpu, word of a page's map, depth, RIP of the page) -> RIP or GONE: to the code that the word stands for */
   enterCode: FunctionRef;
@@ -81,10 +86,31 @@ export const NEVER = 0x7fff_ffff;
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 
+/** Bits of SegAttr.TYPE, of data and of code. Intel SDM volume 3, section 3.4.5.1. */
+const TYPE_CODE = 8;
+const TYPE_EXPAND_DOWN = 4;
+const TYPE_WRITABLE = 2;
+const TYPE_READABLE = 2;
+
+/** A segment that is not flat: its base, and its size for reading and for writing (i32 as unsigned; without the last byte of 4 GiB), 0 where only core can tell. */
+interface SegmentLocals {
+  readonly base: Variable;
+  readonly readable: Variable;
+  readonly writable: Variable;
+}
+
 interface Stub {
   readonly dirty: number;
   readonly flags: FlagsForm;
 }
+
+/** Number of a register's upper half, from that of the lower, where they are two. */
+const UPPER = 16;
+/** Its bit in masks of registers: there are eight of 32 bits where they are two halves. */
+const bitOf = (n: number): number => 1 << (n < UPPER ? n : n - UPPER + 8);
+/** The half that a bit stands for, and its place in the vCPU area. */
+const halfOf = (bit: number): number => (bit < 8 ? bit : bit - 8 + UPPER);
+const halfAt = (bit: number): number => Cpu.GPR + (bit & 7) * 8 + (bit < 8 ? 0 : 2);
 
 const bitCount = (mask: number): number => {
   let count = 0;
@@ -101,7 +127,7 @@ export class CompileBuilder extends HandlerBuilder {
   /** RIP of an indirect transfer. */
   readonly target: Variable;
   private distanceLocal: Variable | null = null;
-  private readonly gprs: (Variable | null)[] = Array.from({ length: 16 }, () => null);
+  private readonly gprs: (Variable | null)[] = Array.from({ length: 16 + UPPER }, () => null);
   /** Registers by their local's index. */
   private readonly guestLocals = new Map<number, number>();
   /** Value.width of each register along a path. In 32-bit code the locals hold 32 bits. */
@@ -111,6 +137,17 @@ export class CompileBuilder extends HandlerBuilder {
   /** Branches to stubs: where the two bytes of their distance are, and how many blocks of the body they stand in. */
   private readonly leaves: { readonly at: number; readonly depth: number; readonly stub: number }[] = [];
   private readonly code64: boolean;
+  /** The stack pointer has 32 bits, where segments are not flat. */
+  private readonly hasStack32: boolean;
+  /**
+   * 16-bit code: a register is two, which are read and written each for itself. The local of the lower half, which has the register's number,
+   * may have anything in its upper bits.
+   */
+  private readonly isSplit: boolean;
+  /** Bits that are asked for of an address' registers. */
+  private addressBits = 64;
+  /** Segments that are kept, by their places in the vCPU area. */
+  private readonly segments = new Map<number, SegmentLocals>();
 
   // ---- the instruction being emitted
   /** Address of its record among `records`. */
@@ -161,6 +198,9 @@ export class CompileBuilder extends HandlerBuilder {
   ) {
     super(REGION_PARAMS, shared);
     this.code64 = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
+    this.hasStack32 = (where.mode & Mode.STACK32) !== 0;
+    this.isReal = isReal(where);
+    this.isSplit = (where.mode & Mode.CODE_MASK) === Mode.CODE16;
     this.isNarrow = !this.code64;
     this.isHalving = this.code64;
     this.widths = this.anyWidths();
@@ -174,7 +214,7 @@ export class CompileBuilder extends HandlerBuilder {
       () => ({ page: this.permanent('i64'), addend: this.permanent('i32') }),
     );
     this.accesses = new Accesses(this, this.pages, {
-      registerOf: (local) => this.guestLocals.get(local),
+      registerOf: (local) => (this.isSplit ? undefined : this.guestLocals.get(local)),
       isWide: () => this.isWide,
       isConditional: () => this.branches > 0,
       maskAddress: (address) => this.maskAddress(address),
@@ -305,7 +345,8 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   private anyWidths(): number[] {
-    return new Array<number>(16).fill(this.code64 ? 64 : 32);
+    const widths = new Array<number>(16 + UPPER).fill(this.code64 ? 64 : 32);
+    return this.isSplit ? widths.fill(16, UPPER) : widths;
   }
 
   private setWidth(n: number, width: number): void {
@@ -331,11 +372,13 @@ export class CompileBuilder extends HandlerBuilder {
 
   private readGpr(offset: number, size: number): Value {
     const n = offset >> 3;
+    const isBoth = this.isSplit && size > 16;
     this.watcher?.read(n, size);
+    if (isBoth) this.watcher?.read(n + UPPER, size);
     const key = offset * 128 + size;
     const known = this.reads.get(key);
     if (known) return known;
-    const all = this.whole(n);
+    const all = isBoth ? this.or(this.and(this.whole(n), 0xffff), this.shl(this.whole(n + UPPER), 16)) : this.whole(n);
     const shifted = offset & 7 ? this.shrU(all, (offset & 7) * 8) : all;
     const value = this.zeroExtend(shifted, size);
     if (this.copyReads) return this.copy(value);
@@ -347,9 +390,17 @@ export class CompileBuilder extends HandlerBuilder {
 
   private writeGpr(offset: number, size: number, value: Value): void {
     const n = offset >> 3;
-    this.watcher?.write(n, size, this.branches > 0);
     this.changed = true;
     this.reads.clear();
+    if (this.isSplit && size > 8) {
+      const both = this.let(this.zeroExtend(value, 32));
+      this.watcher?.write(n, 32, this.branches > 0);
+      this.put(n, both);
+      if (size === 16) return;
+      this.watcher?.write(n + UPPER, 32, this.branches > 0);
+      return this.put(n + UPPER, this.shrU(both, 16));
+    }
+    this.watcher?.write(n, size, this.branches > 0);
     let all: Value;
     if (size === 64) all = value;
     else if (size === 32) all = this.zeroExtend(value, 32);
@@ -359,11 +410,16 @@ export class CompileBuilder extends HandlerBuilder {
       const mask = ((1n << BigInt(size)) - 1n) << BigInt(shift);
       all = this.or(this.and(this.whole(n), this.i64(~mask)), this.and(shift ? this.shl(value, shift) : value, this.i64(mask)));
     }
+    this.put(n, all);
+  }
+
+  /** To a register's local, now or when the instruction is over. */
+  private put(n: number, all: Value): void {
     if (this.branches > 0 || this.copyReads) {
       this.gpr(n).set(all);
       this.setWidth(n, this.branches > 0 ? 64 : all.width);
-      this.dirty |= 1 << n;
-      this.pages.written(n);
+      this.dirty |= bitOf(n);
+      if (!this.isSplit) this.pages.written(n);
       return;
     }
     // A value that is another register is taken before that register changes.
@@ -376,16 +432,16 @@ export class CompileBuilder extends HandlerBuilder {
     const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
     const symbols: (Symbol | null)[] = [];
     for (const [n, value] of values) {
-      const symbol = value.isLocal ? this.accesses.symbolOf(value) : null;
-      if (this.watcher && symbol?.id === this.pages.symbol(n, 0).id) this.watcher.step(n);
+      const symbol = value.isLocal && !this.isSplit ? this.accesses.symbolOf(value) : null;
+      if (this.watcher && symbol && symbol.id === this.pages.symbol(n, 0).id) this.watcher.step(n);
       symbols.push(symbol);
     }
     for (const [n, value] of values) {
       this.gpr(n).set(value);
       this.setWidth(n, value.width);
-      this.dirty |= 1 << n;
+      this.dirty |= bitOf(n);
     }
-    for (let k = 0; k < values.length; k++) this.pages.written(values[k][0], symbols[k]);
+    if (!this.isSplit) for (let k = 0; k < values.length; k++) this.pages.written(values[k][0], symbols[k]);
     this.pending.clear();
   }
 
@@ -406,7 +462,15 @@ export class CompileBuilder extends HandlerBuilder {
       }
       return (this.address = this.let(this.address));
     }
-    return this.readGpr(offset, 64);
+    return this.readGpr(offset, this.addressBits);
+  }
+
+  override offsetPart(): Value {
+    // Of 16 bits the upper halves are not needed.
+    if (this.isSplit && this.field32(this.recordAt) === 0xffff) this.addressBits = 16;
+    const offset = super.offsetPart();
+    this.addressBits = 64;
+    return offset;
   }
 
   override readRegister(offset: Value, size: number): Value {
@@ -551,7 +615,7 @@ export class CompileBuilder extends HandlerBuilder {
   override checkFault(): void {}
 
   /** The region asks where it is entered. */
-  override assume(assumption: Assumption): void {
+  override assume(assumption: Assumption, _otherwise?: () => void): void {
     this.watcher?.assume(assumption);
   }
 
@@ -736,6 +800,13 @@ export class CompileBuilder extends HandlerBuilder {
       case Pseudo.ADDRESS_SEGMENT:
         this.exitIf(this.limitedSegment(), RegionCause.RARE);
         return this.segmentAddress();
+      case Pseudo.ADDRESS_GENERAL: {
+        const at = this.recordAt;
+        const { u8, u16, i32 } = this.records;
+        const mask = i32[(at + Rec.IMM) >> 2] >>> 0;
+        const offset = this.let(this.wrap(this.and(this.offsetPart(), mask)));
+        return this.addressIn(u16[(at + Rec.REG) >> 1], offset, mask === 0xffff, u16[(at + Rec.IMM + 4) >> 1], u8[at + Rec.IMM + 6] !== 0);
+      }
       default:
         throw new Error(`address record of kind ${kind}`);
     }
@@ -747,20 +818,138 @@ export class CompileBuilder extends HandlerBuilder {
     return this.let(this.load(type, this.cpu(), segment + field));
   }
 
+  // ---- segments that are not flat
+
+  /**
+   * Linear address (i64) of an offset in a segment. The region is left where the access may not be made, or only core can tell: with
+   * segments that expand down, and writing to code in real mode.
+   * @param segment Cpu.ES, Cpu.CS …
+   * @param offset i32, a local; short: it has 16 bits
+   */
+  private addressIn(segment: number, offset: Value, isShort: boolean, bytes: number, write: boolean): Value {
+    const { base, readable, writable } = this.segments.get(segment) ?? this.readSegment(segment);
+    const size = write ? writable : readable;
+    const isBeyond = isShort ? this.gtU(this.add(offset, bytes), size.get()) : this.gtU(this.add(this.extendU(offset), bytes), this.extendU(size.get()));
+    this.exitIf(isBeyond, RegionCause.RARE);
+    return this.let(this.extendU(this.add(offset, base.get())));
+  }
+
+  /** A segment's base and sizes from now on; variables that are there already, or new ones. */
+  private readSegment(segment: number, { base, readable, writable } = this.segmentVariables()): SegmentLocals {
+    const attributes = this.let(this.load('i32', this.cpu(), segment + Seg.ATTR));
+    const limit = this.let(this.load('i32', this.cpu(), segment + Seg.LIMIT));
+    const size = this.let(this.select(this.eq(limit, -1), limit, this.add(limit, 1)));
+    const isOther = this.ne(this.and(attributes, SegAttr.NULL | TYPE_CODE | TYPE_EXPAND_DOWN), 0);
+    const isNoCode = (): Value => this.ne(this.and(attributes, SegAttr.NULL | TYPE_CODE | TYPE_READABLE), TYPE_CODE | TYPE_READABLE);
+    readable.set(this.select(segment === Cpu.CS ? this.and(isOther, isNoCode()) : isOther, this.i32(0), size));
+    const isWritable = this.eq(this.and(attributes, SegAttr.NULL | TYPE_CODE | TYPE_EXPAND_DOWN | TYPE_WRITABLE), TYPE_WRITABLE);
+    writable.set(this.select(isWritable, size, this.i32(0)));
+    base.set(this.load('i32', this.cpu(), segment + Seg.BASE));
+    return { base, readable, writable };
+  }
+
+  private segmentVariables(): SegmentLocals {
+    return { base: this.variable('i32'), readable: this.variable('i32'), writable: this.variable('i32') };
+  }
+
+  override readonly isReal: boolean;
+
+  /** In real mode; not SS, which holds interrupts off. Loading one that cannot be used makes it usable, which is core's. */
+  override loadSegment(segment: Value, selector: Value): boolean {
+    const at = segment.exact;
+    if (!this.isReal || at === Cpu.SS) return false;
+    this.assume('real');
+    this.exitIf(this.and(this.load('i32', this.cpu(), at + Seg.ATTR), SegAttr.NULL), RegionCause.RARE);
+    const number = this.let(this.and(selector, 0xffff));
+    const base = this.let(this.shl(number, 4));
+    this.changed = true;
+    this.store(this.cpu(), at + Seg.SELECTOR, number);
+    this.store(this.cpu(), at + Seg.BASE, this.extendU(base));
+    this.segments.get(at)?.base.set(base);
+    return true;
+  }
+
+  override loadCode(selector: Value): void {
+    const number = this.let(this.and(selector, 0xffff));
+    const base = this.let(this.extendU(this.shl(number, 4)));
+    this.changed = true;
+    this.store(this.cpu(), Cpu.CS + Seg.SELECTOR, number);
+    this.store(this.cpu(), Cpu.CS + Seg.BASE, base);
+    this.store(this.cpu(), Cpu.CODE_BASE, base);
+  }
+
+  /** Base of the code segment that the region runs in, which is that of its vCPU but between a far jump and its end. */
+  get codeBase(): Value {
+    return this.segments.get(Cpu.CS)!.base.get();
+  }
+
+  /** Keep these segments in locals, which only loadSegments() brings up to date. */
+  keepSegments(segments: Iterable<number>): void {
+    for (const segment of segments) this.segments.set(segment, { base: this.permanent('i32'), readable: this.permanent('i32'), writable: this.permanent('i32') });
+    this.loadSegments();
+  }
+
+  /** Segment registers may have been changed. */
+  loadSegments(): void {
+    for (const [segment, locals] of this.segments) this.scoped(() => this.readSegment(segment, locals));
+  }
+
+  protected override stackRegister(offset: Cpu.RSP | Cpu.RBP): Value {
+    return this.readGpr(offset, this.isSplit && !this.hasStack32 ? 16 : 64);
+  }
+
+  protected override stackAddress(offset: Value, bytes: number, write: boolean): Value {
+    if (this.kind.stack !== 'general') return super.stackAddress(offset, bytes, write);
+    return this.addressIn(Cpu.SS, this.let(this.wrap(this.hasStack32 ? offset : this.and(offset, 0xffff))), !this.hasStack32, bytes, write);
+  }
+
+  protected override setStackPointer(value: Value): void {
+    if (this.kind.stack !== 'general') super.setStackPointer(value);
+    else this.setRegister(4, this.hasStack32 ? 32 : 16, value);
+  }
+
+  /**
+   * Leave, where the region begins, if not all its code lies in the code segment, or if jumps of 16 bits wrap around: then its places are
+   * not where they were when it was made.
+   * @param from offset of the first place in the region or that it jumps to, from its first page
+   * @param end of the last one's end
+   */
+  codeMustBeInside(from: number, end: number): void {
+    const first = this.extendU(this.add(this.wrap(this.param(1)), from));
+    const limit = this.let(this.load('i32', this.cpu(), Cpu.CS + Seg.LIMIT));
+    const isCode16 = (this.where.mode & Mode.CODE_MASK) === Mode.CODE16;
+    const last = isCode16 ? this.select(this.ltU(limit, 0xffff), limit, this.i32(0xffff)) : limit;
+    this.exitRegion(this.gtU(this.add(first, end - from), this.extendU(last)), RegionExit.SLOW, RegionCause.RARE);
+  }
+
+  /** Of a RIP. */
+  private linearOf(rip: Value): Value {
+    return this.where.mode & Mode.FLAT ? rip : this.extendU(this.add(this.wrap(rip), this.load('i32', this.cpu(), Cpu.CS + Seg.BASE)));
+  }
+
   // ---- state at calls and edges
 
   /** Bring registers from memory. What they were is not known to be what they are. */
   loadRegisters(mask: number): void {
-    for (let n = 0; n < 16; n++) if (mask & (1 << n)) this.gpr(n).set(this.load('i64', this.cpu(), Cpu.GPR + n * 8, this.code64 ? 64 : 32));
+    for (let n = 0; n < 16; n++) {
+      if (!(mask & (1 << n))) continue;
+      if (this.isSplit) this.gpr(halfOf(n)).set(this.load('i64', this.cpu(), halfAt(n), 16));
+      else this.gpr(n).set(this.load('i64', this.cpu(), Cpu.GPR + n * 8, this.code64 ? 64 : 32));
+    }
   }
 
   spillRegisters(mask = this.dirty): void {
-    for (let n = 0; n < 16; n++) if (mask & (1 << n)) this.store(this.cpu(), Cpu.GPR + n * 8, this.gpr(n).get());
+    for (let n = 0; n < 16; n++) {
+      if (!(mask & (1 << n))) continue;
+      if (this.isSplit) this.store(this.cpu(), halfAt(n), this.wrap(this.gpr(halfOf(n)).get()), 16);
+      else this.store(this.cpu(), Cpu.GPR + n * 8, this.gpr(n).get());
+    }
   }
 
-  /** RSP in its local. */
+  /** RSP as it was before a call, behind which it is in its local. The upper half of 16-bit code's, which may not be, counts as it is now. */
   stackPointer(): Value {
-    return this.gpr(4).get();
+    const local = this.gpr(4).get();
+    return this.isSplit ? this.or(this.and(this.load('i64', this.cpu(), Cpu.RSP), -0x1_0000), this.and(local, 0xffff)) : local;
   }
 
   /** Everything to memory but the budget. */
@@ -860,7 +1049,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** Is the page at an offset from the region's first one mapped to this map of decoded code? (i32) */
   mapped(pageOffset: number, map: number): Value {
-    const linear = this.let(this.ripAt(pageOffset));
+    const linear = this.let(this.linearOf(this.ripAt(pageOffset)));
     const entry = this.codeEntry(linear);
     return this.and(
       this.eq(linear, this.load('i64', entry, this.codeTlbOffset + CodeTlb.TAG)),
@@ -870,7 +1059,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** For an instruction on two pages: does the second one lie where it did? (i32) */
   secondPage(pageOffset: number, host: number): Value {
-    const linear = this.let(this.ripAt(pageOffset));
+    const linear = this.let(this.linearOf(this.ripAt(pageOffset)));
     const entry = this.codeEntry(linear);
     return this.and(
       this.eq(linear, this.load('i64', entry, this.codeTlbOffset + CodeTlb.TAG)),

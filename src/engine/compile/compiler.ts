@@ -1,7 +1,7 @@
 // The second tier at run time: records that jumps go to often become entries of compiled regions. It has them compiled, beside the vCPU
 // where there is a worker for it, keeps the regions by the pages of code they are made of, drops them with those, and bounds what they take.
 
-import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Side } from '../../core/layout.ts';
+import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } from '../../core/layout.ts';
 import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../cache.ts';
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
@@ -30,6 +30,8 @@ const WARMTH_SHIFT = 6;
 /** A region that was left so often because accesses near one another lay on two pages is made again, wide; and how many such exits, of all regions, let look for it. */
 const SPANS_MAX = 500;
 const SPANS_STEP = 1000;
+
+const CR0_PE = 1;
 
 /** What is known of a record, by its number. */
 const enum Known {
@@ -187,11 +189,10 @@ export class Compiler {
   /** Jumps have gone to a record often enough. */
   hot(record: number): void {
     const mode = this.u32[(this.cpu + Cpu.MODE) >> 2];
-    // Without flat segments each address needs core; such code is rarely hot.
-    if (!(mode & Mode.FLAT)) return;
     if (this.queue.has(record)) return this.queue.round(record);
     const rip = this.u64[(this.cpu + Cpu.RIP_PAGE) >> 3];
-    const page = this.cache.pageAt(this.cpu, rip);
+    const linear = (mode & Mode.CODE_MASK) === Mode.CODE64 ? rip : BigInt.asUintN(32, rip + this.u64[(this.cpu + Cpu.CS + Seg.BASE) >> 3]);
+    const page = this.cache.pageAt(this.cpu, linear);
     if (!page) return;
     const { u16 } = this.records;
     const offset = u16[(record + Rec.OFFSET) >> 1];
@@ -204,10 +205,11 @@ export class Compiler {
       return;
     }
     const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
-    const where = { mode, user: page.key >= 16, isX87Masked, cpu: this.cpu };
+    const isReal = (this.u32[(this.cpu + Cpu.CR0) >> 2] & CR0_PE) === 0;
+    const where = { mode, user: page.key >= 16, isX87Masked, isReal, cpu: this.cpu };
     // What is compiled at once is for tests: half of it is wide.
     const isWide = this.eager && (offset & 1) !== 0;
-    this.queue.add({ where, key: page.key, map: page.map, rip, offset, record, again: known === Known.ENTRY, isWide });
+    this.queue.add({ where, key: page.key, map: page.map, rip, linear, offset, record, again: known === Known.ENTRY, isWide });
     if (this.eager) this.flush();
   }
 
@@ -227,7 +229,7 @@ export class Compiler {
     while (!this.queue.isEmpty && this.jobs < JOBS_MAX && this.freeSlots.length > 0 && this.queue.mayStart) {
       const chosen = this.queue.take(Math.min(BATCH_MAX, this.freeSlots.length));
       const { where } = chosen[0];
-      const entries = chosen.map(({ map, rip, offset, record, again, isWide }): CompileEntry => ({ map, rip, offset, record, slot: this.freeSlots.pop()!, again, isWide }));
+      const entries = chosen.map(({ map, rip, linear, offset, record, again, isWide }): CompileEntry => ({ map, rip, linear, offset, record, slot: this.freeSlots.pop()!, again, isWide }));
       for (const { slot } of entries) {
         this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
         this.u32[(Mem.REGION_SPANS >> 2) + slot] = 0;
@@ -301,9 +303,9 @@ export class Compiler {
       if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
-      const rip = entry.rip + BigInt(entry.offset);
+      const rip = BigInt.asUintN(64, entry.rip + BigInt(entry.offset));
       const { map, offset, again, isWide } = entry;
-      const pending: Pending = { where: job.where, key: keyOf(job.where), map, rip: entry.rip, offset, record, again, isWide };
+      const pending: Pending = { where: job.where, key: keyOf(job.where), map, rip: entry.rip, linear: entry.linear, offset, record, again, isWide };
       const region: Region = { pending, slot, module: shared, record, maps: pages.map(({ map }) => map), records, instructions, bytes: size, isCounted: job.isCounted, rip };
       if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);

@@ -68,7 +68,9 @@ export class FactsTable {
    * @param addressRecord the address record before it, or 0
    */
   of(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
-    if (addressKind === Pseudo.ADDRESS_GENERAL || addressKind === Pseudo.ADDRESS_BITS) return COLD;
+    if (addressKind === Pseudo.ADDRESS_BITS) return COLD;
+    // MOV SS is of the same kind as the others, which are simple in real mode.
+    if (kind.definition.operands[0]?.method === 'S' && records.u16[(record + Rec.REG) >> 1] === Cpu.SS) return COLD;
     // Its store is two, and asks core first, unless the register stack is known.
     const stores80 = kind.shapes.some((shape) => shape.bits === 80 && shape.place === 'memory') && !kind.definition.readOnly;
     if (stores80 && (!this.where.isX87Masked || kind.definition.name !== 'fstp')) return COLD;
@@ -76,7 +78,10 @@ export class FactsTable {
     const immediate = records.i32[(record + Rec.IMM) >> 2];
     const counts = (immediate & (kind.shapes[0]?.bits === 64 ? 63 : 31)) !== 0 ? 1 : 0;
     const aux = kind.definition.string ? records.u8[record + Rec.AUX] : 0;
-    const key = ((kind.number * 2 + counts) * 16 + aux) * 4 + (addressKind === Pseudo.ADDRESS_SEGMENT ? 2 : addressRecord !== 0 ? 1 : 0);
+    const how = addressKind === Pseudo.ADDRESS_SEGMENT ? 2 : addressKind === Pseudo.ADDRESS_GENERAL ? 3 : addressRecord !== 0 ? 1 : 0;
+    // An address of 16 bits needs the lower halves of registers.
+    const isShort = how === 3 || kind.definition.addressOnly ? Number(records.i32[((addressRecord || record) + Rec.IMM) >> 2] === 0xffff) : 0;
+    const key = (((kind.number * 2 + counts) * 16 + aux) * 4 + how) * 2 + isShort;
     let facts = this.known.get(key);
     if (!facts) this.known.set(key, (facts = this.probe(records, kind, record, addressRecord, addressKind)));
     return facts.cold ? facts : this.place(facts, records, record, addressRecord);
@@ -97,9 +102,11 @@ export class FactsTable {
       if (mask & (1 << Place.INDEX)) out |= bit(address, Rec.INDEX);
       return out;
     };
+    // The upper halves of 16-bit code's registers, from bit 16 on, follow the eight lower ones.
+    const both = (mask: number): number => map(mask & 0xffff) | (map(mask >>> 16) << 8);
     const { cold, exits, readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls } = facts;
     return {
-      cold, exits, reads: map(facts.reads), writes: map(facts.writes), steps: map(facts.steps), kills: map(facts.kills), readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch,
+      cold, exits, reads: both(facts.reads), writes: both(facts.writes), steps: both(facts.steps), kills: both(facts.kills), readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch,
       assumes, calls,
     };
   }

@@ -5,9 +5,9 @@ import { ModuleBuilder } from '../../wasm/module.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
 import { CORE_FUNCTIONS, isContained, type CoreFunction } from '../../x86/core-functions.ts';
 import { CONDITIONS } from '../../x86/flags.ts';
-import { REGION_PARAMS, RUN_PARAMS, type Shared } from '../handlers.ts';
+import { REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, type Shared } from '../handlers.ts';
 import { importPure } from '../pure.ts';
-import type { RecordBytes, RegionImports, RegionMode } from './builder.ts';
+import { isReal, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { RegionEmitter } from './region.ts';
 import type { Plan } from './plan.ts';
 
@@ -24,8 +24,9 @@ export interface RegionRequest {
 /**
  * Declare what region code refers to.
  * @param calls functions of core that it calls
+ * @param isReal of builder.ts
  */
-export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFunction>): { shared: Shared; imports: RegionImports } {
+export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFunction>, isReal: boolean): { shared: Shared; imports: RegionImports } {
   const flag = ['i32', 'i64', 'i64'] as const;
   const flags = {
     arithmetic: module.import('interpreter', 'flags_arithmetic', flag, 'i32'),
@@ -40,7 +41,7 @@ export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFuncti
     imports: {
       flags, storeFlags,
       callHandler: module.import('interpreter', 'call_handler', ['i32', ...RUN_PARAMS, 'i64'], 'i32'),
-      resume: module.import('interpreter', 'resume', ['i64', 'i32', 'i64', 'i32', 'i64'], 'i64'),
+      resume: module.import('interpreter', isReal ? 'resume_real' : 'resume', isReal ? [...RESUME_PARAMS, 'i64'] : RESUME_PARAMS, 'i64'),
       enterCode: module.import('interpreter', 'enter_code', ['i32', 'i32', ...REGION_PARAMS], 'i64'),
       enterAddress: module.import('interpreter', 'enter_address', ['i32', 'i64', 'i32'], 'i64'),
     },
@@ -50,8 +51,8 @@ export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFuncti
 const MEMORY = { initial: 2048, maximum: 65536 };
 
 /** For a builder that only looks: imports of a module that is never finished. */
-export function probeImports(): { shared: Shared; imports: RegionImports } {
-  return declareImports(new ModuleBuilder(MEMORY), (Object.keys(CORE_FUNCTIONS) as CoreFunction[]).filter(isContained));
+export function probeImports(isReal: boolean): { shared: Shared; imports: RegionImports } {
+  return declareImports(new ModuleBuilder(MEMORY), (Object.keys(CORE_FUNCTIONS) as CoreFunction[]).filter(isContained), isReal);
 }
 
 /**
@@ -62,7 +63,7 @@ export function probeImports(): { shared: Shared; imports: RegionImports } {
 export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes, isCounted = false): { code: Uint8Array; sizes: number[] } {
   const module = new ModuleBuilder(MEMORY);
   const calls = new Set(requests.flatMap(({ plan }) => plan.blocks.flatMap((block) => block.instructions.flatMap(({ facts }) => facts.calls))));
-  const { shared, imports } = declareImports(module, calls);
+  const { shared, imports } = declareImports(module, calls, isReal(where));
   const refs = requests.map(({ name }) => module.declare(name, REGION_PARAMS, 'i64'));
   const byPlace = new Map<string, FunctionRef>();
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));

@@ -151,6 +151,8 @@ export interface PlanSource {
   readonly warmth: number;
   /** Where another region begins, this one ends. */
   readonly endsAtRegions: boolean;
+  /** The code is of 16 bits. */
+  readonly isCode16: boolean;
 }
 
 class Planner {
@@ -217,8 +219,8 @@ class Planner {
     const facts = this.source.facts(kind, record, addressRecord, addressKind);
     const { definition } = kind;
     if (definition.ends && !definition.flow) return null;
-    // Near transfers of 16 bits in 32-bit code cut RIP; those that need core are the interpreter's too.
-    if (definition.flow && (facts.cold || kind.size === 16)) return null;
+    // Near transfers of 16 bits in 32-bit code cut RIP, and those of 32 in 16-bit code do not; those that need core are the interpreter's too.
+    if (definition.flow && (facts.cold || (kind.size === 16) !== this.source.isCode16)) return null;
     return {
       at, length: u8[record + Rec.LENGTH], kind, record, first, addressRecord, addressKind, crossing, facts,
       check: this.kindAt(record + Rec.SIZE) === Pseudo.INTERRUPT_CHECK,
@@ -305,6 +307,7 @@ class Planner {
 
   /** Where an indirect jump goes to inside the function, as far as that is worth compiling. */
   private indirect(instruction: PlannedInstruction): number[] {
+    if (instruction.kind.definition.far) return [];
     const base = instruction.at & ~(PAGE - 1);
     const targets = this.source.targets(instruction.record).map((offset) => base + offset);
     return targets.filter((at) => Math.abs(at - instruction.at) < FUNCTION_MAX && !this.isOutside(at) && this.isWarm(at) && this.instruction(at) !== null);
@@ -315,6 +318,7 @@ class Planner {
    * noted in the same row; hardly ever is there code at these from here.
    */
   private likely(instruction: PlannedInstruction): Target | null {
+    if (instruction.kind.definition.far) return null;
     const base = instruction.at & ~(PAGE - 1);
     const places = this.source.targets(instruction.record).map((offset) => base + offset).filter((at) => this.isDecoded(at));
     const [at] = places;
@@ -423,7 +427,7 @@ class Planner {
 
 /** It goes on inside its function, or returns to its caller. */
 function canBeInlined({ instructions, terminator }: Block): boolean {
-  if (instructions.some(({ facts, crossing }) => facts.cold || crossing !== 0)) return false;
+  if (instructions.some(({ facts, crossing, kind }) => facts.cold || crossing !== 0 || kind.definition.far)) return false;
   switch (terminator.kind) {
     case 'branch':
     case 'call':

@@ -11,7 +11,7 @@ const records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32:
 
 function pending(n: number, key = 0): Pending {
   records.u16[(sideOf(record(n)) + Side.COUNT) >> 1] = THRESHOLD;
-  return { where: { mode: 0, user: false, isX87Masked: true, cpu: 0 }, key, map: 0, rip: 0n, offset: n, record: record(n), again: false, isWide: false };
+  return { where: { mode: 0, user: false, isX87Masked: true, isReal: false, cpu: 0 }, key, map: 0, rip: 0n, linear: 0n, offset: n, record: record(n), again: false, isWide: false };
 }
 
 /** Jumps go to a record. */

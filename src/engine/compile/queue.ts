@@ -67,8 +67,8 @@ export class CompileQueue {
     return this.waiting.has(record) || this.underWay.has(record);
   }
 
-  add({ where, key, map, rip, offset, record, again, isWide }: Pending): void {
-    this.put({ where, key, map, rip, offset, record, again, isWide, rounds: 0 });
+  add({ where, key, map, rip, linear, offset, record, again, isWide }: Pending): void {
+    this.put({ where, key, map, rip, linear, offset, record, again, isWide, rounds: 0 });
   }
 
   /** The counter of one that is here has come round to the threshold. */
@@ -84,7 +84,7 @@ export class CompileQueue {
     const heat = new Map([...this.waiting.values()].map((it) => [it, this.heat(it)]));
     const ordered = [...heat.keys()].sort((a, b) => heat.get(b)! - heat.get(a)!);
     const [{ key, where }] = ordered;
-    const isAlike = (it: Waiting) => it.key === key && it.where.isX87Masked === where.isX87Masked;
+    const isAlike = (it: Waiting) => it.key === key && it.where.isX87Masked === where.isX87Masked && it.where.isReal === where.isReal;
     const chosen = ordered.filter((it) => isAlike(it) && (this.hasTime || isUrgent(it))).slice(0, most);
     for (const it of chosen) {
       this.forget(it.record);

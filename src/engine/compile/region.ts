@@ -2,16 +2,17 @@
 // Guest calls are wasm calls whose result is compared with the return address; if it is another, the caller returns it as well, and
 // so the stack unwinds by itself. Layout and conventions: docs/compiler.md.
 
-import { Cpu, Mem, RegionCause, RegionExit, Status } from '../../core/layout.ts';
+import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Status } from '../../core/layout.ts';
 import type { Label, Value, Variable } from '../../wasm/function.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 import { holds, type Assumption } from '../../x86/assumptions.ts';
 import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
+import { Pseudo } from '../kinds.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
 import type { LoopRegisters, PagesMark } from './pages.ts';
-import { successorsOf, targetOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
+import { successorsOf, targetOf, targetsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
@@ -94,8 +95,8 @@ export class RegionEmitter {
   constructor(
     shared: Shared,
     private readonly imports: RegionImports,
-    where: RegionMode,
-    records: RecordBytes,
+    private readonly where: RegionMode,
+    private readonly records: RecordBytes,
     private readonly plan: Plan,
     private readonly slot: number,
     private readonly neighbours: Neighbours,
@@ -127,11 +128,44 @@ export class RegionEmitter {
     // A region that was dropped has a limit that no budget exceeds.
     const isUsedUp = b.leS(b.budget.get(), b.load('i32', b.i32(0), b.limitAt));
     b.exitRegion(b.or(isUsedUp, b.geU(b.param(0), DEPTH_MAX)), RegionExit.JUMP, RegionCause.LIMIT);
+    if (!(this.where.mode & Mode.FLAT)) {
+      const { from, end } = this.extent();
+      b.codeMustBeInside(from, end);
+    }
     for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
+    b.keepSegments(this.segments());
     b.loadRegisters(this.flow[0].needed & 0xffff);
     if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
     this.tree(0);
     return { body: b.finish(), localTypes: b.localTypes };
+  }
+
+  /** From the first to the end of the last of all places that the region has or jumps to. */
+  private extent(): { from: number; end: number } {
+    let [from, end] = [this.plan.entry, this.plan.entry];
+    for (const { at, instructions, terminator } of this.blocks) {
+      const last = instructions[instructions.length - 1];
+      const called = terminator.kind === 'call' && terminator.target ? [terminator.target] : [];
+      for (const place of [at, last ? last.at + last.length : at, ...[...targetsOf(terminator), ...called].map((target) => target.at)]) {
+        from = Math.min(from, place);
+        end = Math.max(end, place);
+      }
+    }
+    return { from, end };
+  }
+
+  /** That the region's accesses are in, where they are not flat. */
+  private segments(): ReadonlySet<number> {
+    const { u16 } = this.records;
+    const all = new Set<number>(this.b.isReal ? [Cpu.CS] : []);
+    for (const n of this.structure.order) {
+      for (const { kind, addressRecord, addressKind, facts } of this.blocks[n].instructions) {
+        if (facts.cold) continue;
+        if (addressKind === Pseudo.ADDRESS_GENERAL) all.add(u16[(addressRecord + Rec.REG) >> 1]);
+        if (kind.definition.stack && kind.stack === 'general') all.add(Cpu.SS);
+      }
+    }
+    return all;
   }
 
   private assumptions(): ReadonlySet<Assumption> {
@@ -383,6 +417,7 @@ export class RegionEmitter {
       if (changes) {
         b.exitRegion(b.load('i32', b.cpu(), Cpu.INTERRUPT_SHADOW), RegionExit.LEAVE, RegionCause.MODE, next, left - 1);
         b.exitRegion(b.ne(changes, b.load('i32', b.cpu(), Cpu.TRANSLATIONS)), RegionExit.JUMP, RegionCause.MODE, next, left - 1);
+        b.loadSegments();
       }
     });
     b.loadRegisters(needed & 0xffff);
@@ -523,15 +558,20 @@ export class RegionEmitter {
       if (!likely) return elsewhere();
       b.if(b.eq(b.target.get(), b.ripAt(likely.at)), () => b.target.set(this.linkTo(likely, last.at, true)!), elsewhere);
     });
-    b.if(b.ne(b.target.get(), b.ripAt(next.at)), () => {
-      b.target.set(b.call(this.imports.resume, [b.target.get(), b.cpu(), b.ripAt(next.at), b.param(0), b.stackPointer()]));
-      b.if(b.ne(b.target.get(), b.ripAt(next.at)), () => b.return(b.target.get()));
+    // In real mode a function may return to another code segment.
+    const isElsewhere = (): Value => b.ne(b.target.get(), b.ripAt(next.at));
+    const isNotBack = (): Value => (b.isReal ? b.or(isElsewhere(), b.ne(b.codeBase, b.load('i32', b.cpu(), Cpu.CODE_BASE))) : isElsewhere());
+    b.if(isNotBack(), () => {
+      const base = b.isReal ? [b.extendU(b.codeBase)] : [];
+      b.target.set(b.call(this.imports.resume, [b.target.get(), b.cpu(), b.ripAt(next.at), b.param(0), b.stackPointer(), ...base]));
+      b.if(isNotBack(), () => b.return(b.target.get()));
     });
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
     b.dirty = 0;
     b.flags.state = 'memory';
     b.forget();
     if (next.block < 0) return b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, next.at, 0);
+    b.loadSegments();
     b.loadRegisters(this.flow[next.block].needed & 0xffff);
     this.go(next, last.at);
   }

@@ -4,7 +4,7 @@
 import { CodeTlb, Cpu, JumpTargets, Mode } from '../../core/layout.ts';
 import { EMPTY_MAP, generationOf } from '../cache.ts';
 import { jumpTargetsOf } from '../records.ts';
-import type { RecordBytes, RegionMode } from './builder.ts';
+import { isReal, type RecordBytes, type RegionMode } from './builder.ts';
 import { FactsTable } from './facts.ts';
 import { generateRegions, probeImports, type RegionRequest } from './module.ts';
 import { planRegion, type Block, type Plan, type PlannedPage } from './plan.ts';
@@ -13,9 +13,10 @@ const PAGE = 4096n;
 
 /** A place to compile. */
 export interface CompileEntry {
-  /** Its page's map and RIP, and the offset in it. */
+  /** Its page's map, RIP and linear address, and the offset in it. */
   readonly map: number;
   readonly rip: bigint;
+  readonly linear: bigint;
   readonly offset: number;
   readonly record: number;
   /** Its place in the table of regions. */
@@ -105,7 +106,7 @@ export class CompileService {
       const own = recordsOf(plan.blocks.filter(({ isInlined }) => !isInlined));
       for (const record of own) reached.add(record);
       const records = Uint32Array.from([...own, ...recordsOf(plan.blocks.filter(({ isInlined }) => isInlined))]);
-      planned.push({ plan, entry, slot: entry.slot, isWide: entry.isWide, name: (entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
+      planned.push({ plan, entry, slot: entry.slot, isWide: entry.isWide, name: BigInt.asUintN(64, entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
     }
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
@@ -164,7 +165,7 @@ export class CompileService {
         u32: this.u32,
         pageAt: (delta) => {
           if (delta === 0) return this.page(entry.map);
-          const at = entry.rip + BigInt(delta) * PAGE;
+          const at = entry.linear + BigInt(delta) * PAGE;
           return this.pageAt(where, wide ? BigInt.asUintN(64, at) : at & 0xffff_ffffn);
         },
         isFunction: (page, at) => this.functions.get(`${page.map}:${page.generation}`)?.has(at) ?? false,
@@ -172,6 +173,7 @@ export class CompileService {
         called: (page, at) => this.called(page, at),
         warmth: job.warmth,
         endsAtRegions: entry.again,
+        isCode16: (where.mode & Mode.CODE_MASK) === Mode.CODE16,
         facts: (kind, record, addressRecord, addressKind) => facts.of(this.records, kind, record, addressRecord, addressKind),
       },
       entry.offset,
@@ -210,10 +212,10 @@ export class CompileService {
   }
 
   private factsOf(where: RegionMode): FactsTable {
-    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0);
+    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0) | (where.isReal ? 64 : 0);
     let facts = this.facts.get(key);
     if (!facts) {
-      const { shared, imports } = probeImports();
+      const { shared, imports } = probeImports(isReal(where));
       this.facts.set(key, (facts = new FactsTable(shared, imports, where)));
     }
     return facts;

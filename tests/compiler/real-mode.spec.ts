@@ -1,0 +1,101 @@
+// Both tiers side by side on random programs in real mode: registers and segments after each slice, all memory at the end.
+// RANDOM_PROGRAMS=5000 for a long run, RANDOM_SEED=N for one program.
+
+import { createHash } from 'node:crypto';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildIfOlder } from '../../scripts/build-core.mjs';
+import { Cpu, Mem, Seg } from '../../src/core/layout.ts';
+import { random } from './lockstep.ts';
+import { randomRealProgram } from './random-real.ts';
+import { REAL_MODE_RAM, RealMode, SEGMENTS } from './real-mode.ts';
+
+const PROGRAMS = Number(process.env.RANDOM_PROGRAMS ?? 12);
+const FIRST = Number(process.env.RANDOM_SEED ?? 1);
+const INSTRUCTIONS = 4000;
+const REGISTERS = 'eax ecx edx ebx esp ebp esi edi'.split(' ');
+const SEGMENT_NAMES = [['cs', Cpu.CS], ['ds', Cpu.DS], ['es', Cpu.ES], ['ss', Cpu.SS], ['fs', Cpu.FS], ['gs', Cpu.GS]] as const;
+
+function state({ vcpu, interrupts }: RealMode): Record<string, string> {
+  const out: Record<string, string> = { eip: vcpu.get64(Cpu.RIP).toString(16), eflags: vcpu.rflags.toString(16), interrupts: String(interrupts) };
+  REGISTERS.forEach((name, n) => (out[name] = vcpu.get64(Cpu.GPR + n * 8).toString(16)));
+  for (const [name, at] of SEGMENT_NAMES) out[name] = `${vcpu.get32(at + Seg.SELECTOR).toString(16)} ${vcpu.get64(at + Seg.BASE).toString(16)}`;
+  return out;
+}
+
+const memoryHash = ({ u8 }: RealMode): string => createHash('sha256').update(u8.subarray(Mem.RAM, Mem.RAM + REAL_MODE_RAM)).digest('hex');
+
+const PLACE = [Cpu.RIP, Cpu.CS, Cpu.GPR, Cpu.GPR + 8, Cpu.GPR + 32, Cpu.GPR + 48, Cpu.GPR + 56];
+const isAtSamePlace = (a: RealMode, b: RealMode): boolean => PLACE.every((at) => a.vcpu.get64(at) === b.vcpu.get64(at));
+
+/** Both tiers at the same instruction. */
+class Pair {
+  /**
+   * By how much the interpreter's count is behind: a repeated instruction counts by eight bytes, and by one more where it is interrupted,
+   * which is not at the same elements in both tiers.
+   */
+  private behind = 0;
+
+  constructor(readonly compiled: RealMode, readonly interpreted: RealMode) {}
+
+  /** The interpreter goes on to where the other is; where that one stopped within a repeated instruction, both go on. */
+  meet(): void {
+    const { compiled, interpreted } = this;
+    const { vcpu } = interpreted;
+    vcpu.trace.execute = () => {};
+    for (let tries = 0; tries < 20_000; tries++) {
+      const end = compiled.vcpu.icount - this.behind;
+      while (vcpu.icount < end) interpreted.run(1);
+      for (let n = 0; n < 8 && tries > 0 && !isAtSamePlace(compiled, interpreted); n++) interpreted.run(1);
+      if (isAtSamePlace(compiled, interpreted)) break;
+      compiled.run(1);
+    }
+    this.behind = compiled.vcpu.icount - vcpu.icount;
+    vcpu.trace.execute = undefined;
+  }
+}
+
+function compare(seed: number): { compiled: number; entries: number; interrupts: number } {
+  const program = randomRealProgram(seed);
+  const below = random(seed + 77);
+  const compiled = new RealMode(program, { threshold: seed % 3 === 0 ? 3 : 1 });
+  const interpreted = new RealMode(program, null);
+  const pair = new Pair(compiled, interpreted);
+  const fill = random(seed + 5);
+  for (let n = SEGMENTS.ds * 16; n < SEGMENTS.ss * 16 + 0x1_0000; n += 4) {
+    const value = fill(2 ** 32);
+    for (const { view } of [compiled, interpreted]) view.setUint32(Mem.RAM + n, value, true);
+  }
+  while (compiled.vcpu.icount < INSTRUCTIONS) {
+    compiled.run(1 + below(below(3) === 0 ? 300 : 20));
+    pair.meet();
+    const where = { program: seed, at: compiled.vcpu.icount };
+    expect({ ...where, ...state(compiled) }).toEqual({ ...where, ...state(interpreted) });
+    if (below(4) === 0) compiled.vcpu.core.tlb_flush(compiled.vcpu.base, 0);
+    const { vcpu } = compiled;
+    const isLost = Math.abs(vcpu.get32(Cpu.CS + Seg.SELECTOR) - SEGMENTS.cs) > 1 || vcpu.get32(Cpu.RIP) > program.length;
+    if (isLost) for (const machine of [compiled, interpreted]) machine.restart();
+  }
+  expect({ program: seed, memory: memoryHash(compiled) }).toEqual({ program: seed, memory: memoryHash(interpreted) });
+  const { compiler } = compiled.vcpu;
+  return { compiled: compiler.compiled, entries: compiler.counts.entries, interrupts: compiled.interrupts };
+}
+
+describe('random programs in real mode, in both tiers', () => {
+  beforeAll(() => buildIfOlder(), 120_000);
+
+  it('do the same', { timeout: 30_000 + PROGRAMS * 10_000 }, () => {
+    const sum = { compiled: 0, entries: 0, interrupts: 0 };
+    const count = process.env.RANDOM_SEED ? 1 : PROGRAMS;
+    for (let n = 0; n < count; n++) {
+      const one = compare(FIRST + n);
+      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += one[key];
+    }
+    // The programs do what they are made for.
+    if (count >= 12) {
+      expect(sum.compiled).toBeGreaterThan(count * 5);
+      expect(sum.entries).toBeGreaterThan(count * 100);
+      expect(sum.interrupts).toBeGreaterThan(count);
+    }
+    if (process.env.RANDOM_PROGRAMS) console.log(sum);
+  });
+});
