@@ -534,8 +534,11 @@ export class DispatchBuilder extends HandlerBuilder {
       this.storeCodeBase();
       this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
       this.count(1);
+      // The shadow of STI ends with this instruction (STI, SYSEXIT); that of MOV SS, when it changes the mode, has just begun.
+      const shadow = this.let(this.and(this.load('i32', this.cpu(), Cpu.INTERRUPT_SHADOW), 2));
+      this.store(this.cpu(), Cpu.INTERRUPT_SHADOW, shadow);
       const leave = this.or(
-        this.or(this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING)), this.load('i32', this.cpu(), Cpu.INTERRUPT_SHADOW)),
+        this.or(this.or(this.load('i32', this.cpu(), Cpu.EXIT_REQUEST), this.load('i32', this.cpu(), Cpu.INTERRUPT_PENDING)), shadow),
         this.leS(this.budget.get(), 0),
       );
       this.brIf(labels.exit, leave);

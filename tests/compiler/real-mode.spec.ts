@@ -2,7 +2,7 @@
 // RANDOM_PROGRAMS=5000 for a long run, RANDOM_SEED=N for one program.
 
 import { createHash } from 'node:crypto';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
 import { Cpu, Mem, Seg } from '../../src/core/layout.ts';
 import { random } from './lockstep.ts';
@@ -97,5 +97,16 @@ describe('random programs in real mode, in both tiers', () => {
       expect(sum.interrupts).toBeGreaterThan(count);
     }
     if (process.env.RANDOM_PROGRAMS) console.log(sum);
+  });
+});
+
+describe('the shadow of STI', () => {
+  it.each([['interpreted', null], ['compiled', { threshold: 1 }]] as const)('costs no way through TypeScript where it ends with a far jump, %s', (_tier, compile) => {
+    // cli; sti; jmp far 1000h:0
+    const machine = new RealMode([0xfa, 0xfb, 0xea, 0, 0, 0, 0x10], compile);
+    const step = vi.spyOn(machine.vcpu.cache, 'step');
+    machine.run(3000);
+    expect(step).not.toHaveBeenCalled();
+    expect(machine.vcpu.get32(Cpu.INTERRUPT_SHADOW)).toBe(0);
   });
 });

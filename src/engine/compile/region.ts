@@ -439,6 +439,8 @@ export class RegionEmitter {
   private interruptCheck(instruction: PlannedInstruction, left: number): void {
     const { b } = this;
     b.store(b.cpu(), Cpu.INTERRUPT_SHADOW, b.i32(0));
+    // Behind a jump it is not known here where the interrupt comes back to; STI has left the region if one was pending.
+    if (instruction.kind.definition.flow) return;
     b.exitRegion(b.load('i32', b.cpu(), Cpu.INTERRUPT_PENDING), RegionExit.LEAVE, RegionCause.REQUEST, instruction.at + instruction.length, left - 1);
   }
 
