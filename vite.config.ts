@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin } from 'vite';
+import { earlyPlugin } from './src/ui/build/early.ts';
 import { guestsPlugin } from './src/ui/build/guests.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -30,7 +31,7 @@ export default defineConfig(({ mode }) => {
     base: './',
     // A file that is not there is a 404, not the page.
     appType: 'mpa',
-    plugins: [react(), guestsPlugin(here('./guests/out')), ...(fake ? [fakeMachine()] : [])],
+    plugins: [react(), guestsPlugin(here('./guests/out')), earlyPlugin(), ...(fake ? [fakeMachine()] : [])],
     build: {
       target: 'es2022',
       outDir: fake ? 'build/fake-page' : 'dist',

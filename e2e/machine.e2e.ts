@@ -277,6 +277,26 @@ test('a static host without headers, under a path: starts the guest', async ({ p
   }
 });
 
+test('a link loads the machine’s parts side by side, and starts one worker for the machine', async ({ page }) => {
+  const workers: string[] = [];
+  page.on('worker', (worker) => { if (/\/assets\/machine-[^/]*$/.test(worker.url())) workers.push(worker.url()); });
+  const asked: string[] = [];
+  page.on('request', (request) => { asked.push(new URL(request.url()).pathname.replace(/.*\//, '')); });
+  const { line } = await guest(page, 'i386');
+  asked.length = 0;
+  await open(page, line);
+  await waitForText(page, /Linux version/, BOOT_MS);
+  expect(workers).toHaveLength(1);
+  const first = asked.slice(0, asked.findIndex((name) => name.startsWith('icon')));
+  // All of these before any of them could have asked for another: icon.svg is asked for by the page's program.
+  for (const name of [/^index-.*js$/, /^machine-room-.*js$/, /^index\.json$/]) expect(first.filter((it) => name.test(it)), `${name} in ${first.join(' ')}`).toHaveLength(1);
+  await test.step('a second machine has a worker of its own', async () => {
+    await open(page, `${line} -name second`);
+    await waitForText(page, /Linux version/, BOOT_MS);
+    expect(workers).toHaveLength(2);
+  });
+});
+
 test('bad input: a missing file, a file that is no kernel, too little memory, an unknown option', async ({ page }) => {
   const { line } = await guest(page, 'i386');
   await open(page, '-kernel guests/none');

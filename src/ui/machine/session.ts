@@ -19,6 +19,7 @@ import { LOCAL_PREFIX, localFile } from '../local-files.ts';
 import { notify } from '../notices.tsx';
 import { save } from '../save-file.ts';
 import { ConsolePump } from './console-pump.ts';
+import { takeEarlyWorker } from './early-worker.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
 
 /** One thing that is loaded before the machine starts. */
@@ -89,6 +90,8 @@ export class MachineSession {
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
   private worker: Worker | undefined;
+  /** Started already, for this machine if it is the page's first. */
+  private early: Worker | undefined;
   private client: MachineClient | undefined;
   private sampling: ReturnType<typeof setInterval> | undefined;
   private disposed = false;
@@ -112,6 +115,7 @@ export class MachineSession {
   /** Load and start the machine. Whatever goes wrong becomes the view's failure. */
   async start(): Promise<void> {
     try {
+      this.early = takeEarlyWorker();
       const { words, config } = this.read();
       const wanted = filesOf(config);
       this.change({
@@ -160,6 +164,10 @@ export class MachineSession {
       if (config.drives.some((drive) => !drive.readOnly && !drive.snapshot)) void keepStorage();
     } catch (error) {
       this.fail(asFailure(error));
+    } finally {
+      // A line that cannot be started has no use for it.
+      this.early?.terminate();
+      this.early = undefined;
     }
   }
 
@@ -318,7 +326,8 @@ export class MachineSession {
   }
 
   private startWorker(): MachineClient {
-    const worker = new MachineWorker({ name: 'machine' });
+    const worker = this.early ?? new MachineWorker({ name: 'machine' });
+    this.early = undefined;
     const client = wrapMachine(worker);
     const died = (why: string, details?: string) => {
       const failure = {
