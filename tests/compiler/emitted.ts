@@ -1,7 +1,7 @@
 // The code that the compiler makes of a few instructions, as text.
 
 import binaryen from 'binaryen';
-import { Cpu } from '../../src/core/layout.ts';
+import { Cpu, Mem } from '../../src/core/layout.ts';
 import { Process } from './process.ts';
 import { RealMode } from './real-mode.ts';
 
@@ -47,6 +47,11 @@ export function emitted(bits: 16 | 32 | 64, code: readonly number[]): Emitted {
   }
   const bytes = process.vcpu.compiler.service?.lastBytes;
   if (!bytes) throw new Error('nothing was compiled');
+  return { bytes: bytes.length, text: numbered(wrap(wordsOf(bytes))) };
+}
+
+/** The instructions of a module's one function. */
+function wordsOf(bytes: Uint8Array): string[] {
   // AssemblyScript, which uses the same binaryen, has it optimise.
   binaryen.setOptimizeStackIR(false);
   const module = binaryen.readBinary(bytes);
@@ -55,8 +60,46 @@ export function emitted(bits: 16 | 32 | 64, code: readonly number[]): Emitted {
   module.dispose();
   const start = all.indexOf('\n (func $');
   const body = all.slice(all.indexOf('\n', start + 1) + 1, all.lastIndexOf('\n )'));
-  const words = body.split('\n').map((line) => line.trim().replace(/ align=1\b/g, '')).filter((line) => line !== '' && !line.startsWith('(local '));
-  return { bytes: bytes.length, text: numbered(wrap(words)) };
+  return body.split('\n').map((line) => line.trim().replace(/ align=1\b/g, '')).filter((line) => line !== '' && !line.startsWith('(local '));
+}
+
+/** Of a region of one instruction: what is its own, between the budget's share and the way out. */
+function ownWords(words: readonly string[]): readonly string[] {
+  const budget = words.findIndex((word, n) => word === 'local.set $2' && words[n - 1] === 'i32.sub' && words[n - 2] === 'i32.const 1');
+  let depth = 0;
+  const rest = words.slice(budget + 1);
+  const end = rest.findIndex((word) => {
+    if (/^(block|loop|if)\b/.test(word)) depth++;
+    return word === 'end' && depth-- === 0;
+  });
+  return rest.slice(0, end);
+}
+
+/** Has single instructions compiled, each on a page of its own. */
+export class InstructionCompiler extends Process {
+  private at = CODE;
+
+  constructor(bits: 32 | 64) {
+    super(program(bits, [0x90]), ['forms'], { threshold: 1 });
+  }
+
+  /** What becomes of an instruction: its own part of the function; that it is called; or null where it is left to the interpreter. */
+  text(code: readonly number[]): string | null {
+    const { vcpu, u8 } = this;
+    this.at += 0x1000;
+    u8.set([...code, 0x0f, 0x0b], Mem.RAM + this.at);
+    const service = vcpu.compiler.service!;
+    service.lastBytes = null;
+    this.toUser(BigInt(this.at), 0x202);
+    try {
+      vcpu.run(1);
+    } catch {
+      // There are no ports; the code was made before.
+    }
+    if (!service.lastBytes) return null;
+    const own = ownWords(wordsOf(service.lastBytes));
+    return own.some((word) => word.includes('$call_handler')) ? 'called' : numbered(wrap(own));
+  }
 }
 
 /** Locals in the order in which they appear, so that one more somewhere does not change the number of each. */
