@@ -57,8 +57,8 @@ export function linuxGuest(name: 'amd64' | 'i386'): LinuxGuest {
 }
 
 /** Those of guest/real.asm, and of guest/loop.asm. */
-export const LOOPS: Record<Bits, readonly Loop[]> = { 16: ['alu', 'memory', 'calls', 'far'], 32: ['alu', 'memory', 'calls', 'large'], 64: ['alu', 'memory', 'calls', 'large'] };
-export type Loop = 'alu' | 'memory' | 'calls' | 'large' | 'far';
+export const LOOPS: Record<Bits, readonly Loop[]> = { 16: ['alu', 'memory', 'string', 'calls', 'far'], 32: ['alu', 'memory', 'calls', 'large'], 64: ['alu', 'memory', 'calls', 'large'] };
+export type Loop = 'alu' | 'memory' | 'string' | 'calls' | 'large' | 'far';
 /** 16: real mode. */
 export type Bits = 16 | 32 | 64;
 

@@ -1,11 +1,12 @@
 ; The loops of loop.asm for real mode: 16 bits, segments of 64 KiB. Output as there: "round N", then a dot after each N instructions.
 ;
-;   nasm -f bin -DLOOP=alu|memory|calls|far -o real.elf real.asm
+;   nasm -f bin -DLOOP=alu|memory|string|calls|far -o real.elf real.asm
 ;
 ; An ELF32 file with a multiboot 1 header, entered in 32-bit protected mode; its code is copied below 1 MiB and goes on there.
 ;
 ;   alu     ten register instructions, one of them a branch
 ;   memory  loads and stores through DS
+;   string  LODSB and STOSB without REP, between two segments
 ;   calls   a near call, a frame on the stack, a return
 ;   far     the same across segments: CALL and RET with CS, and a load of ES
 
@@ -17,6 +18,7 @@
 %define memory 2
 %define calls 3
 %define far 4
+%define string 5
 
 %define CODE 0x1000                 ; segments
 %define DATA 0x2000
@@ -144,6 +146,28 @@ body:
   add [si - 2], dx
   xor bx, ax
   sub si, 2
+  jnz .next
+  dec dx
+  jnz .again
+  ret
+
+%elif LOOP == string
+  %assign OUTER 100
+  %assign INNER 16384
+  %assign INSTRUCTIONS OUTER * (INNER * 5 + 7)
+body:
+  mov ax, STACK
+  mov es, ax
+  mov dx, OUTER
+.again:
+  xor si, si
+  mov di, 0x8000
+  mov cx, INNER
+.next:
+  lodsb
+  xor al, dl
+  stosb
+  dec cx
   jnz .next
   dec dx
   jnz .again

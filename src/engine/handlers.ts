@@ -330,6 +330,10 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   // ---- leaving
 
+  stringAddress(_segment: number, _offset: Value, _addressSize: number, _bytes: number, _write: boolean): Value | null {
+    return null;
+  }
+
   readonly isReal: boolean = false;
 
   loadSegment(_segment: Value, _selector: Value): boolean {

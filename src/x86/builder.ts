@@ -105,6 +105,12 @@ export interface Builder extends FunctionBuilder {
   leave(size: number): void;
 
   /**
+   * Linear address of a string instruction's operand; null where core has to check it.
+   * @param segment Cpu.DS, Cpu.ES …
+   * @param offset zero-extended
+   */
+  stringAddress(segment: number, offset: Value, addressSize: number, bytes: number, write: boolean): Value | null;
+  /**
    * Load a segment register where that is simple, and the builder knows it.
    * @param segment its place in the vCPU area (i32)
    * @returns false if core has to

@@ -894,6 +894,11 @@ export class CompileBuilder extends HandlerBuilder {
     for (const [segment, locals] of this.segments) this.scoped(() => this.readSegment(segment, locals));
   }
 
+  override stringAddress(segment: number, offset: Value, addressSize: number, bytes: number, write: boolean): Value | null {
+    if (!(this.where.mode & Mode.FLAT)) return this.addressIn(segment, this.let(this.wrap(offset)), addressSize === 16, bytes, write);
+    return segment === Cpu.CS || segment === Cpu.FS || segment === Cpu.GS ? null : offset;
+  }
+
   protected override stackRegister(offset: Cpu.RSP | Cpu.RBP): Value {
     return this.readGpr(offset, this.isSplit && !this.hasStack32 ? 16 : 64);
   }

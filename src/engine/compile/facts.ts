@@ -80,8 +80,10 @@ export class FactsTable {
     const aux = kind.definition.string ? records.u8[record + Rec.AUX] : 0;
     const how = addressKind === Pseudo.ADDRESS_SEGMENT ? 2 : addressKind === Pseudo.ADDRESS_GENERAL ? 3 : addressRecord !== 0 ? 1 : 0;
     // An address of 16 bits needs the lower halves of registers.
+    const segment = records.u16[(record + Rec.REG) >> 1];
+    const isOther = kind.definition.string && (segment === Cpu.CS || segment === Cpu.FS || segment === Cpu.GS);
     const isShort = how === 3 || kind.definition.addressOnly ? Number(records.i32[((addressRecord || record) + Rec.IMM) >> 2] === 0xffff) : 0;
-    const key = (((kind.number * 2 + counts) * 16 + aux) * 4 + how) * 2 + isShort;
+    const key = (((kind.number * 2 + counts) * 16 + aux) * 4 + how) * 2 + (isOther ? 1 : isShort);
     let facts = this.known.get(key);
     if (!facts) this.known.set(key, (facts = this.probe(records, kind, record, addressRecord, addressKind)));
     return facts.cold ? facts : this.place(facts, records, record, addressRecord);

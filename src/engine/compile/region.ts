@@ -159,8 +159,9 @@ export class RegionEmitter {
     const { u16 } = this.records;
     const all = new Set<number>(this.b.isReal ? [Cpu.CS] : []);
     for (const n of this.structure.order) {
-      for (const { kind, addressRecord, addressKind, facts } of this.blocks[n].instructions) {
+      for (const { kind, record, addressRecord, addressKind, facts } of this.blocks[n].instructions) {
         if (facts.cold) continue;
+        if (kind.definition.string && !kind.definition.flow && !(this.where.mode & Mode.FLAT)) all.add(u16[(record + Rec.REG) >> 1]).add(Cpu.ES);
         if (addressKind === Pseudo.ADDRESS_GENERAL) all.add(u16[(addressRecord + Rec.REG) >> 1]);
         if (kind.definition.stack && kind.stack === 'general') all.add(Cpu.SS);
       }
@@ -221,7 +222,7 @@ export class RegionEmitter {
         if (node !== head && this.structure.isLoop[node] && this.effects(node).innermost[0] === node) innermost.push(node);
         calls ||= terminator.kind === 'call';
         for (const { facts, kind } of instructions) {
-          accesses ||= kind.shapes.some(({ place }) => place === 'memory');
+          accesses ||= kind.definition.string || kind.shapes.some(({ place }) => place === 'memory');
           writes |= facts.writes;
           moves |= facts.writes & ~facts.steps;
           calls ||= facts.cold;
