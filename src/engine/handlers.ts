@@ -297,7 +297,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   /** A stack pointer and a distance. */
-  private movedBy(pointer: Value, bytes: number | Value): Value {
+  protected movedBy(pointer: Value, bytes: number | Value): Value {
     return this.letLow(this.add(pointer, bytes), this.kind.stack === 'flat64' ? 64 : 32);
   }
 
@@ -319,6 +319,10 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   dropStack(bytes: number | Value): void {
     this.setStackPointer(this.movedBy(this.stackRegister(Cpu.RSP), bytes));
+  }
+
+  enter(_size: number, _allocate: Value): boolean {
+    return false;
   }
 
   leave(size: number): void {

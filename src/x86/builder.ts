@@ -101,6 +101,8 @@ export interface Builder extends FunctionBuilder {
   /** Read the stack's top, RSP still unchanged; dropStack() follows when nothing can fault any more. */
   peekStack(size: number): Value;
   dropStack(bytes: number | Value): void;
+  /** ENTER without nesting, with so many bytes (i64) to allocate. @returns false if core has to */
+  enter(size: number, allocate: Value): boolean;
   /** LEAVE: the stack pointer from rBP, then rBP from the stack. */
   leave(size: number): void;
 

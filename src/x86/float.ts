@@ -316,11 +316,47 @@ export const extreme = (op: FloatOp.MIN | FloatOp.MAX, f: Format): Meaning =>
 export const compareMask = (f: Format): Meaning =>
   sse((i, b) => {
     const sourceBits = readBits(b, f, i.src);
-    const from = pointerTo(b, i.src, sourceBits);
     const which = b.let(b.and(b.wrap(i.third.read()), 7));
-    b.core(f.double ? 'sse_cmp64' : 'sse_cmp32', which, b.i32(laneCount(f)), registerAddress(b, i.dst), from);
-    b.checkFault();
+    const byCore = (): void => {
+      b.core(f.double ? 'sse_cmp64' : 'sse_cmp32', which, b.i32(laneCount(f)), registerAddress(b, i.dst), pointerTo(b, i.src, sourceBits));
+      b.checkFault();
+    };
+    if (!which.isConstant) return byCore();
+    const c = toFloat(b, f, sourceBits);
+    const destinationBits = i.dst.read();
+    const x = toFloat(b, f, destinationBits);
+    const a = arithmeticOf(b, f);
+    b.if(
+      comparable(b, f, a, x, c, destinationBits, sourceBits),
+      () => {
+        const holds = holdsInOrder(a, which.exact, x, c);
+        i.dst.write(b.let(f.packed ? holds : b.sub(b.i64(0), b.extendU(holds))));
+      },
+      byCore,
+    );
   });
+
+/** A predicate of CMPPS (Intel SDM volume 2, table 3-1) of numbers that are none NaN: a mask by lanes, or of scalars i32. */
+function holdsInOrder(a: Arithmetic, predicate: number, x: Value, c: Value): Value {
+  switch (predicate) {
+    case 0:
+      return a.eq(x, c);
+    case 1:
+      return a.lt(x, c);
+    case 2:
+      return a.le(x, c);
+    case 3:
+      return a.ne(x, x);
+    case 4:
+      return a.ne(x, c);
+    case 5:
+      return a.le(c, x);
+    case 6:
+      return a.lt(c, x);
+    default:
+      return a.eq(x, x);
+  }
+}
 
 /** COMISS and its like (signaling), UCOMISS and its like. */
 export const compareFlags = (signaling: boolean, f: Format): Meaning =>
@@ -438,8 +474,16 @@ export const narrowScalar: Meaning = sse((i, b) => {
 /** CVTPS2PD: 64 bits of source. */
 export const widenPacked: Meaning = sse((i, b) => {
   const bits = i.src.read();
-  b.core('sse_cvtps2pd', registerAddress(b, i.dst), bits);
-  b.checkFault();
+  const x = b.let(fromLow64(b, bits));
+  const a = arithmeticOf(b, PS);
+  b.if(
+    b.and(noDaz(b), a.none(a.or(a.ne(x, x), denormal(a, x)))),
+    () => i.dst.write(b.let(v1(b, Simd.F64X2_PROMOTE_LOW_F32X4, x))),
+    () => {
+      b.core('sse_cvtps2pd', registerAddress(b, i.dst), bits);
+      b.checkFault();
+    },
+  );
 });
 
 /** CVTDQ2PD: always exact. */

@@ -63,9 +63,13 @@ const convertToPair: Meaning = (i, b) => {
 /** AL = [segment: rBX + AL]. */
 const xlat: Meaning = (i, b) => {
   const bytes = i.addressBytes();
+  const segment = i.segment();
   const mask = b.select(b.eq(bytes, 8), -1n, b.select(b.eq(bytes, 4), 0xffffffffn, 0xffffn));
-  const offset = b.let(b.and(b.add(b.register(3, 64), b.register(0, 8)), mask));
-  const address = b.core('segment_address', i.segment(), offset, b.i32(1), b.i32(0));
+  const base = b.register(3, bytes.isConstant ? bytes.exact * 8 : 64);
+  const offset = b.let(b.and(b.add(base, b.register(0, 8)), mask));
+  const known = segment.isConstant ? b.stringAddress(segment.exact, offset, bytes.exact * 8, 1, false) : null;
+  if (known) return b.setRegister(0, 8, b.loadGuest(known, 8));
+  const address = b.core('segment_address', segment, offset, b.i32(1), b.i32(0));
   b.checkFault();
   b.setRegister(0, 8, b.loadGuest(address, 8));
 };

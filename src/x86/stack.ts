@@ -59,7 +59,10 @@ const popf: Meaning = (i, b) => {
 };
 
 const enter: Meaning = (i, b) => {
-  b.coreStatus('enter', b.i32(i.size), b.let(b.and(b.wrap(i.dst.read()), 0xffff)), b.let(b.and(b.wrap(i.src.read()), 31)));
+  const allocate = b.let(b.and(i.dst.read(), 0xffff));
+  const nesting = b.let(b.and(b.wrap(i.src.read()), 31));
+  if (nesting.is(0) && b.enter(i.size, allocate)) return;
+  b.coreStatus('enter', b.i32(i.size), b.let(b.wrap(allocate)), nesting);
 };
 
 const leave: Meaning = (i, b) => b.leave(i.size);
@@ -87,7 +90,7 @@ export function defineStack(t: InstructionTable): void {
   t.op(0x61, 'popa', '', popa, { not64: true, names: ['popa', 'popad', 'popad'] });
   t.op(0x9c, 'pushf', '', pushf, { d64: true, stack: true, names: ['pushf', 'pushfd', 'pushfq'] });
   t.op(0x9d, 'popf', '', popf, { d64: true, stack: true, names: ['popf', 'popfd', 'popfq'], interrupts: 'after' });
-  t.op(0xc8, 'enter', 'Iw,Ib', enter, { suffix: true, d64: true });
+  t.op(0xc8, 'enter', 'Iw,Ib', enter, { suffix: true, d64: true, stack: true });
   t.op(0xc9, 'leave', '', leave, { suffix: true, d64: true, stack: true, hot: true });
 }
 

@@ -908,6 +908,19 @@ export class CompileBuilder extends HandlerBuilder {
     return this.addressIn(Cpu.SS, this.let(this.wrap(this.hasStack32 ? offset : this.and(offset, 0xffff))), !this.hasStack32, bytes, write);
   }
 
+  override enter(size: number, allocate: Value): boolean {
+    const pointer = this.stackRegister(Cpu.RSP);
+    const frame = this.movedBy(pointer, -size / 8);
+    const top = this.movedBy(frame, this.sub(this.i64(0), allocate));
+    // It ends with a check that the new top of the stack can be written.
+    this.memoryAccess();
+    this.placeOf(this.stackAddress(top, size / 8, true), size, true);
+    this.push(this.readGpr(Cpu.RBP, size), size);
+    this.setStackPointer(top);
+    this.setRegister(5, size, frame);
+    return true;
+  }
+
   protected override setStackPointer(value: Value): void {
     if (this.kind.stack !== 'general') super.setStackPointer(value);
     else this.setRegister(4, this.hasStack32 ? 32 : 16, value);

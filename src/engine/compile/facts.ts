@@ -69,6 +69,7 @@ export class FactsTable {
    */
   of(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
     if (addressKind === Pseudo.ADDRESS_BITS) return COLD;
+    if (kind.definition.name === 'enter' && (records.i32[(record + Rec.IMM + 4) >> 2] & 31) !== 0) return COLD;
     // MOV SS is of the same kind as the others, which are simple in real mode.
     if (kind.definition.operands[0]?.method === 'S' && records.u16[(record + Rec.REG) >> 1] === Cpu.SS) return COLD;
     // Its store is two, and asks core first, unless the register stack is known.
