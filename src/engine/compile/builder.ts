@@ -17,6 +17,7 @@ import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
 import { Accesses, type Place } from './accesses.ts';
 import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState, type Symbol } from './pages.ts';
+import { Segments } from './segments.ts';
 import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -86,19 +87,6 @@ export const NEVER = 0x7fff_ffff;
 const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 
-/** Bits of SegAttr.TYPE, of data and of code. Intel SDM volume 3, section 3.4.5.1. */
-const TYPE_CODE = 8;
-const TYPE_EXPAND_DOWN = 4;
-const TYPE_WRITABLE = 2;
-const TYPE_READABLE = 2;
-
-/** A segment that is not flat: its base, and its size for reading and for writing (i32 as unsigned; without the last byte of 4 GiB), 0 where only core can tell. */
-interface SegmentLocals {
-  readonly base: Variable;
-  readonly readable: Variable;
-  readonly writable: Variable;
-}
-
 interface Stub {
   readonly dirty: number;
   readonly flags: FlagsForm;
@@ -146,8 +134,7 @@ export class CompileBuilder extends HandlerBuilder {
   private readonly isSplit: boolean;
   /** Bits that are asked for of an address' registers. */
   private addressBits = 64;
-  /** Segments that are kept, by their places in the vCPU area. */
-  private readonly segments = new Map<number, SegmentLocals>();
+  readonly segments: Segments;
 
   // ---- the instruction being emitted
   /** Address of its record among `records`. */
@@ -225,6 +212,7 @@ export class CompileBuilder extends HandlerBuilder {
       exitIf: (condition, cause) => this.exitIf(condition, cause),
     });
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
+    this.segments = new Segments(this, { cpu: () => this.cpu(), exitIf: (condition) => this.exitIf(condition, RegionCause.RARE) });
     this.stack = new RegisterStack(this, {
       cpu: () => this.cpu(),
       ownRip: () => this.ownRip(),
@@ -805,7 +793,7 @@ export class CompileBuilder extends HandlerBuilder {
         const { u8, u16, i32 } = this.records;
         const mask = i32[(at + Rec.IMM) >> 2] >>> 0;
         const offset = this.let(this.wrap(this.and(this.offsetPart(), mask)));
-        return this.addressIn(u16[(at + Rec.REG) >> 1], offset, mask === 0xffff, u16[(at + Rec.IMM + 4) >> 1], u8[at + Rec.IMM + 6] !== 0);
+        return this.segments.address(u16[(at + Rec.REG) >> 1], offset, mask === 0xffff, u16[(at + Rec.IMM + 4) >> 1], u8[at + Rec.IMM + 6] !== 0);
       }
       default:
         throw new Error(`address record of kind ${kind}`);
@@ -820,38 +808,6 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- segments that are not flat
 
-  /**
-   * Linear address (i64) of an offset in a segment. The region is left where the access may not be made, or only core can tell: with
-   * segments that expand down, and writing to code in real mode.
-   * @param segment Cpu.ES, Cpu.CS …
-   * @param offset i32, a local; short: it has 16 bits
-   */
-  private addressIn(segment: number, offset: Value, isShort: boolean, bytes: number, write: boolean): Value {
-    const { base, readable, writable } = this.segments.get(segment) ?? this.readSegment(segment);
-    const size = write ? writable : readable;
-    const isBeyond = isShort ? this.gtU(this.add(offset, bytes), size.get()) : this.gtU(this.add(this.extendU(offset), bytes), this.extendU(size.get()));
-    this.exitIf(isBeyond, RegionCause.RARE);
-    return this.let(this.extendU(this.add(offset, base.get())));
-  }
-
-  /** A segment's base and sizes from now on; variables that are there already, or new ones. */
-  private readSegment(segment: number, { base, readable, writable } = this.segmentVariables()): SegmentLocals {
-    const attributes = this.let(this.load('i32', this.cpu(), segment + Seg.ATTR));
-    const limit = this.let(this.load('i32', this.cpu(), segment + Seg.LIMIT));
-    const size = this.let(this.select(this.eq(limit, -1), limit, this.add(limit, 1)));
-    const isOther = this.ne(this.and(attributes, SegAttr.NULL | TYPE_CODE | TYPE_EXPAND_DOWN), 0);
-    const isNoCode = (): Value => this.ne(this.and(attributes, SegAttr.NULL | TYPE_CODE | TYPE_READABLE), TYPE_CODE | TYPE_READABLE);
-    readable.set(this.select(segment === Cpu.CS ? this.and(isOther, isNoCode()) : isOther, this.i32(0), size));
-    const isWritable = this.eq(this.and(attributes, SegAttr.NULL | TYPE_CODE | TYPE_EXPAND_DOWN | TYPE_WRITABLE), TYPE_WRITABLE);
-    writable.set(this.select(isWritable, size, this.i32(0)));
-    base.set(this.load('i32', this.cpu(), segment + Seg.BASE));
-    return { base, readable, writable };
-  }
-
-  private segmentVariables(): SegmentLocals {
-    return { base: this.variable('i32'), readable: this.variable('i32'), writable: this.variable('i32') };
-  }
-
   override readonly isReal: boolean;
 
   /** In real mode; not SS, which holds interrupts off. Loading one that cannot be used makes it usable, which is core's. */
@@ -865,7 +821,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.changed = true;
     this.store(this.cpu(), at + Seg.SELECTOR, number);
     this.store(this.cpu(), at + Seg.BASE, this.extendU(base));
-    this.segments.get(at)?.base.set(base);
+    this.segments.moved(at, base);
     return true;
   }
 
@@ -880,22 +836,11 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** Base of the code segment that the region runs in, which is that of its vCPU but between a far jump and its end. */
   get codeBase(): Value {
-    return this.segments.get(Cpu.CS)!.base.get();
-  }
-
-  /** Keep these segments in locals, which only loadSegments() brings up to date. */
-  keepSegments(segments: Iterable<number>): void {
-    for (const segment of segments) this.segments.set(segment, { base: this.permanent('i32'), readable: this.permanent('i32'), writable: this.permanent('i32') });
-    this.loadSegments();
-  }
-
-  /** Segment registers may have been changed. */
-  loadSegments(): void {
-    for (const [segment, locals] of this.segments) this.scoped(() => this.readSegment(segment, locals));
+    return this.segments.baseOf(Cpu.CS);
   }
 
   override stringAddress(segment: number, offset: Value, addressSize: number, bytes: number, write: boolean): Value | null {
-    if (!(this.where.mode & Mode.FLAT)) return this.addressIn(segment, this.let(this.wrap(offset)), addressSize === 16, bytes, write);
+    if (!(this.where.mode & Mode.FLAT)) return this.segments.address(segment, this.let(this.wrap(offset)), addressSize === 16, bytes, write);
     return segment === Cpu.CS || segment === Cpu.FS || segment === Cpu.GS ? null : offset;
   }
 
@@ -905,7 +850,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   protected override stackAddress(offset: Value, bytes: number, write: boolean): Value {
     if (this.kind.stack !== 'general') return super.stackAddress(offset, bytes, write);
-    return this.addressIn(Cpu.SS, this.let(this.wrap(this.hasStack32 ? offset : this.and(offset, 0xffff))), !this.hasStack32, bytes, write);
+    return this.segments.address(Cpu.SS, this.let(this.wrap(this.hasStack32 ? offset : this.and(offset, 0xffff))), !this.hasStack32, bytes, write);
   }
 
   override enter(size: number, allocate: Value): boolean {

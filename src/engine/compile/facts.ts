@@ -80,14 +80,19 @@ export class FactsTable {
     const counts = (immediate & (kind.shapes[0]?.bits === 64 ? 63 : 31)) !== 0 ? 1 : 0;
     const aux = kind.definition.string ? records.u8[record + Rec.AUX] : 0;
     const how = addressKind === Pseudo.ADDRESS_SEGMENT ? 2 : addressKind === Pseudo.ADDRESS_GENERAL ? 3 : addressRecord !== 0 ? 1 : 0;
-    // An address of 16 bits needs the lower halves of registers.
-    const segment = records.u16[(record + Rec.REG) >> 1];
-    const isOther = kind.definition.string && (segment === Cpu.CS || segment === Cpu.FS || segment === Cpu.GS);
-    const isShort = how === 3 || kind.definition.addressOnly ? Number(records.i32[((addressRecord || record) + Rec.IMM) >> 2] === 0xffff) : 0;
-    const key = (((kind.number * 2 + counts) * 16 + aux) * 4 + how) * 2 + (isOther ? 1 : isShort);
+    const key = (((kind.number * 2 + counts) * 16 + aux) * 4 + how) * 2 + Number(this.isUnusual(records, kind, record, addressRecord, how === 3));
     let facts = this.known.get(key);
     if (!facts) this.known.set(key, (facts = this.probe(records, kind, record, addressRecord, addressKind)));
     return facts.cold ? facts : this.place(facts, records, record, addressRecord);
+  }
+
+  /** What makes two of a kind: an address of 16 bits, which needs the lower halves of registers; of a string instruction, a segment that is never flat. */
+  private isUnusual({ u16, i32 }: RecordBytes, kind: Kind, record: number, addressRecord: number, isGeneral: boolean): boolean {
+    if (kind.definition.string) {
+      const segment = u16[(record + Rec.REG) >> 1];
+      return segment === Cpu.CS || segment === Cpu.FS || segment === Cpu.GS;
+    }
+    return (isGeneral || kind.definition.addressOnly === true) && i32[((addressRecord || record) + Rec.IMM) >> 2] === 0xffff;
   }
 
   /** Facts for the registers that the records name. */

@@ -133,7 +133,7 @@ export class RegionEmitter {
       b.codeMustBeInside(from, end);
     }
     for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
-    b.keepSegments(this.segments());
+    b.segments.keep(this.segments());
     b.loadRegisters(this.flow[0].needed & 0xffff);
     if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
     this.tree(0);
@@ -418,7 +418,7 @@ export class RegionEmitter {
       if (changes) {
         b.exitRegion(b.load('i32', b.cpu(), Cpu.INTERRUPT_SHADOW), RegionExit.LEAVE, RegionCause.MODE, next, left - 1);
         b.exitRegion(b.ne(changes, b.load('i32', b.cpu(), Cpu.TRANSLATIONS)), RegionExit.JUMP, RegionCause.MODE, next, left - 1);
-        b.loadSegments();
+        b.segments.load();
       }
     });
     b.loadRegisters(needed & 0xffff);
@@ -574,7 +574,7 @@ export class RegionEmitter {
     b.flags.state = 'memory';
     b.forget();
     if (next.block < 0) return b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, next.at, 0);
-    b.loadSegments();
+    b.segments.load();
     b.loadRegisters(this.flow[next.block].needed & 0xffff);
     this.go(next, last.at);
   }
