@@ -287,6 +287,7 @@ test('a link loads the machine’s parts side by side, and starts one worker for
   await open(page, line);
   await waitForText(page, /Linux version/, BOOT_MS);
   expect(workers).toHaveLength(1);
+  expect(asked.filter((name) => /^machine-room-.*css$/.test(name)), 'asked for once').toHaveLength(1);
   const first = asked.slice(0, asked.findIndex((name) => name.startsWith('icon')));
   // All of these before any of them could have asked for another: icon.svg is asked for by the page's program.
   for (const name of [/^index-.*js$/, /^machine-room-.*js$/, /^index\.json$/]) expect(first.filter((it) => name.test(it)), `${name} in ${first.join(' ')}`).toHaveLength(1);

@@ -23,7 +23,8 @@ function early(parts: Parts): void {
     element.rel = rel;
     element.href = href;
     if (as) element.setAttribute('as', as);
-    if (as === 'fetch') element.crossOrigin = 'anonymous';
+    // As fetch() and Vite's loader ask for them; otherwise they are loaded twice.
+    if (as) element.crossOrigin = 'anonymous';
     document.head.appendChild(element);
   };
   parts.modules.forEach((href) => link('modulepreload', href, ''));
