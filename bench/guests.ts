@@ -69,7 +69,7 @@ export function loopGuest(loop: Loop, bits: Bits): Guest {
   const name = `loop-${loop}-${bits}`;
   const kernel = join(folder, `${name}.elf`);
   try {
-    execFileSync('nasm', ['-f', 'bin', `-DBITS=${bits}`, `-DLOOP=${loop}`, '-o', kernel, join(root, 'bench/guest', bits === 16 ? 'real.asm' : 'loop.asm')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync('nasm', ['-f', 'bin', '-I', join(root, 'bench/guest/'), `-DBITS=${bits}`, `-DLOOP=${loop}`, '-o', kernel, join(root, 'bench/guest', bits === 16 ? 'real.asm' : 'loop.asm')], { stdio: ['ignore', 'ignore', 'pipe'] });
   } catch (error) {
     throw new Error((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'nasm is not installed' : (error as Error).message);
   }

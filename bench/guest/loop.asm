@@ -1,10 +1,9 @@
 ; A guest that runs one loop for ever and writes a dot to COM1 after each round, so that whoever reads the serial port can tell the
 ; speed from the dots' times. First it writes "round N": N is the number of guest instructions from one dot to the next.
 ;
-;   nasm -f bin -DBITS=32|64 -DLOOP=alu|memory|calls|large -o loop.elf loop.asm
+;   nasm -f bin -I bench/guest/ -DBITS=32|64 -DLOOP=alu|memory|calls|large -o loop.elf loop.asm
 ;
-; An ELF32 file with a multiboot 1 header ("Multiboot Specification version 0.6.96"), written by hand so that no linker is needed:
-; one segment at 1 MiB, entered in 32-bit protected mode with flat segments and paging off. BITS=64 goes on to long mode.
+; A multiboot kernel (multiboot.inc), entered in 32-bit protected mode with flat segments and paging off. BITS=64 goes on to long mode.
 ;
 ;   alu     ten register instructions, one of them a branch
 ;   memory  a load and a store an iteration, over 2 x 16 KiB
@@ -54,19 +53,7 @@
 %define COM1 0x3f8
 %define THRE 0x20
 
-bits 32
-org 0x100000
-
-elf_header:
-  db 0x7f, "ELF", 1, 1, 1, 0
-  times 8 db 0
-  dw 2, 3
-  dd 1, start, program_header - elf_header, 0, 0
-  dw 52, 32, 1, 0, 0, 0
-program_header:
-  dd 1, 0, elf_header, elf_header, image_end - elf_header, image_end - elf_header, 7, 0x1000
-  align 4
-  dd 0x1badb002, 0, -0x1badb002
+%include "multiboot.inc"
 
 start:
   cli

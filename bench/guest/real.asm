@@ -1,8 +1,8 @@
 ; The loops of loop.asm for real mode: 16 bits, segments of 64 KiB. Output as there: "round N", then a dot after each N instructions.
 ;
-;   nasm -f bin -DLOOP=alu|memory|string|calls|far -o real.elf real.asm
+;   nasm -f bin -I bench/guest/ -DLOOP=alu|memory|string|calls|far -o real.elf real.asm
 ;
-; An ELF32 file with a multiboot 1 header, entered in 32-bit protected mode; its code is copied below 1 MiB and goes on there.
+; A multiboot kernel (multiboot.inc), entered in 32-bit protected mode; its code is copied below 1 MiB and goes on there.
 ;
 ;   alu     ten register instructions, one of them a branch
 ;   memory  loads and stores through DS
@@ -26,19 +26,7 @@
 %define COM1 0x3f8
 %define THRE 0x20
 
-bits 32
-org 0x100000
-
-elf_header:
-  db 0x7f, "ELF", 1, 1, 1, 0
-  times 8 db 0
-  dw 2, 3
-  dd 1, start, program_header - elf_header, 0, 0
-  dw 52, 32, 1, 0, 0, 0
-program_header:
-  dd 1, 0, elf_header, elf_header, image_end - elf_header, image_end - elf_header, 7, 0x1000
-  align 4
-  dd 0x1badb002, 0, -0x1badb002
+%include "multiboot.inc"
 
 start:
   cli
@@ -173,10 +161,21 @@ body:
   jnz .again
   ret
 
-%elif LOOP == calls
-  %assign OUTER 20
-  %assign INNER 40000
-  %assign INSTRUCTIONS OUTER * (INNER * 14 + 5)
+%else
+  ; A call has two words of arguments; a far one, of the same place by another segment, loads ES with the caller's segment besides.
+  %if LOOP == far
+    %assign OUTER 10
+    %assign INNER 40000
+    %assign INSTRUCTIONS OUTER * (INNER * 15 + 5)
+    %define CALL call (CODE + 1):(AT(function) - 16)
+    %define ARGUMENTS bp + 6
+  %else
+    %assign OUTER 20
+    %assign INNER 40000
+    %assign INSTRUCTIONS OUTER * (INNER * 14 + 5)
+    %define CALL call function
+    %define ARGUMENTS bp + 4
+  %endif
 body:
   mov ax, OUTER
 .again:
@@ -185,7 +184,7 @@ body:
 .next:
   push cx
   push bx
-  call function
+  CALL
   add sp, 4
   dec cx
   jnz .next
@@ -196,46 +195,22 @@ body:
 function:
   push bp
   mov bp, sp
-  mov ax, [bp + 4]
+  mov ax, [ARGUMENTS]
   push si
-  add ax, [bp + 6]
-  mov bx, ax
-  pop si
-  leave
-  ret
-
-%elif LOOP == far
-  %assign OUTER 10
-  %assign INNER 40000
-  %assign INSTRUCTIONS OUTER * (INNER * 15 + 5)
-body:
-  mov ax, OUTER
-.again:
-  push ax
-  mov cx, INNER
-.next:
-  push cx
-  push bx
-  ; the same place by another segment
-  call (CODE + 1):(AT(function) - 16)
-  add sp, 4
-  dec cx
-  jnz .next
-  pop ax
-  dec ax
-  jnz .again
-  ret
-function:
-  push bp
-  mov bp, sp
-  mov ax, [bp + 6]
-  push si
-  mov es, [bp + 4]                  ; the caller's segment
+  %if LOOP == far
+  mov es, [bp + 4]
   add ax, [es:0]
+  %else
+  add ax, [ARGUMENTS + 2]
+  %endif
   mov bx, ax
   pop si
   leave
+  %if LOOP == far
   retf
+  %else
+  ret
+  %endif
 %endif
 
 %defstr COUNT_TEXT INSTRUCTIONS

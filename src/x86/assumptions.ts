@@ -14,7 +14,8 @@ export type Assumption =
   /** Real mode: a segment's base is its selector times 16. Compiled code alone takes it for granted, and only where it held before. */
   | 'real';
 
-const CR0_PE = 1;
+/** Protected mode. */
+export const CR0_PE = 1;
 const CR0_EM_TS = 0x0c;
 const CR4_OSFXSR = 0x200;
 

@@ -880,8 +880,7 @@ export class CompileBuilder extends HandlerBuilder {
   codeMustBeInside(from: number, end: number): void {
     const first = this.extendU(this.add(this.wrap(this.param(1)), from));
     const limit = this.let(this.load('i32', this.cpu(), Cpu.CS + Seg.LIMIT));
-    const isCode16 = (this.where.mode & Mode.CODE_MASK) === Mode.CODE16;
-    const last = isCode16 ? this.select(this.ltU(limit, 0xffff), limit, this.i32(0xffff)) : limit;
+    const last = this.isSplit ? this.select(this.ltU(limit, 0xffff), limit, this.i32(0xffff)) : limit;
     this.exitRegion(this.gtU(this.add(first, end - from), this.extendU(last)), RegionExit.SLOW, RegionCause.RARE);
   }
 

@@ -2,6 +2,7 @@
 // where there is a worker for it, keeps the regions by the pages of code they are made of, drops them with those, and bounds what they take.
 
 import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } from '../../core/layout.ts';
+import { CR0_PE } from '../../x86/assumptions.ts';
 import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../cache.ts';
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
@@ -30,8 +31,6 @@ const WARMTH_SHIFT = 6;
 /** A region that was left so often because accesses near one another lay on two pages is made again, wide; and how many such exits, of all regions, let look for it. */
 const SPANS_MAX = 500;
 const SPANS_STEP = 1000;
-
-const CR0_PE = 1;
 
 /** What is known of a record, by its number. */
 const enum Known {
