@@ -110,3 +110,16 @@ describe('the shadow of STI', () => {
     expect(machine.vcpu.get32(Cpu.INTERRUPT_SHADOW)).toBe(0);
   });
 });
+
+describe('a function that returns to another code segment', () => {
+  it.each([['interpreted', null], ['compiled', { threshold: 1 }]] as const)('does not go on in its caller, whose return address is the same, %s', (_tier, compile) => {
+    const code = new Uint8Array(0x30).fill(0xf4);
+    code.set([0xe8, 0x1d, 0x00, 0x43, 0xeb, 0xfa]); // call 20h; inc bx; jmp 0
+    code.set([0x41, 0xea, 0, 0, 0, 0x10], 0x13); // 1001h:3: inc cx; jmp far 1000h:0
+    // xor si, 1; pop ax; jz other; push cs; jmp both; other: push 1001h; both: push ax; retf. A function that returns far is called, not executed in its caller's region.
+    code.set([0x83, 0xf6, 0x01, 0x58, 0x74, 0x03, 0x0e, 0xeb, 0x03, 0x68, 0x01, 0x10, 0x50, 0xcb], 0x20);
+    const machine = new RealMode(code, compile);
+    machine.run(19 * 300);
+    expect([machine.vcpu.get32(Cpu.GPR + 8), machine.vcpu.get32(Cpu.GPR + 24)]).toEqual([300, 300]);
+  });
+});
