@@ -1,6 +1,6 @@
 // Finds the record kinds that matter and writes src/engine/hot-kinds.ts: boots the bundled guests on an interpreter that counts
 // every record, and takes the most frequent. How many is a measured choice: V8 gives the dispatch function its better register
-// allocator only below 8,192 virtual registers (docs/performance.md).
+// allocator only below 8,192 virtual registers (docs/decisions/02-dispatch-loop.md).
 //
 //   node --import tsx scripts/profile-kinds.ts [NUMBER OF KINDS]
 

@@ -19,7 +19,7 @@ const PROCESSORS = 5;
 /**
  * Of the time, what compiling may take in a page, up to 1. A page has no priorities for its threads: where there are few processors, the compiler's
  * worker, and V8's threads that compile its JavaScript and what it makes, take from the guest what it would execute meanwhile
- * (docs/performance.md, Compiled code). @param processors navigator.hardwareConcurrency
+ * (docs/performance-history.md, The hottest first). @param processors navigator.hardwareConcurrency
  */
 export const compileShare = (processors: number): number => Math.min(1, Math.max(1, processors - 1) / (PROCESSORS - 1));
 
