@@ -4,6 +4,7 @@
 import { Cpu, JumpTargets, Mem, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
 import { FunctionBuilder, type Value, type Variable } from '../wasm/function.ts';
 import type { FunctionRef, ValType } from '../wasm/module.ts';
+import { Simd } from '../wasm/simd.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
 import type { Builder, FloatStack, Instruction, OperandRef } from '../x86/builder.ts';
 import type { CoreFunction, PureFunction } from '../x86/core-functions.ts';
@@ -99,7 +100,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   writeRegister(offset: Value, size: number, value: Value, vector: boolean): void {
     this.noteRegisterWrite('a register operand');
     const { base, displacement } = this.place(offset);
-    if (size === 128) this.store(base, displacement, value);
+    if (size === 128 || value.type !== 'i64') this.store(base, displacement, value);
     else if (size === 32 && !vector) this.store(base, displacement, this.zeroExtend(value, 32), 64);
     else this.store(base, displacement, value, size);
   }
@@ -107,6 +108,21 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   private place(offset: Value): { base: Value; displacement: number } {
     if (offset.isConstant) return { base: this.cpu(), displacement: offset.exact };
     return { base: this.add(this.cpu(), offset), displacement: 0 };
+  }
+
+  /** The number (f64 or f32) whose bits a value (i64) is. */
+  asFloat(double: boolean, bits: Value): Value {
+    return double ? this.unary('f64', [0xbf], bits) : this.unary('f32', [0xbe], this.wrap(bits));
+  }
+
+  /** A vector of a value (i64) and zeroes above it. */
+  low(value: Value): Value {
+    return this.simd('v128', Simd.I64X2_REPLACE_LANE, [this.v128(new Uint8Array(16)), value], [0]);
+  }
+
+  /** The same of 64 or 32 bits of guest memory. */
+  loadLow(address: Value, size: number): Value {
+    return this.low(this.loadGuest(address, size));
   }
 
   state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value {
@@ -496,12 +512,16 @@ class RegisterOperand implements OperandRef {
     return this.b.readRegister(this.registerOffset(), this.size);
   }
 
+  readLow(): Value {
+    return this.b.let(this.b.low(this.read()));
+  }
+
   readModify(): Value {
     return this.read();
   }
 
   write(value: Value): void {
-    this.b.writeRegister(this.registerOffset(), this.size, value, this.vector);
+    this.b.writeRegister(this.registerOffset(), value.type === 'v128' ? 128 : this.size, value, this.vector);
   }
 
   address(): Value {
@@ -535,6 +555,10 @@ class MemoryOperand implements OperandRef {
 
   read(): Value {
     return this.b.loadGuest(this.once(), this.size);
+  }
+
+  readLow(): Value {
+    return this.b.let(this.b.loadLow(this.once(), this.size));
   }
 
   readModify(): Value {
@@ -589,6 +613,9 @@ class ConstantOperand implements OperandRef {
     return this.b.let(this.b.field(this.shape.field === 'reg' ? Rec.REG : Rec.RM, 16));
   }
 
+  readLow(): Value {
+    throw new Error('an immediate is no vector');
+  }
   readModify(): Value {
     throw new Error('an immediate cannot be changed');
   }

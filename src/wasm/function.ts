@@ -473,19 +473,22 @@ export class FunctionBuilder {
 
   /** Plain load: bits is how much is read, zero- or sign-extended to the type. */
   load(type: ValType, address: Value, offset: number, bits?: number, signed = false): Value {
-    if (type === 'v128') {
-      return otherValue(type, (w) => {
-        address.emit(w);
-        w.byte(0xfd);
-        w.byte(0x00);
-        w.byte(0);
-        w.u32(offset);
-      });
-    }
+    if (type === 'v128') return this.simdLoad(0x00, address, offset);
     const width = bits ?? WIDTH[type];
     const code = (LOADS[type][width] ?? 0) + (signed && width < WIDTH[type] ? -1 : 0);
     if (code <= 0) throw new Error(`no load of ${width} bits as ${type}`);
     return loadValue(type, code, address, offset, signed ? 64 : width);
+  }
+
+  /** A load of SIMD (prefix 0xFD), such as v128.load64_zero. */
+  simdLoad(opcode: number, address: Value, offset: number): Value {
+    return otherValue('v128', (w) => {
+      address.emit(w);
+      w.byte(0xfd);
+      w.u32(opcode);
+      w.byte(0);
+      w.u32(offset);
+    });
   }
 
   store(address: Value, offset: number, value: Value, bits?: number): void {

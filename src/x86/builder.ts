@@ -18,9 +18,11 @@ export interface OperandRef {
   readonly isImmediate: boolean;
   /** The value: i64 zero-extended, or v128. Bound to a local. */
   read(): Value;
+  /** A vector with 64 or 32 bits, and zeroes above them. Bound to a local. */
+  readLow(): Value;
   /** Like read(), when write() follows: one look-up with write permission; atomic if the instruction is locked. */
   readModify(): Value;
-  /** Bits above the size are ignored; 32-bit register writes clear the upper half. */
+  /** Bits above the size are ignored; 32-bit register writes clear the upper half. An XMM register takes a number (f64, f32) as it is, and a v128 as a whole. */
   write(value: Value): void;
   /** Linear address of a memory operand (i64). */
   address(): Value;
@@ -94,6 +96,8 @@ export interface Builder extends FunctionBuilder {
   setRegister(n: number, size: number, value: Value): void;
 
   /** Guest memory at a linear address. Sizes in bits: 8 to 64 give i64, 128 gives v128. */
+  /** The number (f64 or f32) whose bits a value (i64) is. */
+  asFloat(double: boolean, bits: Value): Value;
   loadGuest(address: Value, size: number): Value;
   storeGuest(address: Value, size: number, value: Value): void;
 

@@ -9,7 +9,7 @@ import type { Value } from '../wasm/function.ts';
 import { Simd } from '../wasm/simd.ts';
 import type { Builder, Instruction, Meaning, OperandRef } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
-import { fromLow64, pointerTo, readAligned, registerAddress, sse, v1, v2 } from './vector.ts';
+import { lane64, pointerTo, readAligned, registerAddress, sse, v1, v2 } from './vector.ts';
 
 /** Operation numbers of core's sse_arith32 and sse_arith64: the low bits of opcodes 0F 58 to 0F 5F; SQRT in the gap. */
 export const enum FloatOp {
@@ -48,10 +48,10 @@ interface Arithmetic {
   ne(x: Value, y: Value): Value;
   and(x: Value, y: Value): Value;
   or(x: Value, y: Value): Value;
-  /** Smallest normal number, largest finite one, zero. */
-  min: Value;
-  max: Value;
-  zero: Value;
+  /** Smallest normal number, largest finite one, zero: another node each time. */
+  readonly min: Value;
+  readonly max: Value;
+  readonly zero: Value;
   /** i32: whether no lane of a condition holds. */
   none(condition: Value): Value;
   /** A condition's opposite. */
@@ -71,7 +71,7 @@ function splat(b: Builder, double: boolean, n: number): Value {
     if (double) view.setFloat64(k, n, true);
     else view.setFloat32(k, n, true);
   }
-  return b.let(b.v128(bytes));
+  return b.v128(bytes);
 }
 
 function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
@@ -92,15 +92,21 @@ function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
       ne: binary(Simd.F32X4_NE, Simd.F64X2_NE),
       and: binary(Simd.V128_AND, Simd.V128_AND),
       or: binary(Simd.V128_OR, Simd.V128_OR),
-      min: constant(double ? MIN64 : MIN32),
-      max: constant(double ? MAX64 : MAX32),
-      zero: constant(0),
       none: (c) => b.eqz(b.simd('i32', Simd.V128_ANY_TRUE, [c])),
       not: (c) => v1(b, Simd.V128_NOT, c),
+      get min() {
+        return constant(double ? MIN64 : MIN32);
+      },
+      get max() {
+        return constant(double ? MAX64 : MAX32);
+      },
+      get zero() {
+        return constant(0);
+      },
     };
   }
   const type = double ? 'f64' : 'f32';
-  const constant = (n: number): Value => b.let(double ? b.f64(n) : b.f32(n));
+  const constant = (n: number): Value => (double ? b.f64(n) : b.f32(n));
   const unary = (f32: number, f64: number) => (x: Value) => b.unary(type, [double ? f64 : f32], x);
   return {
     abs: unary(0x8b, 0x99),
@@ -115,11 +121,17 @@ function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
     ne: (x, y) => b.ne(x, y),
     and: (x, y) => b.and(x, y),
     or: (x, y) => b.or(x, y),
-    min: constant(double ? MIN64 : MIN32),
-    max: constant(double ? MAX64 : MAX32),
-    zero: constant(0),
     none: (c) => b.eqz(c),
     not: (c) => b.eqz(c),
+    get min() {
+      return constant(double ? MIN64 : MIN32);
+    },
+    get max() {
+      return constant(double ? MAX64 : MAX32);
+    },
+    get zero() {
+      return constant(0);
+    },
   };
 }
 
@@ -136,19 +148,25 @@ const precisionSet = (b: Builder): Value => b.and(b.state('i32', Cpu.MXCSR), 0x2
 function precisionKnown(b: Builder, op: FloatOp, f: Format, x: Value, c: Value, r: Value, bits?: readonly [Value, Value]): Value {
   const { packed, double } = f;
   const known = b.variable('i32', precisionSet(b));
-  b.if(b.eqz(known.get()), () => {
-    if (op === FloatOp.ADD || op === FloatOp.SUB) return known.set(exactSum(b, op, f, x, c, r));
-    if (op === FloatOp.MUL && packed && double) return known.set(exactProducts(b, x, c, r));
-    const name = double ? 'exact64' : 'exact32';
-    if (!packed) {
-      const ask = (): void => known.set(b.pure(name, b.i32(op), x, c, r));
-      if (op !== FloatOp.MUL || !bits || !double) return ask();
-      known.set(exactProduct(b, bits));
-      return b.if(b.eqz(known.get()), ask);
-    }
+  const name = double ? 'exact64' : 'exact32';
+  const askLanes = (): void => {
     const lane = (v: Value, n: number): Value => b.simd(double ? 'f64' : 'f32', double ? Simd.F64X2_EXTRACT_LANE : Simd.F32X4_EXTRACT_LANE, [v], [n]);
     known.set(b.i32(1));
     for (let n = 0; n < (double ? 2 : 4); n++) known.set(b.and(known.get(), b.pure(name, b.i32(op), lane(x, n), lane(c, n), lane(r, n))));
+  };
+  b.if(b.eqz(known.get()), () => {
+    if (op === FloatOp.ADD || op === FloatOp.SUB) return known.set(exactSum(b, op, f, x, c, r));
+    if (op === FloatOp.MUL && packed) {
+      known.set(shortFactors(b, f, x, c));
+      return b.if(b.eqz(known.get()), () => (double ? known.set(exactProducts(b, x, c, r)) : askLanes()));
+    }
+    if (!packed) {
+      const ask = (): void => known.set(b.pure(name, b.i32(op), x, c, r));
+      if (op !== FloatOp.MUL || !bits) return ask();
+      known.set(exactProduct(b, f, bits));
+      return b.if(b.eqz(known.get()), ask);
+    }
+    askLanes();
   });
   return known.get();
 }
@@ -170,7 +188,7 @@ const SMALL = 1e-140;
 /** i32: both products of PD are exact, by T. J. Dekker's product of halves (src/core/assembly/exact.ts); NaN if the splitting overflows. */
 function exactProducts(b: Builder, x: Value, c: Value, r: Value): Value {
   const a = arithmeticOf(b, PD);
-  const splitter = splat(b, true, SPLITTER);
+  const splitter = b.let(splat(b, true, SPLITTER));
   const split = (v: Value): [Value, Value] => {
     const t = b.let(a.mul(splitter, v));
     const high = b.let(a.sub(t, a.sub(t, v)));
@@ -183,10 +201,18 @@ function exactProducts(b: Builder, x: Value, c: Value, r: Value): Value {
   return a.none(a.or(a.ne(lost, a.zero), tiny));
 }
 
-/** i32: the product of two normal numbers surely has no more than 53 bits, as of small whole numbers. */
-function exactProduct(b: Builder, bits: readonly [Value, Value]): Value {
-  const zeroes = bits.map((it) => b.ctz(b.or(it, 1n << 52n)));
-  return b.leU(b.i64(53), b.add(zeroes[0], zeroes[1]));
+/** i32: the product of two normal numbers surely has no more bits than the format, as of small whole numbers. */
+function exactProduct(b: Builder, { double }: Format, bits: readonly [Value, Value]): Value {
+  const zeroes = bits.map((it) => (double ? b.ctz(b.or(it, 1n << 52n)) : b.ctz(b.or(b.wrap(it), 1 << 23))));
+  return b.leU(double ? b.i64(53) : b.i32(24), b.add(zeroes[0], zeroes[1]));
+}
+
+/** i32: the same of all lanes, if each factor has no more than half of the format's bits. */
+function shortFactors(b: Builder, { double }: Format, x: Value, c: Value): Value {
+  const low = new Uint8Array(16);
+  // The significand's lower 27 of 53 bits, or 12 of 24.
+  for (let n = 0; n < 16; n += double ? 8 : 4) low.set(double ? [0xff, 0xff, 0xff, 0x07] : [0xff, 0x0f], n);
+  return b.eqz(b.simd('i32', Simd.V128_ANY_TRUE, [v2(b, Simd.V128_AND, v2(b, Simd.V128_OR, x, c), b.v128(low))]));
 }
 
 /** Enough where no result is rounded: DAZ is clear. */
@@ -195,16 +221,12 @@ const noDaz = (b: Builder): Value => b.eqz(b.and(b.state('i32', Cpu.MXCSR), 0x40
 // --- operands as floating-point values
 
 const asFloat = (b: Builder, { double }: Format, bits: Value): Value =>
-  b.let(double ? b.unary('f64', [0xbf], bits) : b.unary('f32', [0xbe], b.wrap(bits)));
+  b.let(b.asFloat(double, bits));
 const asBits = (b: Builder, { double }: Format, x: Value): Value => (double ? b.unary('i64', [0xbd], x) : b.extendU(b.unary('i32', [0xbc], x)));
 
 /** The operand's bits (i64) or vector. */
 const readBits = (b: Builder, { packed }: Format, operand: OperandRef): Value => (packed ? readAligned(b, operand) : operand.read());
 const toFloat = (b: Builder, f: Format, bits: Value): Value => (f.packed ? bits : asFloat(b, f, bits));
-
-function write(b: Builder, f: Format, operand: OperandRef, r: Value): void {
-  operand.write(f.packed ? r : b.let(asBits(b, f, r)));
-}
 
 /** A core function on (…, dst, src) by address, which writes the destination itself. */
 function byCore(b: Builder, i: Instruction, name: CoreFunction, first: readonly number[], source: Value): void {
@@ -251,7 +273,7 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
       const denormals = b.or(denormalBits(b, f, destinationBits), denormalBits(b, f, sourceBits));
       return b.if(
         b.let(b.and(b.and(b.and(masked(b), plain), b.eqz(denormals)), b.ne(precisionKnown(b, op, f, x, c, r, [destinationBits, sourceBits]), 0))),
-        () => i.dst.write(bits),
+        () => i.dst.write(r),
         () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
       );
     }
@@ -263,7 +285,7 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
     const good = b.let(a.none(bad));
     b.if(
       b.and(b.and(masked(b), good), b.ne(precisionKnown(b, op, f, x, c, r), 0)),
-      () => write(b, f, i.dst, r),
+      () => i.dst.write(r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
     );
   });
@@ -278,7 +300,7 @@ export const squareRoot = (f: Format): Meaning =>
     const good = b.let(a.none(bad));
     b.if(
       b.and(b.and(masked(b), good), b.ne(precisionKnown(b, FloatOp.SQRT, f, c, c, r), 0)),
-      () => write(b, f, i.dst, r),
+      () => i.dst.write(r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [FloatOp.SQRT, laneCount(f)], sourceBits),
     );
   });
@@ -305,7 +327,7 @@ export const extreme = (op: FloatOp.MIN | FloatOp.MAX, f: Format): Meaning =>
           const opcode = op === FloatOp.MIN ? (f.double ? Simd.F64X2_PMIN : Simd.F32X4_PMIN) : f.double ? Simd.F64X2_PMAX : Simd.F32X4_PMAX;
           i.dst.write(b.let(v2(b, opcode, c, x)));
         } else {
-          write(b, f, i.dst, b.let(b.select(op === FloatOp.MIN ? a.lt(x, c) : a.lt(c, x), x, c)));
+          i.dst.write(b.let(b.select(op === FloatOp.MIN ? a.lt(x, c) : a.lt(c, x), x, c)));
         }
       },
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
@@ -395,7 +417,7 @@ export const fromInteger = (f: Format): Meaning =>
     const value = b.let(b.signExtend(i.src.read(), i.src.size));
     const convert = (): void => {
       // f64.convert_i64_s, f32.convert_i64_s
-      write(b, f, i.dst, b.let(f.double ? b.unary('f64', [0xb9], value) : b.unary('f32', [0xb4], value)));
+      i.dst.write(b.let(f.double ? b.unary('f64', [0xb9], value) : b.unary('f32', [0xb4], value)));
     };
     // 32 bits fit into a float64.
     if (f.double && i.src.size === 32) convert();
@@ -445,7 +467,7 @@ export const widenScalar: Meaning = sse((i, b) => {
   const a = arithmeticOf(b, SS);
   b.if(
     b.and(noDaz(b), a.none(a.or(a.ne(x, x), denormal(a, x)))),
-    () => i.dst.write(b.let(asBits(b, SD, b.unary('f64', [0xbb], x)))),
+    () => i.dst.write(b.unary('f64', [0xbb], x)),
     () => {
       b.core('sse_cvtss2sd', registerAddress(b, i.dst), bits);
       b.checkFault();
@@ -463,7 +485,7 @@ export const narrowScalar: Meaning = sse((i, b) => {
   const bad = b.or(b.eqz(a.le(size, a.max)), b.and(a.le(size, a.min), b.ne(x, b.f64(0))));
   b.if(
     b.and(b.and(masked(b), b.eqz(bad)), b.ne(b.or(precisionSet(b), b.eq(b.unary('f64', [0xbb], r), x)), 0)),
-    () => i.dst.write(b.let(asBits(b, SS, r))),
+    () => i.dst.write(r),
     () => {
       b.core('sse_cvtsd2ss', registerAddress(b, i.dst), bits);
       b.checkFault();
@@ -473,21 +495,20 @@ export const narrowScalar: Meaning = sse((i, b) => {
 
 /** CVTPS2PD: 64 bits of source. */
 export const widenPacked: Meaning = sse((i, b) => {
-  const bits = i.src.read();
-  const x = b.let(fromLow64(b, bits));
+  const x = i.src.readLow();
   const a = arithmeticOf(b, PS);
   b.if(
     b.and(noDaz(b), a.none(a.or(a.ne(x, x), denormal(a, x)))),
     () => i.dst.write(b.let(v1(b, Simd.F64X2_PROMOTE_LOW_F32X4, x))),
     () => {
-      b.core('sse_cvtps2pd', registerAddress(b, i.dst), bits);
+      b.core('sse_cvtps2pd', registerAddress(b, i.dst), lane64(b, x, 0));
       b.checkFault();
     },
   );
 });
 
 /** CVTDQ2PD: always exact. */
-export const integersToDoubles: Meaning = sse((i, b) => i.dst.write(b.let(v1(b, Simd.F64X2_CONVERT_LOW_I32X4_S, fromLow64(b, i.src.read())))));
+export const integersToDoubles: Meaning = sse((i, b) => i.dst.write(b.let(v1(b, Simd.F64X2_CONVERT_LOW_I32X4_S, i.src.readLow()))));
 
 /** CVTDQ2PS */
 export const integersToSingles: Meaning = sse((i, b) => {

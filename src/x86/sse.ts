@@ -9,7 +9,7 @@ import {
 } from './float.ts';
 import type { Attributes, InstructionTable } from './table.ts';
 import {
-  alignedAddress, binary, checkMmx, checkSse, enterMmx, immediate, lane64, lanes, pointerTo, readAligned, registerAddress, shuffle, shuffle32, simd, sse,
+  alignedAddress, binary, checkMmx, checkSse, enterMmx, immediate, lane64, lanes, pointerTo, readAligned, registerAddress, shuffle, shuffle32, shuffled32, simd, sse,
   v2, withLane64, writeAligned, writeMmx, zero, type VectorOp,
 } from './vector.ts';
 
@@ -18,7 +18,7 @@ export const moveUnaligned: Meaning = sse((i) => i.dst.write(i.src.read()));
 export const moveScalar: Meaning = sse((i) => i.dst.write(i.src.read()));
 
 /** From memory: what is above the scalar becomes zero. */
-export const loadScalar: Meaning = sse((i, b) => i.dst.write(b.let(withLane64(b, zero(b), 0, i.src.read()))));
+export const loadScalar: Meaning = sse((i) => i.dst.write(i.src.readLow()));
 
 /** MOVHPS xmm, m64; MOVLHPS */
 export const moveToHigh: Meaning = sse((i, b) => {
@@ -44,15 +44,18 @@ const pattern =
 
 const shufps: Meaning = sse((i, b) => {
   const c = readAligned(b, i.src);
-  const high = pointerTo(b, i.src, c);
-  i.dst.write(b.let(shuffle32(b, registerAddress(b, i.dst), high, immediate(i))));
+  const selector = immediate(i);
+  const r = selector.isConstant ? shuffled32(b, i.dst.read(), c, selector.exact) : shuffle32(b, registerAddress(b, i.dst), pointerTo(b, i.src, c), selector);
+  i.dst.write(b.let(r));
 });
 
 const shufpd: Meaning = sse((i, b) => {
   const c = readAligned(b, i.src);
+  const which = immediate(i);
+  if (which.isConstant) return i.dst.write(b.let(shuffle(b, i.dst.read(), c, lanes(8, [which.exact & 1, 2 + ((which.exact >> 1) & 1)]))));
   const high = pointerTo(b, i.src, c);
   const low = registerAddress(b, i.dst);
-  const selector = b.let(b.wrap(immediate(i)));
+  const selector = b.let(b.wrap(which));
   const x = b.let(b.load('i64', b.add(low, b.shl(b.and(selector, 1), 3)), 0));
   const y = b.let(b.load('i64', b.add(high, b.shl(b.and(b.shrU(selector, 1), 1), 3)), 0));
   i.dst.write(b.let(withLane64(b, withLane64(b, zero(b), 0, x), 1, y)));

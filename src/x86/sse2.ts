@@ -11,17 +11,13 @@ import { loadScalar, moveAligned, moveMask, moveUnaligned, storeStreaming } from
 import type { Attributes, InstructionTable } from './table.ts';
 import {
   binary, bytesAt, checkMmx, checkSse, enterMmx, fromLow64, immediate, INTEGER_OPS, lane64, laneOffset, pointerTo, readAligned, registerAddress, shiftVector,
-  SHIFTS, shuffle16, shuffle32, sse, withLane64, writeMmx, zero, type Shift,
+  SHIFTS, shuffle16, shuffle32, shuffled16, shuffled32, sse, withLane64, writeMmx, zero, type Shift,
 } from './vector.ts';
 
 const moveOut: Meaning = sse((i) => i.dst.write(i.src.read()));
 
 /** MOVQ Wq,Vq: the upper half of a register becomes zero. */
-const moveLow: Meaning = sse((i, b) => {
-  const v = i.src.read();
-  i.dst.write(v);
-  if (!i.dst.isMemory) b.store(b.add(b.cpu(), i.dst.registerOffset()), 8, b.i64(0));
-});
+const moveLow: Meaning = sse((i) => i.dst.write(i.dst.isMemory ? i.src.read() : i.src.readLow()));
 
 /** The count is the low half of a whole operand. */
 const shift = (s: Shift): Meaning =>
@@ -45,25 +41,34 @@ const pslldq: Meaning = sse((i, b) => {
 });
 
 const pshufd: Meaning = sse((i, b) => {
-  const from = pointerTo(b, i.src, readAligned(b, i.src));
-  i.dst.write(b.let(shuffle32(b, from, from, immediate(i))));
+  const v = readAligned(b, i.src);
+  const selector = immediate(i);
+  if (selector.isConstant) return i.dst.write(b.let(shuffled32(b, v, v, selector.exact)));
+  const from = pointerTo(b, i.src, v);
+  i.dst.write(b.let(shuffle32(b, from, from, selector)));
 });
 
 /** PSHUFLW (half 0), PSHUFHW (1): the other half is copied. */
 const shuffleHalf = (half: 0 | 1): Meaning =>
   sse((i, b) => {
     const v = readAligned(b, i.src);
+    const selector = immediate(i);
+    if (selector.isConstant) return i.dst.write(b.let(shuffled16(b, v, half, selector.exact)));
     const from = pointerTo(b, i.src, v);
-    i.dst.write(b.let(withLane64(b, v, half, shuffle16(b, half ? b.let(b.add(from, 8)) : from, immediate(i)))));
+    i.dst.write(b.let(withLane64(b, v, half, shuffle16(b, half ? b.let(b.add(from, 8)) : from, selector))));
   });
 
 const pinsrw: Meaning = sse((i, b) => {
   const v = i.src.read();
-  b.store(b.add(registerAddress(b, i.dst), laneOffset(b, immediate(i), 8)), 0, v, 16);
+  const lane = immediate(i);
+  if (lane.isConstant) i.dst.write(b.let(b.simd('v128', Simd.I16X8_REPLACE_LANE, [i.dst.read(), b.wrap(v)], [lane.exact & 7])));
+  else b.store(b.add(registerAddress(b, i.dst), laneOffset(b, lane, 8)), 0, v, 16);
 });
-const pextrw: Meaning = sse((i, b) =>
-  i.dst.write(b.let(b.load('i64', b.add(registerAddress(b, i.src), laneOffset(b, immediate(i), 8)), 0, 16))),
-);
+const pextrw: Meaning = sse((i, b) => {
+  const lane = immediate(i);
+  if (lane.isConstant) i.dst.write(b.let(b.extendU(b.simd('i32', Simd.I16X8_EXTRACT_LANE_U, [i.src.read()], [lane.exact & 7]))));
+  else i.dst.write(b.let(b.load('i64', b.add(registerAddress(b, i.src), laneOffset(b, lane, 8)), 0, 16)));
+});
 
 const maskmovdqu: Meaning = sse((i, b) => {
   b.core('sse_maskmov', i.third.address(), registerAddress(b, i.dst), registerAddress(b, i.src), b.i32(16));

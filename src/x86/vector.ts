@@ -122,6 +122,8 @@ export const binaryMmx =
 export const unary = (op: (b: Builder, c: Value) => Value): Meaning =>
   sse((i, b) => i.dst.write(b.let(op(b, readAligned(b, i.src)))));
 
+const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, n) => from + n);
+
 // --- shifts by a count in a register or an immediate
 
 export interface Shift {
@@ -153,6 +155,14 @@ export function shuffle32(b: Builder, low: Value, high: Value, immediate: Value)
   return r;
 }
 
+/** The same of two vectors, by an immediate that is known. */
+export const shuffled32 = (b: Builder, low: Value, high: Value, immediate: number): Value =>
+  shuffle(b, low, high, lanes(4, [0, 2, 4, 6].map((bit) => ((immediate >> bit) & 3) + (bit < 4 ? 0 : 4))));
+
+/** Four 16-bit lanes of one half of a vector, by the fields of an immediate that is known; the other half is copied. */
+export const shuffled16 = (b: Builder, v: Value, half: 0 | 1, immediate: number): Value =>
+  shuffle(b, v, v, lanes(2, [0, 1, 2, 3, 4, 5, 6, 7].map((n) => (n >> 2 === half ? half * 4 + ((immediate >> (2 * (n & 3))) & 3) : n))));
+
 /** Four 16-bit lanes from `from` (address of eight bytes), as an i64. */
 export function shuffle16(b: Builder, from: Value, immediate: Value): Value {
   const selector = b.let(b.wrap(immediate));
@@ -166,6 +176,12 @@ export function shuffle16(b: Builder, from: Value, immediate: Value): Value {
 
 /** 16 bytes at an offset (i64 in bytes; 32 and more gives zero) into low, high, zero. */
 export function bytesAt(b: Builder, low: Value, high: Value, offset: Value): Value {
+  if (offset.isConstant) {
+    const from = Number(BigInt.asUintN(32, offset.constant!));
+    if (from >= 32) return b.let(zero(b));
+    const [first, second] = from < 16 ? [low, high] : [high, zero(b)];
+    return b.let(shuffle(b, first, second, range(from & 15, 16)));
+  }
   b.setState(Cpu.SCRATCH, low);
   b.setState(Cpu.SCRATCH + 16, high);
   b.setState(Cpu.SCRATCH + 32, zero(b));
@@ -177,7 +193,6 @@ export function bytesAt(b: Builder, low: Value, high: Value, offset: Value): Val
 // --- integer operations of MMX (SDM volume 1, 9.4) and their XMM forms (11.4.2)
 
 const bytes = (...n: number[]): number[] => n;
-const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, n) => from + n);
 /** Alternating lanes of two vectors from lane `from`. */
 const interleave = (size: number, from: number, count: number): number[] =>
   lanes(size, range(from, count).flatMap((n) => [n, n + 16 / size]));

@@ -2,22 +2,22 @@
 // the quick form of an instruction does not cover leaves the region before anything was changed ("side exit"), and the interpreter
 // executes that instruction.
 //
-// Registers are written when the instruction is over, so that a value read before is still what it was. Only a meaning that writes
-// registers in a branch of its own needs copies (Facts.writesInBranch).
 
 import { CodeTlb, Cpu, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { FloatStack } from '../../x86/builder.ts';
+import { Simd } from '../../wasm/simd.ts';
 import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
 import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
 import { Accesses, type Place } from './accesses.ts';
-import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState, type Symbol } from './pages.ts';
+import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState } from './pages.ts';
 import { Segments } from './segments.ts';
+import { Registers } from './registers.ts';
 import { RegisterStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -67,10 +67,12 @@ export type Ending =
 
 /** Sees what a meaning does: for Facts. */
 export interface Watcher {
-  read(register: number, size: number): void;
-  write(register: number, size: number, inBranch: boolean): void;
+  /** Of a register, by its bit in masks (registers.ts). */
+  read(bit: number): void;
+  /** isWhole: nothing is left of what was there. */
+  write(bit: number, isWhole: boolean, inBranch: boolean): void;
   /** What it wrote to the register is what was there and a constant. */
-  step(register: number): void;
+  step(bit: number): void;
   /** always: whatever the operands are. */
   exit(always: boolean): void;
   flagsRead(): void;
@@ -83,22 +85,12 @@ export interface Watcher {
 
 /** Budget that no run has: a region with this limit is not entered. */
 export const NEVER = 0x7fff_ffff;
-/** Offsets below this are general registers. */
-const GPR_END = Cpu.GPR + 16 * 8;
 const ALL_ONES = 0xffffffffn;
 
 interface Stub {
   readonly dirty: number;
   readonly flags: FlagsForm;
 }
-
-/** Number of a register's upper half, from that of the lower, where they are two. */
-const UPPER = 16;
-/** Its bit in masks of registers: there are eight of 32 bits where they are two halves. */
-const bitOf = (n: number): number => 1 << (n < UPPER ? n : n - UPPER + 8);
-/** The half that a bit stands for, and its place in the vCPU area. */
-const halfOf = (bit: number): number => (bit < 8 ? bit : bit - 8 + UPPER);
-const halfAt = (bit: number): number => Cpu.GPR + (bit & 7) * 8 + (bit < 8 ? 0 : 2);
 
 const bitCount = (mask: number): number => {
   let count = 0;
@@ -115,11 +107,6 @@ export class CompileBuilder extends HandlerBuilder {
   /** RIP of an indirect transfer. */
   readonly target: Variable;
   private distanceLocal: Variable | null = null;
-  private readonly gprs: (Variable | null)[] = Array.from({ length: 16 + UPPER }, () => null);
-  /** Registers by their local's index. */
-  private readonly guestLocals = new Map<number, number>();
-  /** Value.width of each register along a path. In 32-bit code the locals hold 32 bits. */
-  private widths: readonly number[];
   private readonly desc: Variable;
   private readonly stubs: Stub[] = [];
   /** Branches to stubs: where the two bytes of their distance are, and how many blocks of the body they stand in. */
@@ -127,10 +114,7 @@ export class CompileBuilder extends HandlerBuilder {
   private readonly code64: boolean;
   /** The stack pointer has 32 bits, where segments are not flat. */
   private readonly hasStack32: boolean;
-  /**
-   * 16-bit code: a register is two, which are read and written each for itself. The local of the lower half, which has the register's number,
-   * may have anything in its upper bits.
-   */
+  /** 16-bit code: see Registers. */
   private readonly isSplit: boolean;
   /** Bits that are asked for of an address' registers. */
   private addressBits = 64;
@@ -139,8 +123,7 @@ export class CompileBuilder extends HandlerBuilder {
   // ---- the instruction being emitted
   /** Address of its record among `records`. */
   recordAt = 0;
-  /** Registers whose local is newer than memory. */
-  dirty = 0;
+  readonly registers: Registers;
   /** Offset of the instruction from the region's first page, and of its own page. */
   ripOffset = 0;
   pageOffset = 0;
@@ -148,7 +131,6 @@ export class CompileBuilder extends HandlerBuilder {
   left = 0;
   /** An exit goes to code that was not compiled. */
   private leavesForTarget = false;
-  copyReads = false;
   /** Address of the word that counts exits by RegionCause.SPAN. */
   spansAt = 0;
   /** Where the region's limit stands: with NEVER it has been dropped, or another has taken its place. */
@@ -171,9 +153,6 @@ export class CompileBuilder extends HandlerBuilder {
   private readonly stack: RegisterStack;
   private mxcsr: Variable | null = null;
   private isMxcsrKnown = false;
-  private pending = new Map<number, Value>();
-  /** What the instruction has read of registers, by offset and size. */
-  private readonly reads = new Map<number, Value>();
   private branches = 0;
   private flagsChanged = false;
 
@@ -190,7 +169,6 @@ export class CompileBuilder extends HandlerBuilder {
     this.isSplit = (where.mode & Mode.CODE_MASK) === Mode.CODE16;
     this.isNarrow = !this.code64;
     this.isHalving = this.code64;
-    this.widths = this.anyWidths();
     this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
     this.codeTlbOffset = where.cpu + (where.user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR);
     this.budget = this.permanent('i32');
@@ -200,8 +178,21 @@ export class CompileBuilder extends HandlerBuilder {
       () => this.permanent('i32'),
       () => ({ page: this.permanent('i64'), addend: this.permanent('i32') }),
     );
+    this.registers = new Registers(this, where, {
+      cpu: () => this.cpu(),
+      permanent: (type) => this.permanent(type),
+      permanentLow: () => this.permanentLow(),
+      isInBranch: () => this.branches > 0,
+      watcher: () => this.watcher,
+      changed: () => {
+        this.changed = true;
+      },
+      symbolOf: (value) => this.accesses.symbolOf(value),
+      isSame: (n, symbol) => symbol.id === this.pages.symbol(n, 0).id,
+      written: (n, symbol) => this.pages.written(n, symbol),
+    });
     this.accesses = new Accesses(this, this.pages, {
-      registerOf: (local) => (this.isSplit ? undefined : this.guestLocals.get(local)),
+      registerOf: (local) => (this.isSplit ? undefined : this.registers.generalOf(local)),
       isWide: () => this.isWide,
       isConditional: () => this.branches > 0,
       maskAddress: (address) => this.maskAddress(address),
@@ -318,35 +309,12 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- registers
 
-  private gpr(n: number): Variable {
-    let variable = this.gprs[n];
-    if (!variable) {
-      this.gprs[n] = variable = this.isNarrow ? this.permanentLow() : this.permanent('i64');
-      this.guestLocals.set(variable.index, n);
-    }
-    return variable;
-  }
-
-  /** All of a register, as it is for this instruction. */
-  private whole(n: number): Value {
-    return this.pending.get(n) ?? this.gpr(n).get(this.widths[n]);
-  }
-
-  private anyWidths(): number[] {
-    const widths = new Array<number>(16 + UPPER).fill(this.code64 ? 64 : 32);
-    return this.isSplit ? widths.fill(16, UPPER) : widths;
-  }
-
-  private setWidth(n: number, width: number): void {
-    const known = this.code64 ? width : Math.min(32, width);
-    if (this.widths[n] !== known) this.widths = this.widths.map((before, m) => (m === n ? known : before));
-  }
-
   // ---- what is known of values
 
   protected override allocate(type: ValType): number {
     const index = super.allocate(type);
     this.accesses.made(index, null);
+    this.registers.reused(index);
     return index;
   }
 
@@ -358,83 +326,9 @@ export class CompileBuilder extends HandlerBuilder {
     return local;
   }
 
-  private readGpr(offset: number, size: number): Value {
-    const n = offset >> 3;
-    const isBoth = this.isSplit && size > 16;
-    this.watcher?.read(n, size);
-    if (isBoth) this.watcher?.read(n + UPPER, size);
-    const key = offset * 128 + size;
-    const known = this.reads.get(key);
-    if (known) return known;
-    const all = isBoth ? this.or(this.and(this.whole(n), 0xffff), this.shl(this.whole(n + UPPER), 16)) : this.whole(n);
-    const shifted = offset & 7 ? this.shrU(all, (offset & 7) * 8) : all;
-    const value = this.zeroExtend(shifted, size);
-    if (this.copyReads) return this.copy(value);
-    const read = this.let(value);
-    // What is computed in a branch is not known after it.
-    if (this.branches === 0) this.reads.set(key, read);
-    return read;
-  }
-
-  private writeGpr(offset: number, size: number, value: Value): void {
-    const n = offset >> 3;
-    this.changed = true;
-    this.reads.clear();
-    if (this.isSplit && size > 8) {
-      const both = this.let(this.zeroExtend(value, 32));
-      this.watcher?.write(n, 32, this.branches > 0);
-      this.put(n, both);
-      if (size === 16) return;
-      this.watcher?.write(n + UPPER, 32, this.branches > 0);
-      return this.put(n + UPPER, this.shrU(both, 16));
-    }
-    this.watcher?.write(n, size, this.branches > 0);
-    let all: Value;
-    if (size === 64) all = value;
-    else if (size === 32) all = this.zeroExtend(value, 32);
-    else {
-      if (size + (offset & 7) * 8 < 64) this.watcher?.read(n, 64);
-      const shift = (offset & 7) * 8;
-      const mask = ((1n << BigInt(size)) - 1n) << BigInt(shift);
-      all = this.or(this.and(this.whole(n), this.i64(~mask)), this.and(shift ? this.shl(value, shift) : value, this.i64(mask)));
-    }
-    this.put(n, all);
-  }
-
-  /** To a register's local, now or when the instruction is over. */
-  private put(n: number, all: Value): void {
-    if (this.branches > 0 || this.copyReads) {
-      this.gpr(n).set(all);
-      this.setWidth(n, this.branches > 0 ? 64 : all.width);
-      this.dirty |= bitOf(n);
-      if (!this.isSplit) this.pages.written(n);
-      return;
-    }
-    // A value that is another register is taken before that register changes.
-    this.pending.set(n, this.pending.size > 0 && all.isLocal ? this.copy(all) : this.let(all));
-  }
-
   /** The instruction is over: its results become the registers. */
   protected override meant(): void {
-    if (this.pending.size === 0) return;
-    const values = [...this.pending].sort(([, a], [, b]) => Number(b.isLocal && this.isGuest(b)) - Number(a.isLocal && this.isGuest(a)));
-    const symbols: (Symbol | null)[] = [];
-    for (const [n, value] of values) {
-      const symbol = value.isLocal && !this.isSplit ? this.accesses.symbolOf(value) : null;
-      if (this.watcher && symbol && symbol.id === this.pages.symbol(n, 0).id) this.watcher.step(n);
-      symbols.push(symbol);
-    }
-    for (const [n, value] of values) {
-      this.gpr(n).set(value);
-      this.setWidth(n, value.width);
-      this.dirty |= bitOf(n);
-    }
-    if (!this.isSplit) for (let k = 0; k < values.length; k++) this.pages.written(values[k][0], symbols[k]);
-    this.pending.clear();
-  }
-
-  private isGuest(value: Value): boolean {
-    return value.local !== null && this.guestLocals.has(value.local);
+    this.registers.commit();
   }
 
   protected override registerAt(field: Rec): Value {
@@ -450,7 +344,7 @@ export class CompileBuilder extends HandlerBuilder {
       }
       return (this.address = this.let(this.address));
     }
-    return this.readGpr(offset, this.addressBits);
+    return this.registers.read(offset, this.addressBits);
   }
 
   override offsetPart(): Value {
@@ -463,24 +357,32 @@ export class CompileBuilder extends HandlerBuilder {
 
   override readRegister(offset: Value, size: number): Value {
     const at = offset.exact;
-    if (at < GPR_END && size <= 64) return this.readGpr(at, size);
+    if (this.registers.has(at, size)) return this.registers.read(at, size);
     return super.readRegister(offset, size);
   }
   override writeRegister(offset: Value, size: number, value: Value, vector: boolean): void {
     const at = offset.exact;
-    if (at < GPR_END && size <= 64) this.writeGpr(at, size, value);
+    if (this.registers.has(at, size)) this.registers.write(at, size, value);
     else super.writeRegister(offset, size, value, vector);
   }
   override register(n: number, size: number): Value {
-    return this.readGpr(n * 8, size);
+    return this.registers.read(n * 8, size);
   }
   override setRegister(n: number, size: number, value: Value): void {
     this.noteRegisterWrite(`register ${n}`);
-    this.writeGpr(n * 8, size, value);
+    this.registers.write(n * 8, size, value);
+  }
+  override asFloat(double: boolean, bits: Value): Value {
+    return this.registers.laneOf(bits, double ? 64 : 32) ?? super.asFloat(double, bits);
+  }
+  override low(value: Value): Value {
+    const lane = this.registers.laneOf(value);
+    if (!lane) return super.low(value);
+    return this.simd('v128', lane.type === 'f64' ? Simd.F64X2_REPLACE_LANE : Simd.F32X4_REPLACE_LANE, [this.v128(new Uint8Array(16)), lane], [0]);
   }
   override state(type: 'i32' | 'i64' | 'v128', offset: number, bits?: number): Value {
-    if (offset < GPR_END && type !== 'v128') {
-      const value = this.readGpr(offset, bits ?? (type === 'i32' ? 32 : 64));
+    if (type !== 'v128' && this.registers.has(offset, 64)) {
+      const value = this.registers.read(offset, bits ?? (type === 'i32' ? 32 : 64));
       return type === 'i32' ? this.let(this.wrap(value)) : value;
     }
     if (offset === Cpu.MXCSR && type === 'i32') return this.readMxcsr();
@@ -498,7 +400,7 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   override setState(offset: number, value: Value, bits?: number): void {
-    if (offset < GPR_END) this.writeGpr(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
+    if (this.registers.has(offset, 64)) this.registers.write(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
     else {
       // Scratch fields may be written before the interpreter begins the instruction again.
       if (offset < Cpu.TMP128 || offset >= Cpu.TMP128B + 16) this.changed = true;
@@ -520,9 +422,10 @@ export class CompileBuilder extends HandlerBuilder {
   /** The exit that writes back what is newer than memory now; gives how many blocks outside the function's body it is. */
   private stub(): number {
     const flags = this.flags.form;
-    const known = this.stubs.findIndex((stub) => stub.dirty === this.dirty && stub.flags === flags);
+    const { dirty } = this.registers;
+    const known = this.stubs.findIndex((stub) => stub.dirty === dirty && stub.flags === flags);
     if (known >= 0) return known;
-    this.stubs.push({ dirty: this.dirty, flags });
+    this.stubs.push({ dirty, flags });
     return this.stubs.length - 1;
   }
 
@@ -615,13 +518,13 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** What is known of pages, of the x87's registers, of MXCSR and of the general registers' sizes along a path. */
   get known(): { pages: PagesState; stack: RegisterStack['state']; isMxcsrKnown: boolean; widths: readonly number[] } {
-    return { pages: this.pages.state, stack: this.stack.state, isMxcsrKnown: this.isMxcsrKnown, widths: this.widths };
+    return { pages: this.pages.state, stack: this.stack.state, isMxcsrKnown: this.isMxcsrKnown, widths: this.registers.widths };
   }
   set known({ pages, stack, isMxcsrKnown, widths }) {
     this.pages.state = pages;
     this.stack.state = stack;
     this.isMxcsrKnown = isMxcsrKnown;
-    this.widths = widths;
+    this.registers.widths = widths;
   }
 
   /** Nothing is known: after a call. */
@@ -646,7 +549,7 @@ export class CompileBuilder extends HandlerBuilder {
   private forgetRest(): void {
     this.stack.state = null;
     this.isMxcsrKnown = false;
-    this.widths = this.anyWidths();
+    this.registers.forgetWidths();
   }
 
   override branch(condition: Value): void {
@@ -716,8 +619,14 @@ export class CompileBuilder extends HandlerBuilder {
     this.memoryAccess();
     const v = this.let(value);
     const { host, offset } = this.placeOf(address, size, true);
-    this.store(host, offset, v, size);
+    this.store(host, offset, this.registers.laneOf(v, size) ?? v, size);
     this.changed = true;
+  }
+
+  override loadLow(address: Value, size: number): Value {
+    this.memoryAccess();
+    const { host, offset } = this.placeOf(address, size, false);
+    return this.simdLoad(size === 64 ? Simd.V128_LOAD64_ZERO : Simd.V128_LOAD32_ZERO, host, offset);
   }
 
   override modifyGuest(address: Value, size: number): { value: Value; store: (v: Value) => void } {
@@ -759,7 +668,7 @@ export class CompileBuilder extends HandlerBuilder {
   instruction(kind: Kind, record: number, addressRecord: number, addressKind: number): void {
     this.ending = null;
     this.branches = 0;
-    this.reads.clear();
+    this.registers.begin();
     this.flagsChanged = false;
     this.address = null;
     this.inTable = null;
@@ -771,7 +680,7 @@ export class CompileBuilder extends HandlerBuilder {
         this.recordAt = addressRecord;
         this.address = this.addressOf(addressKind);
         // An index of few bits is added to where the table lies; what comes of both is computed only if it is asked for.
-        this.inTable = this.isWide || this.copyReads || !this.accesses.isInTable(this.address) ? null : this.addressOf(addressKind);
+        this.inTable = this.isWide || this.registers.copyReads || !this.accesses.isInTable(this.address) ? null : this.addressOf(addressKind);
         if (!this.inTable) this.address = this.let(this.address);
       }
       this.recordAt = record;
@@ -845,7 +754,7 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   protected override stackRegister(offset: Cpu.RSP | Cpu.RBP): Value {
-    return this.readGpr(offset, this.isSplit && !this.hasStack32 ? 16 : 64);
+    return this.registers.read(offset, this.isSplit && !this.hasStack32 ? 16 : 64);
   }
 
   protected override stackAddress(offset: Value, bytes: number, write: boolean): Value {
@@ -860,7 +769,7 @@ export class CompileBuilder extends HandlerBuilder {
     // It ends with a check that the new top of the stack can be written.
     this.memoryAccess();
     this.placeOf(this.stackAddress(top, size / 8, true), size, true);
-    this.push(this.readGpr(Cpu.RBP, size), size);
+    this.push(this.registers.read(Cpu.RBP, size), size);
     this.setStackPointer(top);
     this.setRegister(5, size, frame);
     return true;
@@ -891,33 +800,16 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- state at calls and edges
 
-  /** Bring registers from memory. What they were is not known to be what they are. */
-  loadRegisters(mask: number): void {
-    for (let n = 0; n < 16; n++) {
-      if (!(mask & (1 << n))) continue;
-      if (this.isSplit) this.gpr(halfOf(n)).set(this.load('i64', this.cpu(), halfAt(n), 16));
-      else this.gpr(n).set(this.load('i64', this.cpu(), Cpu.GPR + n * 8, this.code64 ? 64 : 32));
-    }
-  }
-
-  spillRegisters(mask = this.dirty): void {
-    for (let n = 0; n < 16; n++) {
-      if (!(mask & (1 << n))) continue;
-      if (this.isSplit) this.store(this.cpu(), halfAt(n), this.wrap(this.gpr(halfOf(n)).get()), 16);
-      else this.store(this.cpu(), Cpu.GPR + n * 8, this.gpr(n).get());
-    }
-  }
-
   /** RSP as it was before a call, behind which it is in its local. The upper half of 16-bit code's, which may not be, counts as it is now. */
   stackPointer(): Value {
-    const local = this.gpr(4).get();
+    const local = this.registers.general(4).get();
     return this.isSplit ? this.or(this.and(this.load('i64', this.cpu(), Cpu.RSP), -0x1_0000), this.and(local, 0xffff)) : local;
   }
 
   /** Everything to memory but the budget. */
   spill(): void {
-    this.spillRegisters();
-    this.dirty = 0;
+    this.registers.spill();
+    this.registers.dirty = 0;
     this.flags.spill();
   }
 
@@ -964,7 +856,7 @@ export class CompileBuilder extends HandlerBuilder {
     stubs.forEach(({ dirty, flags }, n) => {
       const next = stubs.findIndex((other, m) => m > n && other.flags === flags && (other.dirty & ~dirty) === 0);
       const own = next < 0 ? dirty : dirty & ~stubs[next].dirty;
-      ending(own === 0 ? null : () => this.spillRegisters(own), next < 0 ? stubs.length + forms.indexOf(flags) : next);
+      ending(own === 0 ? null : () => this.registers.spill(own), next < 0 ? stubs.length + forms.indexOf(flags) : next);
     });
     const kind = (): Value => this.and(this.shrU(this.wrap(desc.get()), 16), 0xffff);
     for (const form of forms) ending(form === 'memory' ? null : () => this.flags.leave(form, kind), last);

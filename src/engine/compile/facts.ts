@@ -1,15 +1,16 @@
 // What an instruction does to registers and flags, and whether it can be compiled at all: found by emitting its meaning once, for
 // registers that stand for "the one in ModRM.rm", and so on. Kept by kind, as many instructions share one.
 
-import { Cpu, Rec } from '../../core/layout.ts';
+import { Cpu, Mode, Rec } from '../../core/layout.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { CoreFunction } from '../../x86/core-functions.ts';
 import { kinds, Pseudo, type Kind } from '../kinds.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import type { Shared } from '../handlers.ts';
 import type { FlagsChange } from './flags.ts';
+import { vectorBit } from './registers.ts';
 
-/** Of one instruction. Registers are bit masks by their number. */
+/** Of one instruction. Registers are masks as in registers.ts. */
 export interface Facts {
   /** Not compiled: the kind's function is called. */
   readonly cold: boolean;
@@ -38,13 +39,18 @@ export interface Facts {
   readonly calls: readonly CoreFunction[];
 }
 
-/** Registers that stand for fields of the record. */
+/** General registers that stand for fields of the record. */
 const enum Place {
   RM = 8,
   REG = 9,
   BASE = 10,
   INDEX = 11,
 }
+/** XMM registers that do, and their bits. */
+const VECTOR_RM = Cpu.XMM + 8 * 16;
+const VECTOR_REG = Cpu.XMM + 9 * 16;
+const VECTOR_RM_BIT = vectorBit(VECTOR_RM);
+const VECTOR_REG_BIT = vectorBit(VECTOR_REG);
 
 const COLD: Facts = {
   cold: true, exits: false, reads: 0, writes: 0, steps: 0, kills: 0, readsFlags: false, killsFlags: false, flagsAfter: null, flagsInBranch: false, writesInBranch: false,
@@ -110,8 +116,11 @@ export class FactsTable {
       if (mask & (1 << Place.INDEX)) out |= bit(address, Rec.INDEX);
       return out;
     };
-    // The upper halves of 16-bit code's registers, from bit 16 on, follow the eight lower ones.
-    const both = (mask: number): number => map(mask & 0xffff) | (map(mask >>> 16) << 8);
+    const vectors = (mask: number): number =>
+      (mask & VECTOR_RM_BIT ? vectorBit(u16[(record + Rec.RM) >> 1]) : 0) | (mask & VECTOR_REG_BIT ? vectorBit(u16[(record + Rec.REG) >> 1]) : 0);
+    // The upper halves of 16-bit code's registers, from bit 16 on, follow the eight lower ones; it has no XMM registers in locals.
+    const isSplit = (this.where.mode & Mode.CODE_MASK) === Mode.CODE16;
+    const both = (mask: number): number => map(mask & 0xffff) | (isSplit ? map(mask >>> 16) << 8 : vectors(mask));
     const { cold, exits, readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls } = facts;
     return {
       cold, exits, reads: both(facts.reads), writes: both(facts.writes), steps: both(facts.steps), kills: both(facts.kills), readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch,
@@ -127,6 +136,9 @@ export class FactsTable {
     const replace = (at: number, field: Rec, place: Place): void => {
       copy.u16[(at + field) >> 1] = place * 8;
     };
+    const vectors = kind.shapes.filter((shape) => (shape.place === 'rm' || shape.place === 'reg') && shape.vector === 'xmm').map((shape) => shape.place);
+    if (vectors.includes('rm')) copy.u16[Rec.RM >> 1] = VECTOR_RM;
+    if (vectors.includes('reg')) copy.u16[Rec.REG >> 1] = VECTOR_REG;
     // Fields that hold a number and no register are left alone.
     const registers = kind.shapes.filter((shape) => (shape.place === 'rm' || shape.place === 'reg') && !shape.vector).map((shape) => shape.place);
     if (registers.includes('rm')) replace(0, Rec.RM, Place.RM);
@@ -154,18 +166,18 @@ export class FactsTable {
     const calls: CoreFunction[] = [];
     b.flags.state = 'dynamic';
     b.watcher = {
-      read(register) {
-        if (!(kills & (1 << register))) reads |= 1 << register;
+      read(bit) {
+        reads |= bit & ~kills;
       },
-      write(register, size, inBranch) {
-        writes |= 1 << register;
+      write(bit, isWhole, inBranch) {
+        writes |= bit;
         if (inBranch) {
           writesInBranch = true;
-          if (!(kills & (1 << register))) reads |= 1 << register;
-        } else if (size >= 32) kills |= 1 << register;
+          reads |= bit & ~kills;
+        } else if (isWhole) kills |= bit;
       },
-      step(register) {
-        steps |= 1 << register;
+      step(bit) {
+        steps |= bit;
       },
       exit(always) {
         exits = true;

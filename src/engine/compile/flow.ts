@@ -4,10 +4,8 @@
 import type { FlagsChange, FlagsState } from './flags.ts';
 import { changeFlags, joinFlags } from './flags.ts';
 import type { Block, PlannedInstruction, Terminator } from './plan.ts';
+import { FLAGS } from './registers.ts';
 import type { Structure } from './structure.ts';
-
-/** In masks of what is needed: the flags, beside the 16 registers. */
-export const FLAGS = 1 << 16;
 
 export interface BlockFlow {
   /** At the block's beginning. */

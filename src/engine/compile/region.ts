@@ -10,10 +10,11 @@ import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
 import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
-import { analyse, FLAGS, neededThrough, type BlockFlow } from './flow.ts';
+import { analyse, neededThrough, type BlockFlow } from './flow.ts';
 import type { LoopRegisters, PagesMark } from './pages.ts';
 import { successorsOf, targetOf, targetsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
+import { FLAGS } from './registers.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
 
@@ -121,7 +122,7 @@ export class RegionEmitter {
     const { b } = this;
     b.countExit(null);
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
-    b.dirty = 0;
+    b.registers.dirty = 0;
     b.flags.state = 'memory';
     b.left = 0;
     b.ripOffset = this.plan.entry;
@@ -134,7 +135,7 @@ export class RegionEmitter {
     }
     for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
     b.segments.keep(this.segments());
-    b.loadRegisters(this.flow[0].needed & 0xffff);
+    b.registers.load(this.flow[0].needed);
     if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
     this.tree(0);
     return { body: b.finish(), localTypes: b.localTypes };
@@ -248,12 +249,13 @@ export class RegionEmitter {
   /** Go on at a target. The builder's state is that of the edge's beginning, and is put back after it. */
   private edge(target: Target, from: number): void {
     const { b } = this;
-    const { dirty, ripOffset, left } = b;
+    const { ripOffset, left } = b;
+    const { dirty } = b.registers;
     const { state } = b.flags;
     const { known } = b;
     this.go(target, from);
     b.known = known;
-    b.dirty = dirty;
+    b.registers.dirty = dirty;
     b.ripOffset = ripOffset;
     b.left = left;
     b.flags.state = state;
@@ -318,7 +320,7 @@ export class RegionEmitter {
     const { b } = this;
     const block = this.blocks[node];
     const flow = this.flow[node];
-    b.dirty = flow.dirty;
+    b.registers.dirty = flow.dirty;
     b.flags.state = flow.flags!;
     if (this.structure.isLoop[node] || this.structure.isMerge[node]) this.join(node);
     const { instructions, terminator } = block;
@@ -393,7 +395,7 @@ export class RegionEmitter {
       b.scoped(() => b.exitRegion(b.eqz(b.secondPage(b.pageOffset + PAGE, host)), RegionExit.SLOW, RegionCause.MAPPING));
     }
     if (facts.cold) return this.cold(instruction, left, needed);
-    b.copyReads = facts.writesInBranch;
+    b.registers.copyReads = facts.writesInBranch;
     b.flags.needed = (needed & FLAGS) !== 0;
     if (facts.flagsInBranch && b.flags.needed) b.flags.become('dynamic');
     b.instruction(instruction.kind, instruction.record, instruction.addressRecord, instruction.addressKind);
@@ -421,7 +423,7 @@ export class RegionEmitter {
         b.segments.load();
       }
     });
-    b.loadRegisters(needed & 0xffff);
+    b.registers.load(needed);
     if (instruction.check) this.interruptCheck(instruction, left);
   }
 
@@ -503,13 +505,13 @@ export class RegionEmitter {
   /** At a switch: return to the interpreter with the RIP that `distance` tells if a condition holds. */
   private leaveSwitchIf(condition: Value): void {
     const { b } = this;
-    const { dirty } = b;
+    const { dirty } = b.registers;
     const { state } = b.flags;
     b.if(condition, () => {
       this.spillAll();
       b.return(b.ripOf(b.distance.get()));
     });
-    b.dirty = dirty;
+    b.registers.dirty = dirty;
     b.flags.state = state;
   }
 
@@ -570,12 +572,12 @@ export class RegionEmitter {
       b.if(isNotBack(), () => b.return(b.target.get()));
     });
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
-    b.dirty = 0;
+    b.registers.dirty = 0;
     b.flags.state = 'memory';
     b.forget();
     if (next.block < 0) return b.exitRegion(null, RegionExit.JUMP, RegionCause.TARGET, next.at, 0);
     b.segments.load();
-    b.loadRegisters(this.flow[next.block].needed & 0xffff);
+    b.registers.load(this.flow[next.block].needed);
     this.go(next, last.at);
   }
 }
