@@ -30,8 +30,7 @@ export function program(bits: 32 | 64, code: readonly number[]): Uint8Array {
 }
 
 export interface Emitted {
-  /** Bytes of the region's function. */
-  bytes: number;
+  readonly module: Uint8Array;
   /** Its body, one line a block of instructions. */
   text: string;
 }
@@ -47,7 +46,7 @@ export function emitted(bits: 16 | 32 | 64, code: readonly number[]): Emitted {
   }
   const bytes = process.vcpu.compiler.service?.lastBytes;
   if (!bytes) throw new Error('nothing was compiled');
-  return { bytes: bytes.length, text: numbered(wrap(wordsOf(bytes))) };
+  return { module: bytes, text: numbered(wrap(wordsOf(bytes))) };
 }
 
 /** The instructions of a module's one function. */
@@ -83,8 +82,8 @@ export class InstructionCompiler extends Process {
     super(program(bits, [0x90]), ['forms'], { threshold: 1 });
   }
 
-  /** What becomes of an instruction: its own part of the function; that it is called; or null where it is left to the interpreter. */
-  text(code: readonly number[]): string | null {
+  /** The module that an instruction becomes; null where it is left to the interpreter. */
+  module(code: readonly number[]): Uint8Array | null {
     const { vcpu, u8 } = this;
     this.at += 0x1000;
     u8.set([...code, 0x0f, 0x0b], Mem.RAM + this.at);
@@ -96,8 +95,14 @@ export class InstructionCompiler extends Process {
     } catch {
       // There are no ports; the code was made before.
     }
-    if (!service.lastBytes) return null;
-    const own = ownWords(wordsOf(service.lastBytes));
+    return service.lastBytes;
+  }
+
+  /** What becomes of an instruction: its own part of the function; that it is called; or null where it is left to the interpreter. */
+  text(code: readonly number[]): string | null {
+    const module = this.module(code);
+    if (!module) return null;
+    const own = ownWords(wordsOf(module));
     return own.some((word) => word.includes('$call_handler')) ? 'called' : numbered(wrap(own));
   }
 }

@@ -18,6 +18,6 @@ for (let at = 0; at < code.length; ) {
   console.log(`${(ORIGIN + at).toString(16)}:  ${[...code.subarray(at, at + length)].map((b) => b.toString(16).padStart(2, '0')).join(' ').padEnd(24)} ${text}`);
   at += length;
 }
-const { bytes, text } = emitted(Number(bits) as 16 | 32 | 64, [...code]);
-console.log(`\n${text}\n\n${bytes} bytes of module`);
+const { module, text } = emitted(Number(bits) as 16 | 32 | 64, [...code]);
+console.log(`\n${text}\n\n${module.length} bytes of module`);
 process.exit(0);
