@@ -259,6 +259,12 @@ test('firmware boots to its screen, keys open its menu; a dropped diskette is pu
     for (let n = 0; n < 2; n++) await page.keyboard.press('ArrowUp');
     await page.keyboard.press('Enter');
     await waitForState(page, 'Paused');
+    // The names of instructions are loaded when compiled code is shown for the first time.
+    await page.keyboard.type('info jit\n');
+    await expect.poll(unwrapped).toMatch(/Thelargestregions\([^)]*\):0x[0-9a-f]{8}:/);
+    const [, address] = /Thelargestregions\([^)]*\):(0x[0-9a-f]{8}):/.exec(await unwrapped())!;
+    await page.keyboard.type(`region ${address}\n`);
+    await expect.poll(unwrapped).toMatch(/Whereitisleft:unreachableend[^]*\(qemu\)$/);
   });
 
   await page.reload();

@@ -223,6 +223,16 @@ export class CodeCache {
     return this.byMap.get(this.u32[(slot + CodeTlb.CODE_MAP) >> 2]) ?? null;
   }
 
+  /** Maps of the code that was decoded on a physical page, by its number. */
+  mapsOf(physical: number): number[] {
+    return [...(this.byPhysical.get(physical) ?? [])].map(({ map }) => map);
+  }
+
+  /** Number of the physical page that a map is of. */
+  physicalOf(map: number): number | undefined {
+    return this.byMap.get(map)?.physical;
+  }
+
   /** The page of decoded code at address. */
   private page(cpu: number, physical: number, mode: number): CodePage {
     const key = this.key(cpu, physical);

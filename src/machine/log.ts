@@ -58,13 +58,13 @@ export class MachineLog {
     }
   }
 
-  /** Compiled regions as they come and go, with their counts; and at the end those that are there. */
+  /** Compiled regions as they come and go, by the address that the monitor's "region" shows their code by, with their counts; and at the end those that are there. */
   private regions(vcpu: Vcpu): void {
     const { compiler } = vcpu;
     const causesOf = (exits: Record<string, number>): string => Object.entries(exits).filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`).join(', ') || 'nothing';
-    const line = ({ rip, instructions, pages, bytes, counts }: RegionInfo, what: string): void =>
+    const line = ({ rip, linear, instructions, pages, bytes, counts }: RegionInfo, what: string): void =>
       this.write(
-        `jit: ${hex(rip, 16)}: ${what}${instructions} instructions, ${pages} page${pages === 1 ? '' : 's'}, ${bytes} bytes` +
+        `jit: ${hex(linear, 16)}: ${what}${rip === linear ? '' : `IP=${hex(rip)}, `}${instructions} instructions, ${pages} page${pages === 1 ? '' : 's'}, ${bytes} bytes` +
           `${counts && counts.entries > 0 ? `; entered ${counts.entries} times, left by ${causesOf(counts.exits)}` : ''}\n`,
       );
     compiler.listener = { made: (region) => line(region, ''), dropped: (region) => line(region, 'dropped: ') };

@@ -96,12 +96,18 @@ function dumpInstructions(machine: Machine, count: number, address: bigint, phys
       lines.push(`${label}  Cannot access memory`);
       break;
     }
-    const { text, length } = disassemble(bytes, at, mode, start);
-    const all = Array.from(bytes.subarray(at, at + length), (byte) => ` ${hex(byte, 2)}`);
-    const [name, ...operands] = text.split(/ (?!ptr)(.*)/s);
-    lines.push(`${label} ${all.slice(0, BYTES_A_LINE).join('').padEnd(3 * BYTES_A_LINE)}  ${name.padEnd(8)} ${operands[0] ?? ''}`.trimEnd());
-    if (all.length > BYTES_A_LINE) lines.push(`0x${hex(start + BigInt(BYTES_A_LINE), 8)}: ${all.slice(BYTES_A_LINE).join('')}`);
+    const { text, length } = instructionLine(bytes, at, mode, start);
+    lines.push(text);
     at += length;
   }
   return lines.join('\n');
+}
+
+/** An instruction with its address and bytes, in two lines if it has many. @param at where its bytes begin */
+export function instructionLine(bytes: Uint8Array, at: number, mode: 16 | 32 | 64, address: bigint): { text: string; length: number } {
+  const { text, length } = disassemble(bytes, at, mode, address);
+  const all = Array.from(bytes.subarray(at, at + length), (byte) => ` ${hex(byte, 2)}`);
+  const [name, ...operands] = text.split(/ (?!ptr)(.*)/s);
+  const line = `0x${hex(address, 8)}: ${all.slice(0, BYTES_A_LINE).join('').padEnd(3 * BYTES_A_LINE)}  ${name.padEnd(8)} ${operands[0] ?? ''}`.trimEnd();
+  return { text: all.length > BYTES_A_LINE ? `${line}\n0x${hex(address + BigInt(BYTES_A_LINE), 8)}: ${all.slice(BYTES_A_LINE).join('')}` : line, length };
 }

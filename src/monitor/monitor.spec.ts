@@ -159,7 +159,7 @@ describe('Monitor', { timeout: 60_000 }, () => {
   });
 
   it('answers to any line, and throws nothing', async () => {
-    const words = ['x', 'xp', 'print', 'info', 'help', 'i', 'o', 'memsave', 'cpu', '/', '/9999999999999gx', '$pc', '"', '\\', '-', '0x', '(', '1', '.', 'tlb', 'mtree', 'registers', "'", '\u{1f600}', '-f', 'lapic', '0x3f8', '%0'];
+    const words = ['x', 'xp', 'print', 'info', 'help', 'i', 'o', 'memsave', 'cpu', '/', '/9999999999999gx', '$pc', '"', '\\', '-', '0x', '(', '1', '.', 'tlb', 'mtree', 'registers', 'region', 'jit', "'", '\u{1f600}', '-f', 'lapic', '0x3f8', '%0'];
     let random = 7;
     for (let n = 0; n < 3000; n++) {
       let line = '';

@@ -44,6 +44,14 @@ const value = (scanner: Scanner, session: Session): bigint => expression(scanner
 /** 'l': an expression of 64 bits. */
 export const long = (): Parameter<bigint> => ({ parse: (scanner, _command, session) => value(scanner, session) });
 
+/** 'l?': one that may be left out. */
+export const optionalLong = (): Parameter<bigint | undefined> => ({
+  parse(scanner, _command, session) {
+    scanner.skipSpaces();
+    return scanner.next === '' ? undefined : value(scanner, session);
+  },
+});
+
 /** 'M': an expression, MiB; the value is bytes. */
 export const megabytes = (): Parameter<number> => ({
   parse(scanner, _command, session) {

@@ -13,10 +13,11 @@ import { i, o } from './commands/ports.ts';
 import { print } from './commands/print.ts';
 import { cont, nmi, quit, stop, systemPowerdown, systemReset } from './commands/run-state.ts';
 import { qomGet, qomSet } from './commands/qom.ts';
+import { region } from './commands/region.ts';
 import { screendump } from './commands/screendump.ts';
 import { x, xp } from './commands/x.ts';
 
 export const COMMANDS: readonly Command[] = [
-  balloon, change, cont, cpu, eject, gva2gpa, help, i, info, memsave, mouseButton, mouseMove, nmi, o, pmemsave, print, qomGet, qomSet, quit, screendump, sendkey, setLink, stop, sum,
+  balloon, change, cont, cpu, eject, gva2gpa, help, i, info, memsave, mouseButton, mouseMove, nmi, o, pmemsave, print, qomGet, qomSet, quit, region, screendump, sendkey, setLink, stop, sum,
   systemPowerdown, systemReset, x, xp,
 ];

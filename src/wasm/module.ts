@@ -168,6 +168,11 @@ export class ModuleBuilder {
     return ref;
   }
 
+  /** Name of a function by its index. */
+  nameOf(index: number): string | undefined {
+    return (this.imports[index]?.ref ?? this.functions[index - this.imports.length]?.ref)?.name;
+  }
+
   define(ref: FunctionRef, locals: ValType[], body: Uint8Array): void {
     const entry = this.functions[ref.index - this.imports.length];
     entry.locals = locals;

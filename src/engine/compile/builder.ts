@@ -889,6 +889,15 @@ export class CompileBuilder extends HandlerBuilder {
     return out;
   }
 
+  /** Names of the locals that stand for something, by their index: for listings. */
+  get localNames(): ReadonlyMap<number, string> {
+    const names = new Map([[0, 'depth'], [1, 'page'], [this.budget.index, 'budget'], [this.target.index, 'target'], [this.desc.index, 'exit']]);
+    if (this.distanceLocal) names.set(this.distanceLocal.index, 'distance');
+    this.registers.nameLocals(names);
+    this.flags.nameLocals(names);
+    return names;
+  }
+
   // ---- jumps out of the region
 
   /** Call a kind's function with everything in memory; the i32 that it answers. */

@@ -11,6 +11,7 @@ import { NEVER, type RecordBytes, type RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
 import { FCW_MASKS } from './x87-stack.ts';
 import { CompileQueue, type Pending } from './queue.ts';
+import type { PlannedPage } from './plan.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
 /** Names of RegionCause, by number. */
@@ -63,6 +64,8 @@ export interface RegionListener {
 export interface RegionInfo {
   /** Of its entry, when it was compiled. */
   readonly rip: bigint;
+  /** Its linear address then. */
+  readonly linear: bigint;
   /** Of the guest. */
   readonly instructions: number;
   readonly pages: number;
@@ -81,6 +84,11 @@ export interface CompilerOptions {
   bytesMax?: number;
 }
 
+const PAGE = 4096n;
+
+/** Linear address of an entry, when it was compiled. */
+export const linearOf = ({ linear, offset }: Pick<CompileEntry, 'linear' | 'offset'>): bigint => linear + BigInt(offset);
+
 /** CodePage.key of the pages that a region's code may be on. */
 const keyOf = ({ mode, user }: RegionMode): number => mode | (user ? 16 : 0);
 
@@ -90,15 +98,16 @@ const numberOf = (record: number): number => (record - Mem.RECORDS) / Rec.SIZE;
 interface Module {
   readonly regions: Set<Region>;
   readonly slots: readonly number[];
+  /** Of all its regions, dropped ones among them. */
+  readonly entries: readonly CompileEntry[];
   readonly bytes: number;
 }
 
-interface Region {
+export interface Region {
   readonly slot: number;
   readonly module: Module;
   readonly record: number;
-  /** Maps of its pages. */
-  readonly maps: readonly number[];
+  readonly pages: readonly PlannedPage[];
   /** The first records of its instructions. */
   readonly records: Uint32Array;
   readonly instructions: number;
@@ -180,6 +189,34 @@ export class Compiler {
     return Atomics.load(this.records.i32, (this.cpu + Cpu.COMPILED) >> 2) !== 0;
   }
 
+  /** Compiled code is made. */
+  get isOn(): boolean {
+    return this.options !== null;
+  }
+
+  /** CompilerOptions.threshold */
+  get threshold(): number {
+    return this.options!.threshold;
+  }
+
+  /** What is compiled now: how many modules, and their bytes. */
+  get liveModules(): number {
+    return this.live.size;
+  }
+  get liveSize(): number {
+    return this.liveBytes;
+  }
+
+  /** What waits to be compiled. */
+  get pending(): number {
+    return this.queue.size;
+  }
+
+  /** CompileJob.warmth */
+  get warmth(): number {
+    return this.options!.threshold >> WARMTH_SHIFT;
+  }
+
   /** Everything that is executed is compiled at once: for tests. */
   get eager(): boolean {
     return this.options?.threshold === 1;
@@ -234,9 +271,8 @@ export class Compiler {
         this.u32[(Mem.REGION_SPANS >> 2) + slot] = 0;
       }
       this.jobs++;
-      const warmth = this.options!.threshold >> WARMTH_SHIFT;
       const most = this.service ? Infinity : Math.max(INSTRUCTIONS_MIN, this.instructions >> 1);
-      const job: CompileJob = { where, entries, warmth, all: this.eager, isCounted: this.listener !== null, most };
+      const job: CompileJob = { where, entries, warmth: this.warmth, all: this.eager, isCounted: this.listener !== null, most };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
     }
@@ -281,7 +317,7 @@ export class Compiler {
     const taken = new Set(slots);
     this.freeSlots.push(...all.filter((slot) => !taken.has(slot)));
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter!, core: this.core! });
-    const shared: Module = { regions: new Set(), slots, bytes };
+    const shared: Module = { regions: new Set(), slots, entries: regions.map(({ entry }) => entry), bytes };
     this.live.add(shared);
     this.liveBytes += bytes;
     this.modules++;
@@ -305,11 +341,11 @@ export class Compiler {
       const rip = BigInt.asUintN(64, entry.rip + BigInt(entry.offset));
       const { map, offset, again, isWide } = entry;
       const pending: Pending = { where: job.where, key: keyOf(job.where), map, rip: entry.rip, linear: entry.linear, offset, record, again, isWide };
-      const region: Region = { pending, slot, module: shared, record, maps: pages.map(({ map }) => map), records, instructions, bytes: size, isCounted: job.isCounted, rip };
+      const region: Region = { pending, slot, module: shared, record, pages, records, instructions, bytes: size, isCounted: job.isCounted, rip };
       if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);
       this.listener?.made(this.infoOf(region));
-      for (const map of region.maps) {
+      for (const { map } of pages) {
         let there = this.byMap.get(map);
         if (!there) this.byMap.set(map, (there = new Set()));
         there.add(region);
@@ -333,15 +369,36 @@ export class Compiler {
     Atomics.store(this.records.i32, (this.cpu + Cpu.EXIT_REQUEST) >> 2, 1);
   }
 
-  private infoOf({ rip, instructions, bytes, maps, slot, isCounted }: Region): RegionInfo {
+  /** What is told of a region. */
+  infoOf({ rip, pending, instructions, bytes, pages, slot, isCounted }: Region): RegionInfo {
     const at = countsAt(slot);
     const counts = isCounted && slot < COUNTED ? { entries: this.u32[at], exits: this.byCause(at + 1) } : null;
-    return { rip, instructions, bytes, pages: maps.length, counts };
+    return { rip, linear: linearOf(pending), instructions, bytes, pages: pages.length, counts };
   }
 
   /** What is compiled now. */
   get regions(): RegionInfo[] {
     return [...this.live].flatMap((module) => [...module.regions].map((region) => this.infoOf(region)));
+  }
+
+  /**
+   * Live regions that execute the instruction at a place, those that begin there first, and then the largest; with the linear address of each one's first page.
+   * @param maps of the physical page that is there now; without any, where regions were when they were compiled counts
+   */
+  regionsAt(linear: bigint, maps: readonly number[]): { region: Region; page: bigint }[] {
+    const offset = Number(linear & 0xfffn);
+    const out: { region: Region; page: bigint }[] = [];
+    for (const { regions } of this.live) {
+      for (const region of regions) {
+        for (const { map, delta } of region.pages) {
+          const page = BigInt.asUintN(64, linear - BigInt(offset) - BigInt(delta) * PAGE);
+          const isThere = maps.length > 0 ? maps.includes(map) : page === region.pending.linear;
+          if (isThere && region.records.includes(this.u32[(map >> 2) + offset])) out.push({ region, page });
+        }
+      }
+    }
+    const begins = ({ region: { pending } }: { region: Region }): number => Number(pending.offset === offset);
+    return out.sort((a, b) => begins(b) - begins(a) || b.region.instructions - a.region.instructions);
   }
 
   private byCause(at: number): Record<string, number> {
@@ -381,10 +438,10 @@ export class Compiler {
   }
 
   private drop(region: Region): void {
-    const { slot, record, module, maps } = region;
+    const { slot, record, module, pages } = region;
     this.dropped++;
     this.listener?.dropped(this.infoOf(region));
-    for (const map of maps) {
+    for (const { map } of pages) {
       const regions = this.byMap.get(map);
       regions?.delete(region);
       if (regions?.size === 0) this.byMap.delete(map);

@@ -77,6 +77,13 @@ export class CompiledFlags extends Flags {
     super(b, locals, calls, null);
   }
 
+  /** CompileBuilder.localNames */
+  nameLocals(names: Map<number, string>): void {
+    for (const [prefix, { kind, a, x }] of [['flags', this.locals], ['before', this.before]] as const) {
+      names.set(kind.index, `${prefix}.kind`).set(a.index, `${prefix}.a`).set(x.index, `${prefix}.x`);
+    }
+  }
+
   private define(kind: FlagKind, size: number, a: Value | (() => Value) | null, x: Value): void {
     const number = kind | FlagKind.RAW | (size << 8);
     this.watcher?.flagsSet(number);

@@ -48,7 +48,7 @@ export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFuncti
   };
 }
 
-const MEMORY = { initial: 2048, maximum: 65536 };
+export const MEMORY = { initial: 2048, maximum: 65536 };
 
 /** For a builder that only looks: imports of a module that is never finished. */
 export function probeImports(isReal: boolean): { shared: Shared; imports: RegionImports } {
@@ -69,7 +69,7 @@ export function generateRegions(requests: readonly RegionRequest[], where: Regio
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
   const sizes = requests.map(({ plan, slot, isWide }, n) => {
     const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
-    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, isWide, hasNeighbours: requests.length > 1 }).emit();
+    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, isWide, hasNeighbours: requests.length > 1, parts: null }).emit();
     module.define(refs[n], localTypes, body);
     module.export(refs[n], String(slot));
     return body.length;

@@ -120,6 +120,8 @@ export const renumbered = (target: Target, block: number): Target => targetOf(ta
 
 /** A page of decoded code, by its map; planned from while its records were of that generation. */
 export interface PlannedPage {
+  /** Its number from the region's first one. */
+  readonly delta: number;
   readonly map: number;
   readonly generation: number;
 }
@@ -153,6 +155,10 @@ export interface PlanSource {
   readonly endsAtRegions: boolean;
   /** The code is of 16 bits. */
   readonly isCode16: boolean;
+  /** The first records of the instructions that the region has: it was made before, and is to be as it was. null: it gets what is worth it. */
+  readonly only: ReadonlySet<number> | null;
+  /** With `only`: to what it has not jumps seldom went when it was made, however often they have gone there since. */
+  readonly isOthersCold: boolean;
 }
 
 class Planner {
@@ -235,7 +241,8 @@ class Planner {
   }
 
   plan(): Plan | null {
-    if (!this.instruction(this.entry)) return null;
+    const entry = this.instruction(this.entry);
+    if (!entry || !this.isWanted(entry)) return null;
     const queue = [this.entry];
     const seen = new Set<number>();
     this.leaders.add(this.entry);
@@ -254,7 +261,7 @@ class Planner {
           break;
         }
         const instruction = this.instruction(at);
-        if (!instruction) break;
+        if (!instruction || !this.isWanted(instruction)) break;
         seen.add(at);
         count++;
         const { flow, resync, showsChange } = instruction.kind.definition;
@@ -293,11 +300,17 @@ class Planner {
     return this.blocks(seen, count);
   }
 
+  /** PlanSource.only */
+  private isWanted({ first }: PlannedInstruction): boolean {
+    return this.source.only === null || this.source.only.has(first);
+  }
+
   /** What jumps seldom go to is left out: it is entered by an exit, as code that was never executed is. */
   private isWarm(at: number): boolean {
     if (this.leaders.has(at)) return true;
     const page = this.page(at >> 12);
     const record = page ? this.source.u32[(page.map >> 2) + (at & (PAGE - 1))] : 0;
+    if (this.source.isOthersCold && !this.source.only?.has(record)) return false;
     return record !== 0 && this.source.records.u16[(sideOf(record) + Side.COUNT) >> 1] >= this.source.warmth;
   }
 
@@ -341,6 +354,7 @@ class Planner {
     if (at === this.entry) return false;
     const page = this.page(at >> 12);
     if (page === null) return false;
+    if (this.source.only?.has(this.source.u32[(page.map >> 2) + (at & (PAGE - 1))])) return false;
     if (this.source.isFunction(page, at & (PAGE - 1))) return true;
     if (!this.endsAtRegions) return false;
     const record = this.source.u32[(page.map >> 2) + (at & (PAGE - 1))];

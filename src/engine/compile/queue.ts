@@ -62,6 +62,11 @@ export class CompileQueue {
     return this.waiting.size === 0;
   }
 
+  /** So much waits, or is being compiled. */
+  get size(): number {
+    return this.waiting.size + this.underWay.size;
+  }
+
   /** Waits, or is being compiled. */
   has(record: number): boolean {
     return this.waiting.has(record) || this.underWay.has(record);

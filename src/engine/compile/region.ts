@@ -50,6 +50,18 @@ export interface RegionCode {
   body: Uint8Array;
 }
 
+/** Where in a function's body something begins, and what: for listings. */
+export type Part = { at: number } & (
+  /** What is done where the region is entered; how the exits go on. */
+  | { readonly what: 'entry' | 'exits' }
+  | { readonly what: 'block'; readonly number: number; readonly block: Block; readonly isLoop: boolean }
+  | { readonly what: 'instruction'; readonly instruction: PlannedInstruction }
+  /** More of the instruction at an offset from the first page. */
+  | { readonly what: 'more'; readonly place: number }
+  /** The way to this place. */
+  | { readonly what: 'edge'; readonly place: number }
+);
+
 /** What a region's code may call directly. */
 export interface Neighbours {
   /** The function in the same module that begins there, or null. */
@@ -74,6 +86,8 @@ export interface RegionForm {
   readonly isWide: boolean;
   /** There are others in its module, which may call it by its function. */
   readonly hasNeighbours: boolean;
+  /** Takes what the code consists of; null, as for code that is executed: nobody wants to know. */
+  readonly parts: Part[] | null;
 }
 
 export class RegionEmitter {
@@ -92,6 +106,7 @@ export class RegionEmitter {
   private readonly effectsOf = new Map<number, LoopEffects>();
   /** The block whose end is being emitted. */
   private node = -1;
+  private readonly parts: Part[] | null;
 
   constructor(
     shared: Shared,
@@ -101,8 +116,9 @@ export class RegionEmitter {
     private readonly plan: Plan,
     private readonly slot: number,
     private readonly neighbours: Neighbours,
-    { isCounted, isWide, hasNeighbours }: RegionForm,
+    { isCounted, isWide, hasNeighbours, parts }: RegionForm,
   ) {
+    this.parts = parts;
     this.b = new CompileBuilder(shared, imports, where, records);
     this.b.isWide = isWide;
     this.b.spansAt = Mem.REGION_SPANS + slot * 4;
@@ -119,7 +135,8 @@ export class RegionEmitter {
   }
 
   emit(): RegionCode {
-    const { b } = this;
+    const { b, parts } = this;
+    parts?.push({ at: 0, what: 'entry' });
     b.countExit(null);
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
     b.registers.dirty = 0;
@@ -138,7 +155,16 @@ export class RegionEmitter {
     b.registers.load(this.flow[0].needed);
     if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
     this.tree(0);
-    return { body: b.finish(), localTypes: b.localTypes };
+    parts?.push({ at: b.w.length, what: 'exits' });
+    const body = b.finish();
+    // The blocks that the exits leave were put before them.
+    if (parts) for (const part of parts) part.at += body.length - b.w.length;
+    return { body, localTypes: b.localTypes };
+  }
+
+  /** CompileBuilder.localNames */
+  get localNames(): ReadonlyMap<number, string> {
+    return this.b.localNames;
   }
 
   /** From the first to the end of the last of all places that the region has or jumps to. */
@@ -181,6 +207,7 @@ export class RegionEmitter {
   /** A node of the dominator tree with all that it dominates. */
   private tree(node: number): void {
     const { isLoop, isMerge, children } = this.structure;
+    this.parts?.push({ at: this.b.w.length, what: 'block', number: node, block: this.blocks[node], isLoop: isLoop[node] });
     const merges = children[node].filter((child) => isMerge[child]);
     const inside = (): void => this.within(node, merges);
     if (!isLoop[node]) return inside();
@@ -254,6 +281,7 @@ export class RegionEmitter {
     const { state } = b.flags;
     const { known } = b;
     this.go(target, from);
+    this.parts?.push({ at: b.w.length, what: 'more', place: from });
     b.known = known;
     b.registers.dirty = dirty;
     b.ripOffset = ripOffset;
@@ -263,6 +291,7 @@ export class RegionEmitter {
 
   private go(target: Target, from: number): void {
     const { b } = this;
+    this.parts?.push({ at: b.w.length, what: 'edge', place: target.at });
     if (target.block < 0) return void this.linkTo(target, from, false);
     if (this.entersPage(target, from)) this.checkMapped(target);
     const flow = this.flow[target.block];
@@ -387,6 +416,7 @@ export class RegionEmitter {
   private instruction(instruction: PlannedInstruction, left: number, needed: number): void {
     const { b } = this;
     const { facts } = instruction;
+    this.parts?.push({ at: b.w.length, what: 'instruction', instruction });
     b.left = left;
     b.ripOffset = instruction.at;
     b.pageOffset = instruction.at & ~(PAGE - 1);

@@ -37,6 +37,14 @@ const bitOf = (n: number): number => 1 << (n < UPPER ? n : n < VECTOR ? n - UPPE
 const halfOf = (bit: number): number => (bit < 8 ? bit : bit - 8 + UPPER);
 const halfAt = (bit: number): number => Cpu.GPR + (bit & 7) * 8 + (bit < 8 ? 0 : 2);
 
+const NAMES = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
+/** As the manuals call it; an upper half of 16-bit code, which has no name there, by what it is the half of. */
+function registerName(n: number, bits: number): string {
+  if (n >= VECTOR) return `xmm${n - VECTOR}`;
+  if (n >= UPPER) return `e${NAMES[n - UPPER]}.upper`;
+  return n >= 8 ? `r${n}` : `${bits === 64 ? 'r' : bits === 32 ? 'e' : ''}${NAMES[n]}`;
+}
+
 /** What the builder of the code tells about the instruction that is being emitted, and is told. */
 export interface RegistersOwner {
   cpu(): Value;
@@ -93,6 +101,11 @@ export class Registers {
   generalOf(local: number): number | undefined {
     const n = this.numbers.get(local);
     return n === undefined || n >= VECTOR ? undefined : n;
+  }
+
+  /** By their locals' index. */
+  nameLocals(names: Map<number, string>): void {
+    for (const [index, n] of this.numbers) names.set(index, registerName(n, this.code64 ? 64 : this.isSplit ? 16 : 32));
   }
 
   private local(n: number): Variable {

@@ -64,8 +64,17 @@ export interface CompileResult {
   readonly milliseconds: number;
 }
 
+/** What a region has. */
+export interface MadeOf {
+  readonly pages: readonly PlannedPage[];
+  /** The first records of its instructions. */
+  readonly records: ReadonlySet<number>;
+  /** PlanSource.isOthersCold */
+  readonly isOthersCold: boolean;
+}
+
 export class CompileService {
-  private readonly records: RecordBytes;
+  readonly records: RecordBytes;
   private readonly u32: Uint32Array;
   private readonly u64: BigUint64Array;
   private readonly facts = new Map<number, FactsTable>();
@@ -155,7 +164,8 @@ export class CompileService {
     return out;
   }
 
-  plan(entry: CompileEntry, job: CompileJob): Plan | null {
+  /** @param made what the region has that was made of it: it is planned as it was, as far as that can be known, and nothing is noted */
+  plan(entry: CompileEntry, job: Pick<CompileJob, 'where' | 'warmth'>, made: MadeOf | null = null): Plan | null {
     const { where } = job;
     const wide = (where.mode & Mode.CODE_MASK) === Mode.CODE64;
     const facts = this.factsOf(where);
@@ -164,33 +174,38 @@ export class CompileService {
         records: this.records,
         u32: this.u32,
         pageAt: (delta) => {
-          if (delta === 0) return this.page(entry.map);
+          if (made) return made.pages.find((page) => page.delta === delta) ?? null;
+          if (delta === 0) return this.page(entry.map, 0);
           const at = entry.linear + BigInt(delta) * PAGE;
-          return this.pageAt(where, wide ? BigInt.asUintN(64, at) : at & 0xffff_ffffn);
+          return this.pageAt(where, wide ? BigInt.asUintN(64, at) : at & 0xffff_ffffn, delta);
         },
         isFunction: (page, at) => this.functions.get(`${page.map}:${page.generation}`)?.has(at) ?? false,
         targets: (record) => this.targets(record),
-        called: (page, at) => this.called(page, at),
+        called: (page, at) => {
+          if (!made) this.called(page, at);
+        },
         warmth: job.warmth,
         endsAtRegions: entry.again,
         isCode16: (where.mode & Mode.CODE_MASK) === Mode.CODE16,
+        only: made && made.records,
+        isOthersCold: made !== null && made.isOthersCold,
         facts: (kind, record, addressRecord, addressKind) => facts.of(this.records, kind, record, addressRecord, addressKind),
       },
       entry.offset,
     );
   }
 
-  private page(map: number): PlannedPage {
-    return { map, generation: this.u32[generationOf(map) >> 2] };
+  private page(map: number, delta: number): PlannedPage {
+    return { delta, map, generation: this.u32[generationOf(map) >> 2] };
   }
 
   /** What the TLB knows of a linear page of code now. */
-  private pageAt(where: RegionMode, linear: bigint): PlannedPage | null {
+  private pageAt(where: RegionMode, linear: bigint, delta: number): PlannedPage | null {
     const tlb = where.cpu + (where.user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR);
     const slot = tlb + Number((linear >> 12n) & BigInt(CodeTlb.ENTRIES - 1)) * CodeTlb.ENTRY_SIZE;
     if (this.u64[(slot + CodeTlb.TAG) >> 3] !== linear) return null;
     const map = this.u32[(slot + CodeTlb.CODE_MAP) >> 2];
-    return map === EMPTY_MAP || map === 0 ? null : this.page(map);
+    return map === EMPTY_MAP || map === 0 ? null : this.page(map, delta);
   }
 
   /** What the dispatch function noted of an indirect jump. */

@@ -19,7 +19,7 @@ const LOG_ITEMS: Readonly<Record<LogItem, string>> = {
   in_asm: 'guest code, disassembled, when it is first decoded',
   int: 'interrupts and exceptions, with registers',
   exec: 'each piece of code that is run: its address',
-  jit: 'compiled regions: address and size as they are made and dropped; at the end how often they were entered, and left why',
+  jit: 'compiled regions: address (for the monitor\'s "region") and size as they are made and dropped; at the end how often they were entered, and left why',
 };
 const QEMU_LOG_ITEMS = 'out_asm op op_opt op_ind cpu fpu mmu pcall cpu_reset unimp guest_errors page nochain plugin strace tid vpu all'.split(' ');
 

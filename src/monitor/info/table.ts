@@ -4,6 +4,7 @@ import type { Command } from '../command.ts';
 import { infoBalloon } from '../commands/balloon.ts';
 import { block } from './block.ts';
 import { chardev } from './chardev.ts';
+import { jit } from './jit.ts';
 import { lapic } from './lapic.ts';
 import { mem, tlb } from './mem.ts';
 import { mice } from './mice.ts';
@@ -15,4 +16,4 @@ import { qtree } from './qtree.ts';
 import { registers } from './registers.ts';
 import { cpus, history, name, status, version } from './status.ts';
 
-export const INFO: readonly Command[] = [block, infoBalloon, chardev, cpus, history, irq, lapic, mem, mice, mtree, name, network, pci, pic, qtree, registers, status, tlb, usernet, version];
+export const INFO: readonly Command[] = [block, infoBalloon, chardev, cpus, history, irq, jit, lapic, mem, mice, mtree, name, network, pci, pic, qtree, registers, status, tlb, usernet, version];
