@@ -561,6 +561,16 @@ export const enum Rflags {
   ARITHMETIC = 0x8d5,
 }
 
+/** MXCSR bits. */
+export const enum Mxcsr {
+  DAZ = 0x40,
+  MASK_SHIFT = 7,
+  RC_SHIFT = 13,
+  FTZ = 0x8000,
+  /** All that there are. */
+  EXISTING = 0xffff,
+}
+
 /** Operation numbers of the x87: the reg field of opcodes D8 and DC. */
 export const enum X87Op {
   ADD = 0,

@@ -213,8 +213,6 @@ describe('FXSAVE and FXRSTOR', () => {
     t.write32(AT + 24, 0x1_1f80);
     expect(t.call('fxrstor', BigInt(AT), 0)).toBe(Status.FAULT);
     expect(t.takeFault()).toBe('#13(0)');
-    expect(t.call('sse_ldmxcsr', 0x1_0000n)).toBe(Status.FAULT);
-    expect(t.takeFault()).toBe('#13(0)');
     t.set64(Cpu.CR0, CR0_PE | TS);
     expect(t.call('fxsave', BigInt(AT), 0)).toBe(Status.FAULT);
     expect(t.takeFault()).toBe('#7');

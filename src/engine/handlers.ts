@@ -341,6 +341,14 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
     return false;
   }
 
+  pushAll(_size: number): boolean {
+    return false;
+  }
+
+  popAll(_size: number): boolean {
+    return false;
+  }
+
   leave(size: number): void {
     const frame = this.stackRegister(Cpu.RBP);
     const value = this.loadGuest(this.stackAddress(frame, size / 8, false), size, true);

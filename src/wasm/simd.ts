@@ -44,6 +44,7 @@ export const enum Simd {
   V128_BITSELECT = 0x52,
   V128_ANY_TRUE = 0x53,
 
+  F32X4_DEMOTE_F64X2_ZERO = 0x5e,
   F64X2_PROMOTE_LOW_F32X4 = 0x5f,
 
   I8X16_ABS = 0x60,
@@ -51,6 +52,7 @@ export const enum Simd {
   I8X16_BITMASK = 0x64,
   I8X16_NARROW_I16X8_S = 0x65,
   I8X16_NARROW_I16X8_U = 0x66,
+  F32X4_TRUNC = 0x69,
   F32X4_NEAREST = 0x6a,
   I8X16_ADD = 0x6e,
   I8X16_ADD_SAT_S = 0x6f,
@@ -60,6 +62,7 @@ export const enum Simd {
   I8X16_SUB_SAT_U = 0x73,
   I8X16_MIN_U = 0x77,
   I8X16_MAX_U = 0x79,
+  F64X2_TRUNC = 0x7a,
   I8X16_AVGR_U = 0x7b,
   I16X8_EXTADD_PAIRWISE_I8X16_U = 0x7d,
   I32X4_EXTADD_PAIRWISE_I16X8_U = 0x7f,
@@ -81,6 +84,7 @@ export const enum Simd {
   I16X8_SUB = 0x91,
   I16X8_SUB_SAT_S = 0x92,
   I16X8_SUB_SAT_U = 0x93,
+  F64X2_NEAREST = 0x94,
   I16X8_MUL = 0x95,
   I16X8_MIN_S = 0x96,
   I16X8_MAX_S = 0x98,
@@ -126,5 +130,6 @@ export const enum Simd {
 
   I32X4_TRUNC_SAT_F32X4_S = 0xf8,
   F32X4_CONVERT_I32X4_S = 0xfa,
+  I32X4_TRUNC_SAT_F64X2_S_ZERO = 0xfc,
   F64X2_CONVERT_LOW_I32X4_S = 0xfe,
 }

@@ -107,6 +107,10 @@ export interface Builder extends FunctionBuilder {
   dropStack(bytes: number | Value): void;
   /** ENTER without nesting, with so many bytes (i64) to allocate. @returns false if core has to */
   enter(size: number, allocate: Value): boolean;
+  /** PUSHA. @returns false if core has to */
+  pushAll(size: number): boolean;
+  /** POPA. @returns false if core has to */
+  popAll(size: number): boolean;
   /** LEAVE: the stack pointer from rBP, then rBP from the stack. */
   leave(size: number): void;
 

@@ -155,7 +155,6 @@ export const CORE_FUNCTIONS = {
   // status: MMX and SSE; operands by their addresses in the shared memory
   mmx_check: f('', 'i32'),
   sse_check: f('', 'i32'),
-  sse_ldmxcsr: f('i64', 'i32'),
   sse_maskmov: f('i64 i32 i32 i32', 'i32'),
   sse_arith32: f('i32 i32 i32 i32', 'i32'),
   sse_arith64: f('i32 i32 i32 i32', 'i32'),
@@ -165,7 +164,6 @@ export const CORE_FUNCTIONS = {
   sse_horizontal64: f('i32 i32 i32', 'i32'),
   sse_cmp32: f('i32 i32 i32 i32', 'i32'),
   sse_cmp64: f('i32 i32 i32 i32', 'i32'),
-  sse_approximate: f('i32 i32 i32 i32', 'i32'),
   /** the six arithmetic flags, or a pending fault */
   sse_comi32: f('i32 i64 i64', 'i32'),
   sse_comi64: f('i32 i64 i64', 'i32'),

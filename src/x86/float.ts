@@ -9,7 +9,9 @@ import type { Value } from '../wasm/function.ts';
 import { Simd } from '../wasm/simd.ts';
 import type { Builder, Instruction, Meaning, OperandRef } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
-import { lane64, pointerTo, readAligned, registerAddress, sse, v1, v2 } from './vector.ts';
+import {
+  checkMmx, checkSse, enterMmx, fromLow64, lane64, lanes, pointerTo, readAligned, registerAddress, shuffle, sse, v1, v2, withLane64, writeMmx,
+} from './vector.ts';
 
 /** Operation numbers of core's sse_arith32 and sse_arith64: the low bits of opcodes 0F 58 to 0F 5F; SQRT in the gap. */
 export const enum FloatOp {
@@ -74,6 +76,9 @@ function splat(b: Builder, double: boolean, n: number): Value {
   return b.v128(bytes);
 }
 
+/** A 32-bit number in all lanes. */
+const splat32 = (b: Builder, n: number): Value => b.v128(new Uint8Array(new Uint32Array(4).fill(n).buffer));
+
 function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
   if (packed) {
     const constant = (n: number): Value => splat(b, double, n);
@@ -135,9 +140,7 @@ function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
   };
 }
 
-/** MXCSR is as the fast way needs it: all masked, PE set, nearest, no DAZ, no FTZ. */
-const quiet = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffe0), 0x1fa0);
-/** The same but for PE. */
+/** MXCSR is as the fast way needs it, but for PE: all masked, nearest, no DAZ, no FTZ. */
 const masked = (b: Builder): Value => b.eq(b.and(b.state('i32', Cpu.MXCSR), 0xffc0), 0x1f80);
 const precisionSet = (b: Builder): Value => b.and(b.state('i32', Cpu.MXCSR), 0x20);
 
@@ -254,6 +257,17 @@ function normalBits(b: Builder, { double }: Format, bits: Value): Value {
   return b.ltU(b.sub(b.shl(b.wrap(bits), 1), 0x0100_0000), 0xfe00_0000 | 0);
 }
 
+/** i32: r, the vector x op c, raises no new flag. */
+function raisesNothing(b: Builder, a: Arithmetic, op: FloatOp, f: Format, x: Value, c: Value, r: Value): Value {
+  const size = b.let(a.abs(r));
+  // Sums that are tiny are exact. Products and quotients are not, unless a factor or the dividend is zero.
+  let bad = a.or(a.or(denormal(a, x), denormal(a, c)), a.not(a.le(size, a.max)));
+  if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.min), a.and(a.ne(x, a.zero), a.ne(c, a.zero))));
+  if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.min), a.ne(x, a.zero)));
+  const good = b.let(a.none(bad));
+  return b.and(b.and(masked(b), good), b.ne(precisionKnown(b, op, f, x, c, r), 0));
+}
+
 /** ADD, SUB, MUL, DIV. */
 export const arithmetic = (op: FloatOp, f: Format): Meaning =>
   sse((i, b) => {
@@ -277,14 +291,8 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
         () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
       );
     }
-    const size = b.let(a.abs(r));
-    // Sums that are tiny are exact. Products and quotients are not, unless a factor or the dividend is zero.
-    let bad = a.or(a.or(denormal(a, x), denormal(a, c)), a.not(a.le(size, a.max)));
-    if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.min), a.and(a.ne(x, a.zero), a.ne(c, a.zero))));
-    if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.min), a.ne(x, a.zero)));
-    const good = b.let(a.none(bad));
     b.if(
-      b.and(b.and(masked(b), good), b.ne(precisionKnown(b, op, f, x, c, r), 0)),
+      raisesNothing(b, a, op, f, x, c, r),
       () => i.dst.write(r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
     );
@@ -401,13 +409,60 @@ export const compareFlags = (signaling: boolean, f: Format): Meaning =>
     b.flags.explicit(flags.get());
   });
 
-/** ADDSUB and horizontal forms: by core. */
-export const packedByCore = (name: CoreFunction, ...first: number[]): Meaning =>
-  sse((i, b) => byCore(b, i, name, first, readAligned(b, i.src)));
+/** A sum or difference of two vectors that are made of the operands first. */
+const sum = (op: FloatOp.ADD | FloatOp.SUB, f: Format, name: CoreFunction, first: readonly number[], operands: (b: Builder, x: Value, c: Value) => [Value, Value]): Meaning =>
+  sse((i, b) => {
+    const source = readAligned(b, i.src);
+    const [x, c] = operands(b, i.dst.read(), source).map((it) => b.let(it));
+    const a = arithmeticOf(b, f);
+    const r = b.let(op === FloatOp.ADD ? a.add(x, c) : a.sub(x, c));
+    b.if(
+      raisesNothing(b, a, op, f, x, c, r),
+      () => i.dst.write(r),
+      () => byCore(b, i, name, first, source),
+    );
+  });
 
-/** RCP and RSQRT. */
+/** ADDSUBPS, ADDSUBPD: even lanes subtract, which is to add the opposite. */
+export const addAndSubtract = (f: Format): Meaning =>
+  sum(FloatOp.ADD, f, f.double ? 'sse_addsub64' : 'sse_addsub32', [], (b, x, c) => [x, v2(b, Simd.V128_XOR, c, b.v128(signs(f, 2)))]);
+
+/** HADDPS and its like: even lanes of both operands with the odd ones. */
+export const horizontal = (op: FloatOp.ADD | FloatOp.SUB, f: Format): Meaning =>
+  sum(op, f, f.double ? 'sse_horizontal64' : 'sse_horizontal32', [op], (b, x, c) => {
+    const from = (first: 0 | 1): Value => shuffle(b, x, c, f.double ? lanes(8, [first, first + 2]) : lanes(4, [first, first + 2, first + 4, first + 6]));
+    return [from(0), from(1)];
+  });
+
+/** The sign bits of each lane, or of each second one. */
+function signs({ double }: Format, step: 1 | 2): Uint8Array {
+  const size = double ? 8 : 4;
+  return Uint8Array.from({ length: 16 }, (_, k) => (k % (size * step) === size - 1 ? 0x80 : 0));
+}
+
+/**
+ * RCP and RSQRT: approximations with a relative error below 1.5 * 2^-12 and no exceptions. Real processors differ in the bits; here they
+ * are the true values rounded to 13 bits. Denormal operands count as zeros, tiny results as well.
+ */
 export const approximate = (roots: boolean, f: Format): Meaning =>
-  sse((i, b) => byCore(b, i, 'sse_approximate', [roots ? 1 : 0, laneCount(f)], readBits(b, f, i.src)));
+  sse((i, b) => {
+    const bits = readBits(b, f, i.src);
+    const r = b.let(approximation(b, roots, f.packed ? bits : b.let(fromLow64(b, bits))));
+    i.dst.write(f.packed ? r : lane64(b, r, 0));
+  });
+
+function approximation(b: Builder, roots: boolean, x: Value): Value {
+  const a = arithmeticOf(b, PS);
+  const select = (condition: Value, yes: Value, no: Value): Value => b.let(b.simd('v128', Simd.V128_BITSELECT, [yes, no, condition]));
+  const sign = b.let(v2(b, Simd.V128_AND, x, b.v128(signs(PS, 1))));
+  /** A tiny number becomes a zero; NaN stays. */
+  const flushed = (v: Value): Value => select(a.lt(a.abs(v), a.min), sign, v);
+  const operand = flushed(x);
+  const exact = a.div(splat(b, false, 1), roots ? a.sqrt(operand) : operand);
+  const rounded = b.let(v2(b, Simd.V128_AND, v2(b, Simd.I32X4_ADD, exact, splat32(b, 0x400)), splat32(b, 0xffff_f800)));
+  const r = roots ? select(a.lt(operand, a.zero), splat32(b, 0xffc0_0000), rounded) : flushed(rounded);
+  return select(a.ne(x, x), v2(b, Simd.V128_OR, x, splat32(b, 0x40_0000)), r);
+}
 
 // --- conversions
 
@@ -510,28 +565,101 @@ export const widenPacked: Meaning = sse((i, b) => {
 /** CVTDQ2PD: always exact. */
 export const integersToDoubles: Meaning = sse((i, b) => i.dst.write(b.let(v1(b, Simd.F64X2_CONVERT_LOW_I32X4_S, i.src.readLow()))));
 
+/** CVTPD2PS: the upper half becomes zero. */
+export const narrowPacked: Meaning = sse((i, b) => {
+  const v = readAligned(b, i.src);
+  const r = b.let(v1(b, Simd.F32X4_DEMOTE_F64X2_ZERO, v));
+  const widened = b.let(v1(b, Simd.F64X2_PROMOTE_LOW_F32X4, r));
+  const a = arithmeticOf(b, PD);
+  const size = b.let(a.abs(widened));
+  const bad = a.or(a.not(a.le(size, splat(b, true, MAX32))), a.and(a.le(size, splat(b, true, MIN32)), a.ne(v, a.zero)));
+  b.if(
+    b.and(b.and(masked(b), a.none(bad)), b.ne(b.or(precisionSet(b), a.none(a.ne(widened, v))), 0)),
+    () => i.dst.write(r),
+    () => byCore(b, i, 'sse_cvtpd2ps', [], v),
+  );
+});
+
+/** i32: four integers become float32 and raise no new flag. Those of 24 bits are exact, and so is -2^31, whose absolute value is negative. */
+function areQuietIntegers(b: Builder, v: Value): Value {
+  const long = v2(b, Simd.I32X4_GT_S, v1(b, Simd.I32X4_ABS, v), splat32(b, 2 ** 24));
+  return b.and(masked(b), b.ne(b.or(precisionSet(b), b.eqz(b.simd('i32', Simd.V128_ANY_TRUE, [long]))), 0));
+}
+
 /** CVTDQ2PS */
 export const integersToSingles: Meaning = sse((i, b) => {
   const v = readAligned(b, i.src);
   b.if(
-    quiet(b),
+    areQuietIntegers(b, v),
     () => i.dst.write(b.let(v1(b, Simd.F32X4_CONVERT_I32X4_S, v))),
     () => byCore(b, i, 'sse_cvtdq2ps', [], v),
   );
 });
 
-/** CVTPS2DQ, CVTTPS2DQ */
-export const singlesToIntegers = (truncate: boolean): Meaning =>
+/** A vector as integers of 32 bits, those of PD in the low half and zeros above, and whether (i32) they raise no new flag. */
+function toIntegers(b: Builder, truncate: boolean, f: Format, v: Value): { integers: () => Value; isQuiet: Value } {
+  const a = arithmeticOf(b, f);
+  const [nearest, whole] = f.double ? [Simd.F64X2_NEAREST, Simd.F64X2_TRUNC] : [Simd.F32X4_NEAREST, Simd.F32X4_TRUNC];
+  const rounded = b.let(v1(b, truncate ? whole : nearest, v));
+  // A float64 just below 2^31 may be rounded up to it; there is no such float32.
+  const isInRange = a.none(a.not(a.lt(a.abs(v), splat(b, f.double, 2 ** 31 - (f.double ? 1 : 0)))));
+  return {
+    integers: () => b.let(v1(b, f.double ? Simd.I32X4_TRUNC_SAT_F64X2_S_ZERO : Simd.I32X4_TRUNC_SAT_F32X4_S, rounded)),
+    isQuiet: b.and(b.and(masked(b), isInRange), b.ne(b.or(precisionSet(b), a.none(a.ne(rounded, v))), 0)),
+  };
+}
+
+/** CVTPS2DQ, CVTPD2DQ and the truncating ones. */
+export const packedToIntegers = (truncate: boolean, f: Format): Meaning =>
   sse((i, b) => {
     const v = readAligned(b, i.src);
-    const a = arithmeticOf(b, PS);
-    const limit = new Uint8Array(16);
-    const view = new DataView(limit.buffer);
-    for (let n = 0; n < 4; n++) view.setFloat32(4 * n, 2 ** 31, true);
+    const { integers, isQuiet } = toIntegers(b, truncate, f, v);
     b.if(
-      b.and(quiet(b), a.none(a.not(a.lt(a.abs(v), b.v128(limit))))),
-      () => i.dst.write(b.let(v1(b, Simd.I32X4_TRUNC_SAT_F32X4_S, truncate ? v : v1(b, Simd.F32X4_NEAREST, v)))),
-      () => byCore(b, i, 'sse_cvtps2dq', [truncate ? 1 : 0], v),
+      isQuiet,
+      () => i.dst.write(integers()),
+      () => byCore(b, i, f.double ? 'sse_cvtpd2dq' : 'sse_cvtps2dq', [truncate ? 1 : 0], v),
     );
   });
+
+// --- MMX registers and XMM registers together: both checks, and the switch to MMX
+
+// An SSE exception that is not masked comes after the switch to MMX, as on AMD's processors.
+
+/** CVTPI2PS: to the low half. */
+export const mmxToSingles: Meaning = (i, b) => {
+  checkSse(b);
+  checkMmx(b);
+  const bits = i.src.read();
+  const v = b.let(fromLow64(b, bits));
+  b.if(
+    areQuietIntegers(b, v),
+    () => i.dst.write(b.let(withLane64(b, i.dst.read(), 0, lane64(b, v1(b, Simd.F32X4_CONVERT_I32X4_S, v), 0)))),
+    () => b.core('sse_cvtpi2ps', registerAddress(b, i.dst), bits),
+  );
+  // With a memory operand no MMX register is touched.
+  if (!i.src.isMemory) enterMmx(b);
+  b.checkFault();
+};
+
+/** CVTPS2PI, CVTPD2PI and the truncating ones. Core puts the result into Cpu.SCRATCH, since it may raise an exception. */
+export const packedToMmx =
+  (truncate: boolean, f: Format): Meaning =>
+  (i, b) => {
+    checkSse(b);
+    checkMmx(b);
+    const source = f.double ? readAligned(b, i.src) : i.src.read();
+    const { integers, isQuiet } = toIntegers(b, truncate, f, f.double ? source : b.let(fromLow64(b, source)));
+    const out = b.variable('i64');
+    b.if(
+      isQuiet,
+      () => out.set(lane64(b, integers(), 0)),
+      () => {
+        b.core(f.double ? 'sse_cvtpd2pi' : 'sse_cvtps2pi', b.i32(truncate ? 1 : 0), b.let(b.add(b.cpu(), Cpu.SCRATCH)), f.double ? pointerTo(b, i.src, source) : source);
+        out.set(b.state('i64', Cpu.SCRATCH));
+      },
+    );
+    enterMmx(b);
+    b.checkFault();
+    writeMmx(b, i.dst, out.get());
+  };
 

@@ -1,16 +1,16 @@
 // SSE: single-precision floating point on XMM registers, moves, shuffles, MXCSR, fences and streaming. Intel SDM volume 1, chapter 10;
 // volume 2. Arithmetic is in float.ts; SSE's additions to MMX are in mmx.ts. Where SSE2 has the same instruction on float64, it is here too.
 
-import { Cpu } from '../core/layout.ts';
+import { Cpu, Mxcsr, Vector } from '../core/layout.ts';
 import { Simd } from '../wasm/simd.ts';
 import type { Meaning } from './builder.ts';
 import {
-  approximate, arithmetic, compareFlags, compareMask, extreme, FloatOp, fromInteger, PD, PS, SD, squareRoot, SS, toInteger, type Format,
+  approximate, arithmetic, compareFlags, compareMask, extreme, FloatOp, fromInteger, mmxToSingles, packedToMmx, PD, PS, SD, squareRoot, SS, toInteger, type Format,
 } from './float.ts';
 import type { Attributes, InstructionTable } from './table.ts';
 import {
-  alignedAddress, binary, checkMmx, checkSse, enterMmx, immediate, lane64, lanes, pointerTo, readAligned, registerAddress, shuffle, shuffle32, shuffled32, simd, sse,
-  v2, withLane64, writeAligned, writeMmx, zero, type VectorOp,
+  alignedAddress, binary, immediate, lane64, lanes, pointerTo, readAligned, registerAddress, shuffle, shuffle32, shuffled32, simd, sse, v2, withLane64, writeAligned, zero,
+  type VectorOp,
 } from './vector.ts';
 
 export const moveAligned: Meaning = sse((i, b) => (i.dst.isMemory ? writeAligned(b, i.dst, i.src.read()) : i.dst.write(readAligned(b, i.src))));
@@ -61,36 +61,10 @@ const shufpd: Meaning = sse((i, b) => {
   i.dst.write(b.let(withLane64(b, withLane64(b, zero(b), 0, x), 1, y)));
 });
 
-// --- MMX registers and XMM registers together: both checks, and the switch to MMX
-
-// An unmasked SSE exception comes after the switch to MMX, as on AMD's processors.
-
-const cvtpi2ps: Meaning = (i, b) => {
-  checkSse(b);
-  checkMmx(b);
-  const v = i.src.read();
-  // With a memory operand no MMX register is touched.
-  if (!i.src.isMemory) enterMmx(b);
-  b.core('sse_cvtpi2ps', registerAddress(b, i.dst), v);
-  b.checkFault();
-};
-
-/** CVTPS2PI, CVTTPS2PI: the result goes to Cpu.SCRATCH first, since it may raise an exception. */
-const cvtps2pi =
-  (truncate: number): Meaning =>
-  (i, b) => {
-    checkSse(b);
-    checkMmx(b);
-    const v = i.src.read();
-    enterMmx(b);
-    b.core('sse_cvtps2pi', b.i32(truncate), b.let(b.add(b.cpu(), Cpu.SCRATCH)), v);
-    b.checkFault();
-    writeMmx(b, i.dst, b.state('i64', Cpu.SCRATCH));
-  };
-
 const ldmxcsr: Meaning = sse((i, b) => {
-  b.core('sse_ldmxcsr', i.dst.read());
-  b.checkFault();
+  const value = b.let(b.wrap(i.dst.read()));
+  b.raiseIf(b.and(value, ~Mxcsr.EXISTING), Vector.GP, 0);
+  b.setState(Cpu.MXCSR, value);
 });
 const stmxcsr: Meaning = sse((i, b) => i.dst.write(b.state('i64', Cpu.MXCSR, 32)));
 const nop: Meaning = () => {};
@@ -170,9 +144,9 @@ export function defineSse(t: InstructionTable): void {
   t.op(0x0f2c, 'cvttsd2si', 'Gy,Wq', toInteger(true, SD), { prefix: 0xf2, hot: true });
   t.op(0x0f2d, 'cvtss2si', 'Gy,Wd', toInteger(false, SS), { prefix: 0xf3 });
   t.op(0x0f2d, 'cvtsd2si', 'Gy,Wq', toInteger(false, SD), { prefix: 0xf2 });
-  t.op(0x0f2a, 'cvtpi2ps', 'Vx,Qq', cvtpi2ps, ps);
-  t.op(0x0f2c, 'cvttps2pi', 'Pq,Wq', cvtps2pi(1), ps);
-  t.op(0x0f2d, 'cvtps2pi', 'Pq,Wq', cvtps2pi(0), ps);
+  t.op(0x0f2a, 'cvtpi2ps', 'Vx,Qq', mmxToSingles, ps);
+  t.op(0x0f2c, 'cvttps2pi', 'Pq,Wq', packedToMmx(true, PS), ps);
+  t.op(0x0f2d, 'cvtps2pi', 'Pq,Wq', packedToMmx(false, PS), ps);
 
   t.op(0x0fae, 'ldmxcsr', 'Md', ldmxcsr, { ...ps, ext: 2, mod: 'mem', readOnly: true });
   t.op(0x0fae, 'stmxcsr', 'Md', stmxcsr, { ...ps, ext: 3, mod: 'mem' });

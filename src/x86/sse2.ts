@@ -1,11 +1,10 @@
 // SSE2: integers on XMM registers, float64 conversions, moves between MMX and XMM, CLFLUSH. Intel SDM volume 1, chapter 11; volume 2.
 // The integer operations are in vector.ts; float64 arithmetic is in sse.ts beside float32's.
 
-import { Cpu } from '../core/layout.ts';
 import { Simd } from '../wasm/simd.ts';
 import type { Meaning } from './builder.ts';
 import {
-  integersToDoubles, integersToSingles, narrowScalar, packedByCore, singlesToIntegers, widenPacked, widenScalar,
+  integersToDoubles, integersToSingles, narrowPacked, narrowScalar, packedToIntegers, packedToMmx, PD, PS, widenPacked, widenScalar,
 } from './float.ts';
 import { loadScalar, moveAligned, moveMask, moveUnaligned, storeStreaming } from './sse.ts';
 import type { Attributes, InstructionTable } from './table.ts';
@@ -105,17 +104,6 @@ const enterMmxAfter =
     meaning(i, b);
     enterMmx(b);
   };
-const cvtpd2pi =
-  (truncate: number): Meaning =>
-  (i, b) => {
-    checkSse(b);
-    checkMmx(b);
-    const from = pointerTo(b, i.src, readAligned(b, i.src));
-    enterMmx(b);
-    b.core('sse_cvtpd2pi', b.i32(truncate), b.let(b.add(b.cpu(), Cpu.SCRATCH)), from);
-    b.checkFault();
-    writeMmx(b, i.dst, b.state('i64', Cpu.SCRATCH));
-  };
 
 /** MOVNTI */
 const moveInteger: Meaning = (i) => i.dst.write(i.src.read());
@@ -163,16 +151,16 @@ export function defineSse2(t: InstructionTable): void {
   t.op(0x0fc5, 'pextrw', 'Gd,Ux,Ib', pextrw, { ...x66, mod: 'reg' });
 
   t.op(0x0f5a, 'cvtps2pd', 'Vx,Wq', widenPacked, x0);
-  t.op(0x0f5a, 'cvtpd2ps', 'Vx,Wx', packedByCore('sse_cvtpd2ps'), x66);
+  t.op(0x0f5a, 'cvtpd2ps', 'Vx,Wx', narrowPacked, x66);
   t.op(0x0f5a, 'cvtss2sd', 'Vq,Wd', widenScalar, xf3);
   t.op(0x0f5a, 'cvtsd2ss', 'Vd,Wq', narrowScalar, xf2);
   t.op(0x0f5b, 'cvtdq2ps', 'Vx,Wx', integersToSingles, x0);
-  t.op(0x0f5b, 'cvtps2dq', 'Vx,Wx', singlesToIntegers(false), x66);
-  t.op(0x0f5b, 'cvttps2dq', 'Vx,Wx', singlesToIntegers(true), xf3);
-  t.op(0x0fe6, 'cvttpd2dq', 'Vx,Wx', packedByCore('sse_cvtpd2dq', 1), x66);
-  t.op(0x0fe6, 'cvtpd2dq', 'Vx,Wx', packedByCore('sse_cvtpd2dq', 0), xf2);
+  t.op(0x0f5b, 'cvtps2dq', 'Vx,Wx', packedToIntegers(false, PS), x66);
+  t.op(0x0f5b, 'cvttps2dq', 'Vx,Wx', packedToIntegers(true, PS), xf3);
+  t.op(0x0fe6, 'cvttpd2dq', 'Vx,Wx', packedToIntegers(true, PD), x66);
+  t.op(0x0fe6, 'cvtpd2dq', 'Vx,Wx', packedToIntegers(false, PD), xf2);
   t.op(0x0fe6, 'cvtdq2pd', 'Vx,Wq', integersToDoubles, xf3);
   t.op(0x0f2a, 'cvtpi2pd', 'Vx,Qq', cvtpi2pd, x66);
-  t.op(0x0f2c, 'cvttpd2pi', 'Pq,Wx', cvtpd2pi(1), x66);
-  t.op(0x0f2d, 'cvtpd2pi', 'Pq,Wx', cvtpd2pi(0), x66);
+  t.op(0x0f2c, 'cvttpd2pi', 'Pq,Wx', packedToMmx(true, PD), x66);
+  t.op(0x0f2d, 'cvtpd2pi', 'Pq,Wx', packedToMmx(false, PD), x66);
 }

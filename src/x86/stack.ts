@@ -34,8 +34,12 @@ const popSegment =
     b.dropStack(i.size / 8);
   };
 
-const pusha: Meaning = (i, b) => b.coreStatus('pusha', b.i32(i.size));
-const popa: Meaning = (i, b) => b.coreStatus('popa', b.i32(i.size));
+const pusha: Meaning = (i, b) => {
+  if (!b.pushAll(i.size)) b.coreStatus('pusha', b.i32(i.size));
+};
+const popa: Meaning = (i, b) => {
+  if (!b.popAll(i.size)) b.coreStatus('popa', b.i32(i.size));
+};
 
 /** In virtual-8086 mode IOPL decides, which is core's. */
 const pushf: Meaning = (i, b) => {
@@ -86,8 +90,8 @@ export function defineStack(t: InstructionTable): void {
     t.op(opcode, `push ${name}`, '', pushSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy });
     if (segment !== Cpu.CS) t.op(opcode + 1, `pop ${name}`, '', popSegment(segment), { suffix: true, d64: true, stack: true, not64: legacy, resync: true, showsChange: true });
   }
-  t.op(0x60, 'pusha', '', pusha, { not64: true, names: ['pusha', 'pushad', 'pushad'] });
-  t.op(0x61, 'popa', '', popa, { not64: true, names: ['popa', 'popad', 'popad'] });
+  t.op(0x60, 'pusha', '', pusha, { not64: true, stack: true, names: ['pusha', 'pushad', 'pushad'] });
+  t.op(0x61, 'popa', '', popa, { not64: true, stack: true, names: ['popa', 'popad', 'popad'] });
   t.op(0x9c, 'pushf', '', pushf, { d64: true, stack: true, names: ['pushf', 'pushfd', 'pushfq'] });
   t.op(0x9d, 'popf', '', popf, { d64: true, stack: true, names: ['popf', 'popfd', 'popfq'], interrupts: 'after' });
   t.op(0xc8, 'enter', 'Iw,Ib', enter, { suffix: true, d64: true, stack: true });

@@ -104,7 +104,6 @@ const portOut: Meaning = (i, b) => {
 };
 
 const invlpg: Meaning = (i, b) => b.coreStatus('invlpg', i.dst.address());
-const wait: Meaning = (_i, b) => b.coreStatus('x87_fwait');
 
 /** LAR, LSL: the destination is written only if ZF was set. */
 const descriptorQuery =
@@ -172,7 +171,6 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0xf4, 'hlt', '', status('hlt'), { ends: true });
   t.op(0xfa, 'cli', '', cli);
   t.op(0xfb, 'sti', '', sti, { interrupts: 'shadow' });
-  t.op(0x9b, 'fwait', '', wait);
   t.op(0xe4, 'in', 'AL,Ib', portIn);
   t.op(0xe5, 'in', 'EAX,Ib', portIn);
   t.op(0xec, 'in', 'AL,DX', portIn);

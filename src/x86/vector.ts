@@ -65,7 +65,7 @@ export function writeMmx(b: Builder, operand: OperandRef, value: Value): void {
   b.store(b.add(b.cpu(), operand.registerOffset()), 8, b.i32(0xffff), 16);
 }
 
-/** Address in the shared memory of a register operand. */
+/** Address in the shared memory of a register operand, for functions of core: in compiled code the register is a local, and not there. */
 export const registerAddress = (b: Builder, operand: OperandRef): Value => b.let(b.add(b.cpu(), operand.registerOffset()));
 
 /** Where core functions find an operand that was read: the register, or Cpu.TMP128 with the value. */

@@ -265,6 +265,13 @@ const storeWord = (field: number): Meaning => notWaiting((i, b) => i.dst.write(b
 
 const nop: Meaning = waiting(() => {});
 
+/** FWAIT: it raises less than the others, which core knows. */
+const fwait: Meaning = (_i, b) => {
+  const ask = (): void => b.coreStatus('x87_fwait');
+  b.assume('x87', ask);
+  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), ask);
+};
+
 export function defineX87(t: InstructionTable): void {
   const any: Attributes = { anySize: true };
   const mem = (ext: number): Attributes => ({ ...any, ext, mod: 'mem', readOnly: true });
@@ -392,6 +399,7 @@ export function defineX87(t: InstructionTable): void {
   t.op(0xd9, 'fnstcw', 'Mw', storeWord(Cpu.FCW), out(7));
   t.op(0xdd, 'fnstsw', 'Mw', storeWord(Cpu.FSW), out(7));
   t.op(0xdf, 'fnstsw', 'AX', storeWord(Cpu.FSW), one(4, 0));
+  t.op(0x9b, 'fwait', '', fwait);
   t.op(0xdb, 'fnclex', '', notWaiting((_i, b) => b.coreVoid('x87_fnclex')), one(4, 2));
   t.op(0xdb, 'fninit', '', notWaiting((_i, b) => b.coreVoid('x87_fninit')), one(4, 3));
   // FENI, FDISI of the 8087 and FSETPM, FRSTPM of the 80287 do nothing.

@@ -5,9 +5,10 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildIfOlder } from '../../scripts/build-core.mjs';
-import { Cpu, Mem } from '../../src/core/layout.ts';
+import { Cpu, Mem, Vector } from '../../src/core/layout.ts';
 import type { CompilerOptions } from '../../src/engine/compile/compiler.ts';
 import { program } from './emitted.ts';
+import { Instructions } from './instructions.ts';
 import { Process } from './process.ts';
 
 /** Data of the program: RBX points there. */
@@ -52,11 +53,13 @@ const STAYS: ((below: Random) => number[])[] = [
   (r) => [0x0f, pick([0x59, 0x58, 0x28], r), 0xc0 | r(64)], (r) => [0xf2, ...memory([0x0f, 0x10], r(8), r)], (r) => [0xf2, ...memory([0x0f, 0x11], r(8), r)],
   (r) => [0x66, ...memory([0x0f, 0x28], r(8), r)], (r) => [0x66, ...memory([0x0f, 0x29], r(8), r)], (r) => [0xf2, 0x0f, 0x2a, 0xc0 | (r(8) << 3)],
   (r) => [0xf3, 0x0f, pick([0x58, 0x59, 0x10], r), 0xc0 | r(64)],
+  // haddpd, addsubpd, cvtpd2ps, cvtpd2dq, cvttpd2dq; cvtsd2si eax; fwait
+  (r) => [0x66, 0x0f, pick([0x7c, 0xd0, 0x5a, 0xe6], r), 0xc0 | r(64)], (r) => [0xf2, 0x0f, 0xe6, 0xc0 | r(64)], (r) => [0xf2, 0x0f, 0x2d, 0xc0 | r(8)], () => [0x9b],
 ];
-/** FNCLEX, FNINIT, FINCSTP, FDECSTP, FFREE, FLDCW (of the last slot), MOVD MM0, EAX, EMMS */
+/** FNCLEX, FNINIT, FINCSTP, FDECSTP, FFREE, FLDCW (of the last slot), MOVD MM0, EAX, EMMS, CVTPS2PI MM, XMM, LDMXCSR (of the same slot) */
 const RARE: ((below: Random) => number[])[] = [
   () => [0xdb, 0xe2], () => [0xdb, 0xe3], () => [0xd9, 0xf7], () => [0xd9, 0xf6], (r) => [0xdd, 0xc0 + r(4)], () => [0xd9, 0x6b, 16 * (SLOTS / 2) - 16],
-  () => [0x0f, 0x6e, 0xc0], () => [0x0f, 0x77],
+  () => [0x0f, 0x6e, 0xc0], () => [0x0f, 0x77], (r) => [0x0f, 0x2d, 0xc0 | r(64)], () => [0x0f, 0xae, 0x53, 16 * (SLOTS / 2) - 12],
 ];
 
 /** A loop of so many instructions, jumps over one or two of them among them. */
@@ -106,6 +109,8 @@ function start(code: readonly number[], seed: number, compile: CompilerOptions |
   }
   // FLDCW's operand: rounding and precision, and rarely an exception that is not masked.
   view.setUint16(Mem.RAM + DATA + 16 * (SLOTS / 2) - 16, below(10) === 0 ? 0x37e : pick([0x37f, 0x27f, 0x07f, 0xf7f, 0x77f], below), true);
+  // LDMXCSR's: rounding, and rarely a bit that does not exist.
+  view.setUint32(Mem.RAM + DATA + 16 * (SLOTS / 2) - 12, below(10) === 0 ? 0x1_1f80 : pick([0x1f80, 0x1fa0, 0x3f80, 0x5fa0, 0x7f80, 0x9fc0], below), true);
   if (below(4) === 0) vcpu.set32(Cpu.FCW, 0x27f);
   if (below(2) === 0) vcpu.set32(Cpu.MXCSR, 0x1fa0);
   return process;
@@ -165,5 +170,22 @@ describe('random x87 and SSE sequences in both tiers', () => {
     }
     // Those that unmask an exception end early.
     expect(ended).toBeGreaterThanOrEqual(count / 2);
+  });
+});
+
+describe.each([['interpreted', null], ['compiled', { threshold: 1 }]] as const)('FWAIT, %s', (_name, compile) => {
+  beforeAll(async () => void (await buildIfOlder()), 120_000);
+
+  it('raises the exception of an earlier instruction', () => {
+    const processor = new Instructions(compile);
+    const { vcpu } = processor;
+    // ZE, not masked or masked.
+    for (const [fcw, fsw, vector] of [[0x37b, 0x8084, Vector.MF], [0x37f, 4, null]] as const) {
+      for (let n = 0; n < 3; n++) {
+        vcpu.set32(Cpu.FCW, fcw);
+        vcpu.set32(Cpu.FSW, fsw);
+        expect(processor.execute([0x9b])).toBe(vector);
+      }
+    }
   });
 });

@@ -1,14 +1,11 @@
-// FXSAVE, FXRSTOR, LDMXCSR: the image of x87, MMX and SSE state in memory.
+// FXSAVE, FXRSTOR: the image of x87, MMX and SSE state in memory.
 // Intel SDM, volume 2, FXSAVE (tables 3-43 to 3-47: 32-bit and 64-bit layouts); volume 1, 10.2.3 (MXCSR) and 11.6.6 (its mask).
 
-import { Cpu, Status, Vector } from '../layout';
+import { Cpu, Mxcsr, Status, Vector } from '../layout';
 import { probe_read, probe_write, read_slow, write_slow } from './memory';
 import { Cr0, code64, cr0, raise, raiseGp0 } from './state';
 import { st } from './x87-state';
 import { mask, setControlWord } from './x87-environment';
-
-/** Bits of MXCSR that exist: all of the lower 16, DAZ included. */
-export const MXCSR_MASK: u32 = 0xffff;
 
 const IMAGE_BYTES: u32 = 512;
 const REGISTERS: u32 = 32;
@@ -41,7 +38,7 @@ export function fxsave(cpu: u32, va: u64, wide: u32): i32 {
     write_slow(cpu, (va + 8) & mask(cpu), 8, (fip & 0xffff_ffff) | (u64(load<u32>(cpu, Cpu.FCS) & 0xffff) << 32));
     write_slow(cpu, (va + 16) & mask(cpu), 8, (fdp & 0xffff_ffff) | (u64(load<u32>(cpu, Cpu.FDS) & 0xffff) << 32));
   }
-  write_slow(cpu, (va + 24) & mask(cpu), 8, u64(load<u32>(cpu, Cpu.MXCSR)) | (u64(MXCSR_MASK) << 32));
+  write_slow(cpu, (va + 24) & mask(cpu), 8, u64(load<u32>(cpu, Cpu.MXCSR)) | (u64(Mxcsr.EXISTING) << 32));
   for (let i: u32 = 0; i < 8; i++) {
     const address = st(cpu, i);
     write_slow(cpu, (va + REGISTERS + 16 * i) & mask(cpu), 8, load<u64>(address));
@@ -56,7 +53,7 @@ export function fxsave(cpu: u32, va: u64, wide: u32): i32 {
 export function fxrstor(cpu: u32, va: u64, wide: u32): i32 {
   if (refuse(cpu, va) || !probe_read(cpu, va, IMAGE_BYTES)) return Status.FAULT;
   const mxcsr = u32(read_slow(cpu, (va + 24) & mask(cpu), 4));
-  if (mxcsr & ~MXCSR_MASK) {
+  if (mxcsr & ~Mxcsr.EXISTING) {
     raiseGp0(cpu);
     return Status.FAULT;
   }
@@ -91,15 +88,5 @@ export function sse_maskmov(cpu: u32, va: u64, data: u32, select: u32, bytes: u3
   for (let n: u32 = 0; n < bytes; n++) {
     if (load<u8>(select + n) & 0x80) write_slow(cpu, (va + n) & mask(cpu), 1, load<u8>(data + n));
   }
-  return Status.NEXT;
-}
-
-/** LDMXCSR: #GP(0) if a reserved bit is set. */
-export function sse_ldmxcsr(cpu: u32, value: u64): i32 {
-  if (u32(value) & ~MXCSR_MASK) {
-    raiseGp0(cpu);
-    return Status.FAULT;
-  }
-  store<u32>(cpu, u32(value), Cpu.MXCSR);
   return Status.NEXT;
 }

@@ -24,8 +24,8 @@ export { x87_fbld, x87_fild, x87_fld_m32, x87_fld_m64, x87_fld_m80, x87_fld_st, 
 export { x87_product, x87_quotient, x87_relation, x87_root, x87_sum } from './x87-quick';
 export { x87_f2xm1, x87_fpatan, x87_fptan, x87_fsin, x87_fsincos, x87_fyl2x, x87_fyl2xp1 } from './x87-transcendental';
 export { x87_fldcw, x87_fldenv, x87_fnclex, x87_fninit, x87_fnsave, x87_fnstenv, x87_frstor } from './x87-environment';
-export { fxrstor, fxsave, sse_ldmxcsr, sse_maskmov } from './fxsave';
+export { fxrstor, fxsave, sse_maskmov } from './fxsave';
 export { exact32, exact64 } from './exact';
 export { sse_check } from './sse-state';
-export { sse_addsub32, sse_addsub64, sse_approximate, sse_arith32, sse_arith64, sse_cmp32, sse_cmp64, sse_comi32, sse_comi64, sse_horizontal32, sse_horizontal64 } from './sse-float';
+export { sse_addsub32, sse_addsub64, sse_arith32, sse_arith64, sse_cmp32, sse_cmp64, sse_comi32, sse_comi64, sse_horizontal32, sse_horizontal64 } from './sse-float';
 export { sse_cvtdq2pd, sse_cvtdq2ps, sse_cvtpd2dq, sse_cvtpd2pi, sse_cvtpd2ps, sse_cvtpi2ps, sse_cvtps2dq, sse_cvtps2pd, sse_cvtps2pi, sse_cvtsd2ss, sse_cvtsi2sd, sse_cvtsi2ss, sse_cvtss2sd, sse_int_of32, sse_int_of64 } from './sse-convert';

@@ -192,30 +192,6 @@ export function sse_cmp64(cpu: u32, which: u32, lanes: u32, dst: u32, src: u32):
   return commit(cpu, dst, bytes);
 }
 
-/**
- * RCPPS and RSQRTPS (4 lanes), RCPSS and RSQRTSS (1): approximations with a relative error below 1.5 * 2^-12 and no exceptions. Real
- * processors differ in the bits; here they are the true values rounded to 13 bits. Denormal operands count as zeros, tiny results as well.
- */
-export function sse_approximate(cpu: u32, squareRoots: u32, lanes: u32, dst: u32, src: u32): i32 {
-  const bytes = lanes << 2;
-  for (let n: u32 = 0; n < bytes; n += 4) store<u32>(dst + n, approximation(load<u32>(src + n), squareRoots != 0));
-  return Status.NEXT;
-}
-
-function approximation(bits: u32, squareRoots: bool): u32 {
-  const sign = bits & 0x8000_0000;
-  const magnitude = bits & 0x7fff_ffff;
-  if (magnitude > 0x7f80_0000) return bits | 0x40_0000;
-  if (magnitude < 0x80_0000) return sign | 0x7f80_0000;
-  if (squareRoots && sign) return 0xffc0_0000;
-  if (magnitude == 0x7f80_0000) return sign;
-  const x = reinterpret<f32>(bits);
-  const exact = reinterpret<u32>(squareRoots ? <f32>1 / sqrt<f32>(x) : <f32>1 / x);
-  const rounded = (exact + 0x400) & 0xffff_f800;
-  return (rounded & 0x7fff_ffff) < 0x80_0000 ? sign : rounded;
-}
-
-
 /** COMISS (signaling = 1), UCOMISS (0), on float32 bits: returns the six arithmetic flags. Cpu.FAULT is set if an exception is pending. */
 export function sse_comi32(cpu: u32, signaling: u32, a: u64, b: u64): u32 {
   beginSse(cpu);

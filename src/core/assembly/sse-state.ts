@@ -4,17 +4,10 @@
 // An instruction starts with beginSse(), computes all its lanes (their flags add up in Env.flags), and asks settleSse() whether it may
 // write its result: with an unmasked exception in any lane the destination stays as it was.
 
-import { Cpu, Status, Vector } from '../layout';
+import { Cpu, Mxcsr, Status, Vector } from '../layout';
 import { Env, Flag, Kind, X, copyXtoY } from './softfloat';
 import { unpack32, unpack64 } from './softfloat-format';
 import { Cr0, Cr4, cr0, cr4, raise } from './state';
-
-export const enum Mxcsr {
-  DAZ = 0x40,
-  MASK_SHIFT = 7,
-  RC_SHIFT = 13,
-  FTZ = 0x8000,
-}
 
 /** MXCSR.DAZ while an instruction runs. */
 class Denormals {

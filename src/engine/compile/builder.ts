@@ -390,7 +390,7 @@ export class CompileBuilder extends HandlerBuilder {
     if (offset === Cpu.CS + Seg.LIMIT && this.where.mode & Mode.FLAT) return this.i32(-1);
     return super.state(type, offset, bits);
   }
-  /** From a local where it was read before. Whatever changes it is called, and nothing is known then. */
+  /** From a local where it was read before. Whatever changes it but setState() is called, and nothing is known then. */
   private readMxcsr(): Value {
     if (!this.isMxcsrKnown && this.branches > 0) return super.state('i32', Cpu.MXCSR);
     const variable = (this.mxcsr ??= this.permanent('i32'));
@@ -405,6 +405,7 @@ export class CompileBuilder extends HandlerBuilder {
       // Scratch fields may be written before the interpreter begins the instruction again.
       if (offset < Cpu.TMP128 || offset >= Cpu.TMP128B + 16) this.changed = true;
       if (offset === Cpu.FSW || offset === Cpu.FTW) this.stack.state = null;
+      if (offset === Cpu.MXCSR) this.isMxcsrKnown = false;
       super.setState(offset, value, bits);
     }
   }
@@ -772,6 +773,34 @@ export class CompileBuilder extends HandlerBuilder {
     this.push(this.registers.read(Cpu.RBP, size), size);
     this.setStackPointer(top);
     this.setRegister(5, size, frame);
+    return true;
+  }
+
+  /** Where eight registers of a size lie on the stack: looked up once, so that all of them can be accessed or none. */
+  private placeOfAll(top: Value, size: number, write: boolean): Place {
+    // SP wraps around within such a frame, whatever the segment's limit is.
+    if (this.kind.stack === 'general' && !this.hasStack32) this.exitIf(this.gtU(this.and(this.wrap(top), 0xffff), 0x1_0000 - size), RegionCause.RARE);
+    this.memoryAccess();
+    return this.placeOf(this.stackAddress(top, size, write), 8 * size, write);
+  }
+
+  /** AX is pushed first, and lies highest; SP as it was. */
+  override pushAll(size: number): boolean {
+    const top = this.movedBy(this.stackRegister(Cpu.RSP), -size);
+    const { host, offset } = this.placeOfAll(top, size, true);
+    for (let n = 0; n < 8; n++) this.store(host, offset + ((7 - n) * size) / 8, this.registers.read(Cpu.GPR + n * 8, size), size);
+    this.setStackPointer(top);
+    return true;
+  }
+
+  /** The SP that was pushed is passed over. */
+  override popAll(size: number): boolean {
+    const top = this.stackRegister(Cpu.RSP);
+    const { host, offset } = this.placeOfAll(top, size, false);
+    const registers = [0, 1, 2, 3, 5, 6, 7];
+    const values = registers.map((n) => this.let(this.load('i64', host, offset + ((7 - n) * size) / 8, size)));
+    registers.forEach((n, k) => this.setRegister(n, size, values[k]));
+    this.setStackPointer(this.movedBy(top, size));
     return true;
   }
 
