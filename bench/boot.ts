@@ -2,6 +2,7 @@
 
 import { FIRST_LINE, type LinuxGuest } from './guests.ts';
 import type { Peer } from './peers/peer.ts';
+import { othersWarning, watchOthers } from './process.ts';
 import { figure, median, medianOf, ratio, table } from './statistics.ts';
 
 export interface BootRun {
@@ -11,6 +12,8 @@ export interface BootRun {
   instructions?: number;
   /** Seconds in which the machine's thread ran and did not sleep. */
   busyS?: number;
+  /** What other programs had of the processors meanwhile, of 1. */
+  others: number;
 }
 
 export interface BootResult {
@@ -24,12 +27,14 @@ export interface BootResult {
 const TIMEOUT_S = 300;
 
 async function boot(peer: Peer, guest: LinuxGuest): Promise<BootRun> {
+  const askOthers = watchOthers();
   const run = await peer.start(guest, guest.ready);
   try {
     // Both are asked for at once: a page notes the time of a text only when it knows of it.
     const [firstLineS, promptS] = await Promise.all([run.untilText(FIRST_LINE, TIMEOUT_S), run.untilText(guest.ready, TIMEOUT_S)]);
+    const others = askOthers();
     const { instructions, busyS } = await run.counters();
-    return { firstLineS, promptS, instructions, busyS };
+    return { firstLineS, promptS, instructions, busyS, others };
   } finally {
     await run.stop();
   }
@@ -47,7 +52,7 @@ export async function benchBoot(guests: readonly LinuxGuest[], peers: readonly P
         try {
           const it = await boot(peer, guest);
           result.runs.push(it);
-          say(`boot ${guest.name}, ${peer.title}, run ${n}: first line ${figure(it.firstLineS)} s, prompt ${figure(it.promptS)} s`);
+          say(`boot ${guest.name}, ${peer.title}, run ${n}: first line ${figure(it.firstLineS)} s, prompt ${figure(it.promptS)} s${othersWarning(it.others)}`);
         } catch (error) {
           result.why = (error as Error).message;
           say(`boot ${guest.name}, ${peer.title}: ${result.why}`);

@@ -8,6 +8,7 @@ import { root } from './guests.ts';
 import { ARCHES, type Arch, buildProgram, checkParts, mixGuest, partNames, type PartResult, readParts, runNative } from './mix-guest.ts';
 import type { Peer, Run } from './peers/peer.ts';
 import { qemu, startRunner } from './peers/processes.ts';
+import { othersWarning, watchOthers } from './process.ts';
 import { figure, geometricMean, medianOf, table } from './statistics.ts';
 
 /** To the guest's first part, s; v86 needs most. */
@@ -26,10 +27,13 @@ export interface MixRun {
   bootS: number;
   /** Time of the parts by the guest's clock, to their time by the host's. */
   clock: number;
+  /** What other programs had of the processors meanwhile, of 1. */
+  others?: number;
 }
 
 /** Run the mix in a machine, and check its sums. @throws where one is wrong */
 async function measure(start: () => Promise<Run>, parts: readonly string[], timeS: number): Promise<MixRun> {
+  const askOthers = watchOthers();
   const run = await start();
   try {
     const bootS = await run.untilText('mix: start', BOOT_TIMEOUT_S);
@@ -42,7 +46,7 @@ async function measure(start: () => Promise<Run>, parts: readonly string[], time
     }
     const results = readParts(output);
     checkParts(results, parts);
-    return { parts: results, bootS, clock: results.reduce((sum, part) => sum + part.ns, 0) / 1e9 / (endS - bootS) };
+    return { parts: results, bootS, others: askOthers(), clock: results.reduce((sum, part) => sum + part.ns, 0) / 1e9 / (endS - bootS) };
   } finally {
     await run.stop();
   }
@@ -77,7 +81,7 @@ export async function benchMix(peers: readonly Peer[], runs: number, timeS: numb
           const it = await measure(() => peer.start(guest), parts, timeS);
           result.runs.push(it);
           const isOff = it.clock < CLOCK.least || it.clock > CLOCK.most;
-          say(`mix ${arch}, ${peer.title}, run ${n}: right sums${isOff ? `; BUT the guest's clock went at ${figure(it.clock, 2)} of the host's` : ''}`);
+          say(`mix ${arch}, ${peer.title}, run ${n}: right sums${isOff ? `; BUT the guest's clock went at ${figure(it.clock, 2)} of the host's` : ''}${othersWarning(it.others!)}`);
         } catch (error) {
           result.why = (error as Error).message;
           say(`mix ${arch}, ${peer.title}: ${result.why}`);

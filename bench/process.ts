@@ -1,7 +1,7 @@
 // Processes of the benchmarks: what they write with the time it came, and what the kernel says of them (proc(5)).
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 
 /** A line of a process' stderr that starts so is a message to the benchmark: JSON. */
 export const MESSAGE = '@bench ';
@@ -118,11 +118,70 @@ export class Watched {
   }
 }
 
+/** Linux shows so many clock ticks a second on every architecture that Node runs on. */
+const TICKS = 100;
+
+/** The fields of /proc/PID/stat from the third on. */
+function statFields(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^[^]*\) /, '').split(' ');
+}
+
 /** CPU time of a process, seconds, all its threads together. */
 export function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
-  // utime and stime are fields 14 and 15, in clock ticks; Linux shows 100 a second on every architecture that Node runs on.
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  const fields = statFields(pid);
+  // utime and stime are fields 14 and 15.
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** CPU time of this process and all below it, also of those that have ended, seconds. */
+function ownSeconds(): number {
+  const parents = new Map<number, number>();
+  const ticks = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!pid) continue;
+    try {
+      const fields = statFields(pid);
+      parents.set(pid, Number(fields[1]));
+      // utime, stime, and those of children that it has waited for.
+      ticks.set(pid, fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0));
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  let sum = 0;
+  for (const [pid, own] of ticks) {
+    let above: number | undefined = pid;
+    while (above && above !== process.pid) above = parents.get(above);
+    if (above) sum += own;
+  }
+  return sum / TICKS;
+}
+
+/** Time of all processors together since the computer's start, seconds: all, and that in which they were not idle. */
+function processorSeconds(): { all: number; busy: number } {
+  // user nice system idle iowait irq softirq steal; the two behind them are in the first two.
+  const fields = /^cpu +(.*)/.exec(readFileSync('/proc/stat', 'utf8'))![1].split(' ').slice(0, 8).map(Number);
+  const all = fields.reduce((sum, field) => sum + field, 0) / TICKS;
+  return { all, busy: all - (fields[3] + fields[4]) / TICKS };
+}
+
+/** Watches what other programs, and other virtual machines, take of the processors. @returns asks for their share since the start, of 1 */
+export function watchOthers(): () => number {
+  const from = { ...processorSeconds(), own: ownSeconds() };
+  return () => {
+    const { all, busy } = processorSeconds();
+    const others = busy - from.busy - (ownSeconds() - from.own);
+    return Math.min(1, Math.max(0, others / (all - from.all)));
+  };
+}
+
+/** More than this, and what was measured is the computer's load. */
+const MUCH_TO_OTHERS = 0.1;
+
+/** A warning for who reads a figure; nothing where others took little. */
+export function othersWarning(share: number): string {
+  return share > MUCH_TO_OTHERS ? `; BUT others had ${(share * 100).toFixed(0)} % of the processors` : '';
 }
 
 /** Resident memory of a process, bytes. */
