@@ -29,6 +29,7 @@ export interface MixRun {
   clock: number;
   /** What other programs had of the processors meanwhile, of 1. */
   others?: number;
+  notes?: string[];
 }
 
 /** Run the mix in a machine, and check its sums. @throws where one is wrong */
@@ -46,7 +47,7 @@ async function measure(start: () => Promise<Run>, parts: readonly string[], time
     }
     const results = readParts(output);
     checkParts(results, parts);
-    return { parts: results, bootS, others: askOthers(), clock: results.reduce((sum, part) => sum + part.ns, 0) / 1e9 / (endS - bootS) };
+    return { parts: results, bootS, others: askOthers(), notes: await run.notes?.() ?? [], clock: results.reduce((sum, part) => sum + part.ns, 0) / 1e9 / (endS - bootS) };
   } finally {
     await run.stop();
   }
@@ -81,7 +82,7 @@ export async function benchMix(peers: readonly Peer[], runs: number, timeS: numb
           const it = await measure(() => peer.start(guest), parts, timeS);
           result.runs.push(it);
           const isOff = it.clock < CLOCK.least || it.clock > CLOCK.most;
-          say(`mix ${arch}, ${peer.title}, run ${n}: right sums${isOff ? `; BUT the guest's clock went at ${figure(it.clock, 2)} of the host's` : ''}${othersWarning(it.others!)}`);
+          say(`mix ${arch}, ${peer.title}, run ${n}: ${['right sums', ...it.notes ?? []].join(', ')}${isOff ? `; BUT the guest's clock went at ${figure(it.clock, 2)} of the host's` : ''}${othersWarning(it.others ?? 0)}`);
         } catch (error) {
           result.why = (error as Error).message;
           say(`mix ${arch}, ${peer.title}: ${result.why}`);

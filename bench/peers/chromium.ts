@@ -22,6 +22,8 @@ const FLAGS = [
 ];
 /** How often the page looks at its console, ms: what a time may be too long. */
 const LOOK_MS = 20;
+/** How often the page is asked what it saw, ms: each time costs Node, the browser and the page some CPU, beside the guest's. */
+const ASK_MS = 250;
 
 /** What the watcher in the page keeps. */
 interface Watch {
@@ -37,6 +39,8 @@ declare global {
     benchWatch: Watch;
     benchText?: () => string;
     benchInstructions?: () => number;
+    /** Notes for PageRun.notes(). */
+    benchNotes?: () => string[];
   }
 }
 
@@ -47,23 +51,24 @@ class PageRun implements Run {
     /** What came before the page's own clock, s. */
     private readonly offsetS: number,
     private readonly until: string,
+    /** Errors that the page did not handle, rejected promises among them. */
+    private readonly errors: readonly string[],
   ) {}
 
   async untilText(text: string, timeoutS: number): Promise<number> {
-    const failure = this.page.locator('#failure-what');
     const from = performance.now();
     for (;;) {
-      const at = await this.page.evaluate((wanted) => {
+      const { at, failed } = await this.page.evaluate((wanted) => {
         window.benchWatch.seen[wanted] ??= NaN;
         const time = window.benchWatch.seen[wanted];
-        return Number.isNaN(time) ? null : time;
+        return { at: Number.isNaN(time) ? null : time, failed: document.querySelector<HTMLElement>('#failure-what')?.innerText };
       }, text);
       if (at !== null) return at / 1000 + this.offsetS;
-      const failed = await failure.count() ? await failure.innerText() : undefined;
       if (failed !== undefined || performance.now() - from > timeoutS * 1000) {
-        throw new Error(`${failed ?? `${timeoutS} s were not enough for`} "${text}"; the last it wrote: ${(await this.text()).slice(-300).trim()}`);
+        const errors = this.errors.map((error) => `; error: ${error}`).join('');
+        throw new Error(`${failed ?? `${timeoutS} s were not enough for`} "${text}"; the last it wrote: ${(await this.text()).slice(-300).trim()}${errors}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await new Promise((resolve) => setTimeout(resolve, ASK_MS));
     }
   }
 
@@ -82,6 +87,11 @@ class PageRun implements Run {
 
   text(): Promise<string> {
     return this.page.evaluate(() => window.benchWatch.text);
+  }
+
+  async notes(): Promise<string[]> {
+    const told = await this.page.evaluate(() => window.benchNotes?.() ?? []);
+    return [...told, ...this.errors.map((error) => `BUT an error in the page: ${error}`)];
   }
 
   async stop(): Promise<void> {
@@ -116,12 +126,14 @@ async function openPage(url: string, texts: string[], prepare: (page: Page) => P
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
   try {
     const page = await browser.newPage({ viewport: { width: 1200, height: 760 } });
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(error.message));
     await page.addInitScript(watcher, { lookMs: LOOK_MS, texts });
     await prepare(page);
     const asked = Date.now();
     await page.goto(url, { waitUntil: 'commit' });
     const offsetS = (await page.evaluate(() => performance.timeOrigin) - asked) / 1000;
-    return new PageRun(browser, page, offsetS, texts[texts.length - 1]);
+    return new PageRun(browser, page, offsetS, texts[texts.length - 1], errors);
   } catch (error) {
     await browser.close();
     throw error;
@@ -177,9 +189,31 @@ export const tabvisorChromium: Peer = {
   },
 };
 
+// v86 does compile in Chromium, about as many modules as in Node, but its code comes late where processors are few or busy: it has one module on
+// its way at a time and interprets until that is there. V8 optimises the functions of those that it has, up to 130 kB each and 0.1 to 0.5 s of work, in the
+// renderer's three background threads, which have the priority of the guest's; a new module waits behind them, up to seconds where other programs
+// have the processors. Parts of a second then show the interpreter: a twentieth. So the modules are told, and how long they took, and mix.ts tells
+// what others had of the processors. Nothing else holds the page back: it is visible, its timers and its priority are not throttled (Playwright's own flags),
+// no debugger is on (its WebAssembly code is TurboFan's), and without Playwright it is as fast.
 const V86_PAGE = `<!doctype html><meta charset="utf-8"><title>v86</title>
 <script type="module">
 import { V86 } from './libv86.mjs';
+// v86 tells of no module, and not of one that failed.
+const { instantiate } = WebAssembly;
+const took = [];
+let asked = 0;
+WebAssembly.instantiate = (...words) => {
+  const from = performance.now();
+  const made = instantiate(...words);
+  asked++;
+  made.then(() => took.push(performance.now() - from), () => {});
+  return made;
+};
+window.benchNotes = () => {
+  const sorted = took.toSorted((a, b) => a - b);
+  const ms = (share) => sorted[Math.ceil(share * sorted.length) - 1].toFixed(0);
+  return [took.length + ' of ' + asked + ' modules compiled, half within ' + ms(0.5) + ' ms, nine of ten within ' + ms(0.9) + ' ms'];
+};
 const given = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 const emulator = new V86({
   wasm_path: 'v86.wasm', memory_size: given.memory * 2 ** 20, vga_memory_size: 2 ** 21,

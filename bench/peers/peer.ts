@@ -21,6 +21,8 @@ export interface Run {
   dots(): Promise<number[]>;
   /** Everything the serial port has shown. */
   text(): Promise<string>;
+  /** What else is worth telling of the run, of those machines that have something. */
+  notes?(): Promise<string[]>;
   /** The process, where the machine has one of its own. */
   readonly pid?: number;
   stop(): Promise<void>;
