@@ -7,6 +7,7 @@ import { SearchAddon } from '@xterm/addon-search';
 import '@xterm/xterm/css/xterm.css';
 import { hasFastWebGl } from '../browser-status.ts';
 import type { ConsolePump } from './console-pump.ts';
+import { blinkCursor } from './cursor-blink.ts';
 import { FindBar } from './find-bar.tsx';
 import { allText, lastLines } from './terminal-text.ts';
 import { followTheme } from './terminal-theme.ts';
@@ -71,9 +72,10 @@ export function Console(props: ConsoleProps) {
 
   /** @returns what takes it away again */
   function makeTerminal(): () => void {
+    const isBlinking = !matchMedia('(prefers-reduced-motion: reduce)').matches;
     const it = new Terminal({
       allowProposedApi: true,
-      cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
+      cursorBlink: isBlinking,
       fontFamily: getComputedStyle(document.documentElement).getPropertyValue('--mono'),
       fontSize: latest.current.fontSize,
       // Less, and some fonts' underscores are cut off.
@@ -99,8 +101,10 @@ export function Console(props: ConsoleProps) {
     it.onData((data) => send(encoder.encode(latest.current.filter(data))));
     it.onBinary((data) => send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
     const stopFollowing = followTheme(it);
+    const stopBlinking = isBlinking ? blinkCursor(it, place.current!, styles.cursorHidden) : () => {};
     setTerminal({ it, fit, search });
     return () => {
+      stopBlinking();
       stopFollowing();
       it.dispose();
     };
