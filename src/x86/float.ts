@@ -50,10 +50,11 @@ interface Arithmetic {
   ne(x: Value, y: Value): Value;
   and(x: Value, y: Value): Value;
   or(x: Value, y: Value): Value;
-  /** Smallest normal number, largest finite one, zero: another node each time. */
-  readonly min: Value;
-  readonly max: Value;
-  readonly zero: Value;
+  /** In all lanes; another node each time. */
+  number(n: number): Value;
+  /** Smallest normal number, largest finite one. */
+  readonly min: number;
+  readonly max: number;
   /** i32: whether no lane of a condition holds. */
   none(condition: Value): Value;
   /** A condition's opposite. */
@@ -80,8 +81,9 @@ function splat(b: Builder, double: boolean, n: number): Value {
 const splat32 = (b: Builder, n: number): Value => b.v128(new Uint8Array(new Uint32Array(4).fill(n).buffer));
 
 function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
+  const min = double ? MIN64 : MIN32;
+  const max = double ? MAX64 : MAX32;
   if (packed) {
-    const constant = (n: number): Value => splat(b, double, n);
     const unary = (f32: Simd, f64: Simd) => (x: Value) => v1(b, double ? f64 : f32, x);
     const binary = (f32: Simd, f64: Simd) => (x: Value, y: Value) => v2(b, double ? f64 : f32, x, y);
     return {
@@ -99,19 +101,12 @@ function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
       or: binary(Simd.V128_OR, Simd.V128_OR),
       none: (c) => b.eqz(b.simd('i32', Simd.V128_ANY_TRUE, [c])),
       not: (c) => v1(b, Simd.V128_NOT, c),
-      get min() {
-        return constant(double ? MIN64 : MIN32);
-      },
-      get max() {
-        return constant(double ? MAX64 : MAX32);
-      },
-      get zero() {
-        return constant(0);
-      },
+      number: (n) => splat(b, double, n),
+      min,
+      max,
     };
   }
   const type = double ? 'f64' : 'f32';
-  const constant = (n: number): Value => (double ? b.f64(n) : b.f32(n));
   const unary = (f32: number, f64: number) => (x: Value) => b.unary(type, [double ? f64 : f32], x);
   return {
     abs: unary(0x8b, 0x99),
@@ -128,15 +123,9 @@ function arithmeticOf(b: Builder, { packed, double }: Format): Arithmetic {
     or: (x, y) => b.or(x, y),
     none: (c) => b.eqz(c),
     not: (c) => b.eqz(c),
-    get min() {
-      return constant(double ? MIN64 : MIN32);
-    },
-    get max() {
-      return constant(double ? MAX64 : MAX32);
-    },
-    get zero() {
-      return constant(0);
-    },
+    number: (n) => (double ? b.f64(n) : b.f32(n)),
+    min,
+    max,
   };
 }
 
@@ -181,7 +170,7 @@ function exactSum(b: Builder, op: FloatOp, f: Format, x: Value, c: Value, r: Val
   const other = op === FloatOp.ADD ? a.sub(c, moved) : a.add(c, moved);
   const first = a.sub(x, b.let(a.sub(r, moved)));
   const lost = op === FloatOp.ADD ? a.add(first, other) : a.sub(first, other);
-  return a.none(a.ne(b.let(lost), a.zero));
+  return a.none(a.ne(b.let(lost), a.number(0)));
 }
 
 /** 2^27 + 1 splits a float64 into halves of 26 bits; products from SMALL on lose nothing of their low half. */
@@ -200,8 +189,8 @@ function exactProducts(b: Builder, x: Value, c: Value, r: Value): Value {
   const [xh, xl] = split(x);
   const [ch, cl] = split(c);
   const lost = a.add(a.add(a.add(a.sub(a.mul(xh, ch), r), a.mul(xh, cl)), a.mul(xl, ch)), a.mul(xl, cl));
-  const tiny = a.and(a.lt(a.abs(r), splat(b, true, SMALL)), a.and(a.ne(x, a.zero), a.ne(c, a.zero)));
-  return a.none(a.or(a.ne(lost, a.zero), tiny));
+  const tiny = a.and(a.lt(a.abs(r), splat(b, true, SMALL)), a.and(a.ne(x, a.number(0)), a.ne(c, a.number(0))));
+  return a.none(a.or(a.ne(lost, a.number(0)), tiny));
 }
 
 /** i32: the product of two normal numbers surely has no more bits than the format, as of small whole numbers. */
@@ -240,7 +229,7 @@ function byCore(b: Builder, i: Instruction, name: CoreFunction, first: readonly 
 
 /** A condition that holds in lanes where x is denormal. */
 function denormal(a: Arithmetic, x: Value): Value {
-  return a.and(a.lt(a.abs(x), a.min), a.ne(x, a.zero));
+  return a.and(a.lt(a.abs(x), a.number(a.min)), a.ne(x, a.number(0)));
 }
 
 /**
@@ -261,9 +250,9 @@ function normalBits(b: Builder, { double }: Format, bits: Value): Value {
 function raisesNothing(b: Builder, a: Arithmetic, op: FloatOp, f: Format, x: Value, c: Value, r: Value): Value {
   const size = b.let(a.abs(r));
   // Sums that are tiny are exact. Products and quotients are not, unless a factor or the dividend is zero.
-  let bad = a.or(a.or(denormal(a, x), denormal(a, c)), a.not(a.le(size, a.max)));
-  if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.min), a.and(a.ne(x, a.zero), a.ne(c, a.zero))));
-  if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.min), a.ne(x, a.zero)));
+  let bad = a.or(a.or(denormal(a, x), denormal(a, c)), a.not(a.le(size, a.number(a.max))));
+  if (op === FloatOp.MUL) bad = a.or(bad, a.and(a.le(size, a.number(a.min)), a.and(a.ne(x, a.number(0)), a.ne(c, a.number(0)))));
+  if (op === FloatOp.DIV) bad = a.or(bad, a.and(a.le(size, a.number(a.min)), a.ne(x, a.number(0))));
   const good = b.let(a.none(bad));
   return b.and(b.and(masked(b), good), b.ne(precisionKnown(b, op, f, x, c, r), 0));
 }
@@ -304,7 +293,7 @@ export const squareRoot = (f: Format): Meaning =>
     const c = toFloat(b, f, sourceBits);
     const a = arithmeticOf(b, f);
     const r = b.let(a.sqrt(c));
-    const bad = a.or(denormal(a, c), a.not(a.le(r, a.max)));
+    const bad = a.or(denormal(a, c), a.not(a.le(r, a.number(a.max))));
     const good = b.let(a.none(bad));
     b.if(
       b.and(b.and(masked(b), good), b.ne(precisionKnown(b, FloatOp.SQRT, f, c, c, r), 0)),
@@ -456,11 +445,11 @@ function approximation(b: Builder, roots: boolean, x: Value): Value {
   const select = (condition: Value, yes: Value, no: Value): Value => b.let(b.simd('v128', Simd.V128_BITSELECT, [yes, no, condition]));
   const sign = b.let(v2(b, Simd.V128_AND, x, b.v128(signs(PS, 1))));
   /** A tiny number becomes a zero; NaN stays. */
-  const flushed = (v: Value): Value => select(a.lt(a.abs(v), a.min), sign, v);
+  const flushed = (v: Value): Value => select(a.lt(a.abs(v), a.number(a.min)), sign, v);
   const operand = flushed(x);
   const exact = a.div(splat(b, false, 1), roots ? a.sqrt(operand) : operand);
   const rounded = b.let(v2(b, Simd.V128_AND, v2(b, Simd.I32X4_ADD, exact, splat32(b, 0x400)), splat32(b, 0xffff_f800)));
-  const r = roots ? select(a.lt(operand, a.zero), splat32(b, 0xffc0_0000), rounded) : flushed(rounded);
+  const r = roots ? select(a.lt(operand, a.number(0)), splat32(b, 0xffc0_0000), rounded) : flushed(rounded);
   return select(a.ne(x, x), v2(b, Simd.V128_OR, x, splat32(b, 0x40_0000)), r);
 }
 
@@ -537,7 +526,7 @@ export const narrowScalar: Meaning = sse((i, b) => {
   const r = b.let(b.unary('f32', [0xb6], x));
   const a = arithmeticOf(b, SS);
   const size = b.let(a.abs(r));
-  const bad = b.or(b.eqz(a.le(size, a.max)), b.and(a.le(size, a.min), b.ne(x, b.f64(0))));
+  const bad = b.or(b.eqz(a.le(size, a.number(a.max))), b.and(a.le(size, a.number(a.min)), b.ne(x, b.f64(0))));
   b.if(
     b.and(b.and(masked(b), b.eqz(bad)), b.ne(b.or(precisionSet(b), b.eq(b.unary('f64', [0xbb], r), x)), 0)),
     () => i.dst.write(r),
@@ -572,7 +561,7 @@ export const narrowPacked: Meaning = sse((i, b) => {
   const widened = b.let(v1(b, Simd.F64X2_PROMOTE_LOW_F32X4, r));
   const a = arithmeticOf(b, PD);
   const size = b.let(a.abs(widened));
-  const bad = a.or(a.not(a.le(size, splat(b, true, MAX32))), a.and(a.le(size, splat(b, true, MIN32)), a.ne(v, a.zero)));
+  const bad = a.or(a.not(a.le(size, splat(b, true, MAX32))), a.and(a.le(size, splat(b, true, MIN32)), a.ne(v, a.number(0))));
   b.if(
     b.and(b.and(masked(b), a.none(bad)), b.ne(b.or(precisionSet(b), a.none(a.ne(widened, v))), 0)),
     () => i.dst.write(r),
