@@ -141,6 +141,11 @@ test('says what it boots and how much comes before any of it has come, and names
 test('the console has the keyboard without a click; pause stops the figures, resume goes on', async ({ page }) => {
   await boot(page);
   expect(await run(page, 'uname -m')).toBe('x86_64');
+  // The cursor blinks without an animation, which would cost frames all the time.
+  const cursor = page.locator('.xterm-cursor');
+  await expect(cursor).toHaveCSS('animation-name', 'none');
+  await expect(cursor).toHaveCSS('background-color', 'rgba(0, 0, 0, 0)');
+  await expect(cursor).not.toHaveCSS('background-color', 'rgba(0, 0, 0, 0)');
   await expect.poll(() => figure(page, 'mips')).toBeGreaterThan(1);
   await page.getByRole('button', { name: 'Pause' }).click();
   await waitForState(page, 'Paused');

@@ -4,11 +4,11 @@
 import { Cpu, JumpTargets, Mem, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
 import { FunctionBuilder, type Value, type Variable } from '../wasm/function.ts';
 import type { FunctionRef, ValType } from '../wasm/module.ts';
-import { Simd } from '../wasm/simd.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
 import type { Builder, FloatStack, Instruction, OperandRef } from '../x86/builder.ts';
 import type { CoreFunction, PureFunction } from '../x86/core-functions.ts';
 import { Flags, type FlagFunctions } from '../x86/flags.ts';
+import { fromLow64 } from '../x86/vector.ts';
 import type { Kind, OperandShape } from './kinds.ts';
 
 /** Functions of the module that handlers share. */
@@ -117,7 +117,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   /** A vector of a value (i64) and zeroes above it. */
   low(value: Value): Value {
-    return this.simd('v128', Simd.I64X2_REPLACE_LANE, [this.v128(new Uint8Array(16)), value], [0]);
+    return fromLow64(this, value);
   }
 
   /** The same of 64 or 32 bits of guest memory. */

@@ -6,7 +6,7 @@
 // chains. No method throws for anything that a guest does.
 
 import { type GuestMemory, GuestMemoryError } from '../devices/interfaces.ts';
-import { copyBytes, copyBytesTo } from '../devices/shared-copy.ts';
+import { copyBytesTo } from '../devices/shared-copy.ts';
 
 /** Entries of a queue at most (2.7: "maximum Queue Size value is 32768"); QEMU's limit, which bounds a chain too. */
 export const MAX_QUEUE_SIZE = 1024;

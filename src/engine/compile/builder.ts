@@ -1,7 +1,6 @@
-// The builder of compiled code: a meaning of src/x86 emitted with its operands known. General registers and flags are wasm locals; what
-// the quick form of an instruction does not cover leaves the region before anything was changed ("side exit"), and the interpreter
-// executes that instruction.
-//
+// The builder of compiled code: a meaning of src/x86 emitted with its operands known. Registers and flags are wasm locals; what the quick
+// form of an instruction does not cover leaves the region before anything was changed ("side exit"), and the interpreter executes that
+// instruction.
 
 import { CodeTlb, Cpu, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
@@ -831,7 +830,7 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** RSP as it was before a call, behind which it is in its local. The upper half of 16-bit code's, which may not be, counts as it is now. */
   stackPointer(): Value {
-    const local = this.registers.general(4).get();
+    const local = this.registers.local(4).get();
     return this.isSplit ? this.or(this.and(this.load('i64', this.cpu(), Cpu.RSP), -0x1_0000), this.and(local, 0xffff)) : local;
   }
 

@@ -114,7 +114,7 @@ export class RegionEmitter {
     private readonly where: RegionMode,
     private readonly records: RecordBytes,
     private readonly plan: Plan,
-    private readonly slot: number,
+    slot: number,
     private readonly neighbours: Neighbours,
     { isCounted, isWide, hasNeighbours, parts }: RegionForm,
   ) {

@@ -108,18 +108,14 @@ export class Registers {
     for (const [index, n] of this.numbers) names.set(index, registerName(n, this.code64 ? 64 : this.isSplit ? 16 : 32));
   }
 
-  private local(n: number): Variable {
+  /** The local of a register, by its number: of a general one its own, which is that of its lower half where it has two. */
+  local(n: number): Variable {
     let variable = this.locals[n];
     if (!variable) {
       this.locals[n] = variable = n >= VECTOR ? this.owner.permanent('v128') : this.code64 ? this.owner.permanent('i64') : this.owner.permanentLow();
       this.numbers.set(variable.index, n);
     }
     return variable;
-  }
-
-  /** The local of a general register, or of its lower half. */
-  general(n: number): Variable {
-    return this.local(n);
   }
 
   // ---- in an instruction
