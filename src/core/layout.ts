@@ -22,8 +22,8 @@ export const enum Mem {
   /** Byte rings of character devices beside the serial ports; see src/machine/protocol.ts. */
   CHARDEV_RINGS = 0x0150_0000,
   CHARDEV_RINGS_SIZE = 0x0008_0000,
-  /** A u32 for each compiled region's slot: how often it was left because accesses near one another lay on two pages. */
-  REGION_SPANS = 0x015c_0000,
+  /** Two u16 for each compiled region's slot: how often it was left by RegionCause.SPAN and by RegionCause.NUMBER. */
+  REGION_DOUBTS = 0x015c_0000,
   /** A u32 for each map of decoded code: how often what it maps was dropped. */
   CODE_GENERATIONS = 0x0160_0000,
   /** Where indirect jumps went to, for the compiler, see JumpTargets. */
@@ -482,8 +482,19 @@ export const enum RegionCause {
   MODE = 7,
   /** A kind's function did not say NEXT. */
   STATUS = 8,
-  /** Accesses near one another lie on two pages. */
+  /** Accesses near one another lie on two pages. From here on, a region that is often left so is made again without what it hoped for. */
   SPAN = 9,
+  /** A number of the x87 that is neither zero nor normal, or FCW, is not for the short way. */
+  NUMBER = 10,
+}
+
+/** What a region does not count on, as one that did was often left: RegionCause.SPAN, RegionCause.NUMBER. See Mem.REGION_DOUBTS. */
+export const enum Doubt {
+  NONE = 0,
+  /** That accesses near one another lie on one page. */
+  SPANS = 1,
+  /** That numbers of the x87 are zero or normal, and FCW as it was. */
+  NUMBERS = 2,
 }
 
 /** What a function called for an instruction says about how to go on. */
@@ -581,4 +592,18 @@ export const enum X87Op {
   SUBR = 5,
   DIV = 6,
   DIVR = 7,
+}
+
+/** Formats that the x87 stores: of x87_store and x87_narrow. */
+export const enum X87Store {
+  M32 = 0,
+  M64 = 1,
+  M80 = 2,
+  I16 = 3,
+  I32 = 4,
+  I64 = 5,
+  I16_TRUNCATE = 6,
+  I32_TRUNCATE = 7,
+  I64_TRUNCATE = 8,
+  BCD = 9,
 }

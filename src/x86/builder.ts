@@ -58,6 +58,8 @@ export interface Instruction {
 export interface FloatNumber {
   readonly significand: Value;
   readonly signExponent: Value;
+  /** It is known to be zero or a normal number. */
+  readonly isPlain: boolean;
 }
 
 /**
@@ -74,6 +76,12 @@ export interface FloatStack {
   exchange(i: number): void;
   push(number: FloatNumber): void;
   pop(): void;
+  /** Is the short way to be gone (x87-short.ts)? Then FCW allows it. */
+  goesShort(): boolean;
+  /** The same as require(), for numbers that the short way is not for. */
+  requireShort(condition: Value): void;
+  /** ST(i), which is plain, for the short way. */
+  readPlain(i: number): FloatNumber;
   /** Host address (i32) of ST(i), whose value a function of core is about to change. */
   change(i: number): Value;
   /** 80 bits of memory. */

@@ -1,9 +1,10 @@
 // Numbers of other formats as the x87 keeps them, and the instructions' short forms on a register stack whose top is known: see FloatStack.
 // Intel SDM volume 1, 4.2.2 (formats), 8.1.3 (status word), 8.3 (instructions), table 8-6 (condition codes of comparisons).
 
-import { Cpu, Rflags, X87Op } from '../core/layout.ts';
+import { Cpu, Rflags, X87Op, X87Store } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Instruction, OperandRef } from './builder.ts';
+import { narrowed, product, sum, type Narrowed } from './x87-short.ts';
 
 export const enum Fsw {
   C1 = 0x200,
@@ -20,7 +21,7 @@ const BIAS = 16383;
 const INTEGER_BIT = 1n << 63n;
 
 export function constant(b: Builder, significand: bigint, signExponent: number): FloatNumber {
-  return { significand: b.i64(significand), signExponent: b.i32(signExponent) };
+  return { significand: b.i64(significand), signExponent: b.i32(signExponent), isPlain: true };
 }
 export const zero = (b: Builder): FloatNumber => constant(b, 0n, 0);
 export const one = (b: Builder): FloatNumber => constant(b, INTEGER_BIT, BIAS);
@@ -31,14 +32,22 @@ export function widen(b: Builder, s: FloatStack, operand: OperandRef): FloatNumb
   const [fraction, exponentBits, bias] = operand.size === 32 ? [23, 8, 127] : [52, 11, 1023];
   const last = (1 << exponentBits) - 1;
   const exponent = b.let(b.and(b.wrap(b.shrU(bits, fraction)), last));
-  const magnitude = operand.size === 32 ? b.shl(bits, 33) : b.shl(bits, 1);
-  const isZero = b.let(b.eqz(magnitude));
-  s.require(b.or(isZero, b.ltU(b.sub(exponent, 1), last - 1)));
-  const sign = b.let(b.shl(b.wrap(b.shrU(bits, operand.size - 1)), 15));
-  return {
-    significand: b.let(b.select(isZero, b.i64(0), b.or(b.shl(bits, 63 - fraction), b.i64(INTEGER_BIT)))),
-    signExponent: b.let(b.or(sign, b.select(isZero, b.i32(0), b.add(exponent, BIAS - bias)))),
-  };
+  const sign = (): Value => b.shl(b.wrap(b.shrU(bits, operand.size - 1)), 15);
+  const significand = b.variable('i64');
+  const signExponent = b.variable('i32');
+  b.if(
+    b.eqz(b.shl(bits, 65 - operand.size)),
+    () => {
+      significand.set(b.i64(0));
+      signExponent.set(sign());
+    },
+    () => {
+      s.require(b.ltU(b.sub(exponent, 1), last - 1));
+      significand.set(b.or(b.shl(bits, 63 - fraction), b.i64(INTEGER_BIT)));
+      signExponent.set(b.or(sign(), b.add(exponent, BIAS - bias)));
+    },
+  );
+  return { significand: significand.get(), signExponent: signExponent.get(), isPlain: true };
 }
 
 /** A signed integer. */
@@ -50,15 +59,26 @@ export function fromInteger(b: Builder, operand: OperandRef): FloatNumber {
   return {
     significand: b.let(b.shl(magnitude, shift)),
     signExponent: b.let(b.select(b.eqz(magnitude), b.i32(0), b.or(b.and(b.wrap(sign), 0x8000), b.sub(BIAS + 63, b.wrap(shift))))),
+    isPlain: true,
   };
 }
 
-/** ST(dst) = ST(dst) op number */
-export function arithmetic(b: Builder, s: FloatStack, op: number, dst: number, { significand, signExponent }: FloatNumber, pops = 0): void {
-  const at = s.change(dst);
+/** ST(dst) = ST(dst) op a number, or ST(source) */
+export function arithmetic(b: Builder, s: FloatStack, op: number, dst: number, source: FloatNumber | number, pops = 0): void {
+  const isQuotient = op >= X87Op.DIV;
   let bits: Value;
-  if (op === X87Op.MUL) bits = b.core('x87_product', at, significand, signExponent);
-  else bits = b.core(op >= X87Op.DIV ? 'x87_quotient' : 'x87_sum', at, b.i32(op), significand, signExponent);
+  if (!isQuotient && s.goesShort()) {
+    const x = s.readPlain(dst);
+    const y = typeof source === 'number' ? s.readPlain(source) : source;
+    const result = op === X87Op.MUL ? product(b, s, x, y) : sum(b, s, op, x, y);
+    s.write(dst, result.number);
+    bits = result.bits;
+  } else {
+    const { significand, signExponent } = typeof source === 'number' ? s.read(source) : source;
+    const at = s.change(dst);
+    if (op === X87Op.MUL) bits = b.core('x87_product', at, significand, signExponent);
+    else bits = b.core(isQuotient ? 'x87_quotient' : 'x87_sum', at, b.i32(op), significand, signExponent);
+  }
   if (pops) s.pop();
   s.status(bits, Fsw.C1);
 }
@@ -83,11 +103,16 @@ export function compareFlags(b: Builder, s: FloatStack, other: FloatNumber, unor
   b.flags.explicit(b.let(b.and(b.shrU(bits, 8), Rflags.CF | Rflags.PF | Rflags.ZF)));
 }
 
-/** To memory, by a kind of x87_narrow. */
-export function narrow(i: Instruction, b: Builder, s: FloatStack, kind: number, pops: number): void {
+/** To memory, in a format that x87_narrow knows. */
+export function narrow(i: Instruction, b: Builder, s: FloatStack, kind: X87Store, pops: number): void {
   s.need([0]);
-  const { significand, signExponent } = s.read(0);
-  i.dst.write(b.core('x87_narrow', b.i32(kind), significand, signExponent));
+  const general = (): Narrowed => {
+    const { significand, signExponent } = s.read(0);
+    return { value: b.core('x87_narrow', b.i32(kind), significand, signExponent), bits: b.state('i32', Cpu.TMP128B) };
+  };
+  const isFloat = kind === X87Store.M32 || kind === X87Store.M64;
+  const { value, bits } = isFloat && s.goesShort() ? narrowed(b, s, kind === X87Store.M32 ? 32 : 64, s.readPlain(0)) : general();
+  i.dst.write(value);
   if (pops) s.pop();
-  s.status(b.state('i32', Cpu.TMP128B), Fsw.C1);
+  s.status(bits, Fsw.C1);
 }

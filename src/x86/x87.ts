@@ -3,7 +3,7 @@
 //
 // Opcodes that the manuals leave out, but that all processors take as others (FXCH at DD C8 …), are here too.
 
-import { Cpu, X87Op } from '../core/layout.ts';
+import { Cpu, X87Op, X87Store } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Instruction, Meaning } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
@@ -101,7 +101,7 @@ const toTop = (op: number): Meaning =>
   either(
     (i, b, s) => {
       s.need([0, known(i)]);
-      arithmetic(b, s, op, 0, s.read(known(i)));
+      arithmetic(b, s, op, 0, known(i));
     },
     (i, b) => b.coreVoid('x87_arith', b.i32(op), b.i32(0), stack(i), b.i32(0)),
   );
@@ -111,7 +111,7 @@ const toRegister = (op: number, pops: number): Meaning =>
   either(
     (i, b, s) => {
       s.need([0, knownFirst(i)]);
-      arithmetic(b, s, op, knownFirst(i), s.read(0), pops);
+      arithmetic(b, s, op, knownFirst(i), 0, pops);
     },
     (i, b) => b.coreVoid('x87_arith', b.i32(op), stackFirst(i), b.i32(0), b.i32(pops)),
   );
@@ -146,6 +146,7 @@ const fcmov = (cc: number): Meaning =>
       s.write(0, {
         significand: b.let(b.select(condition, other.significand, top.significand)),
         signExponent: b.let(b.select(condition, other.signExponent, top.signExponent)),
+        isPlain: top.isPlain && other.isPlain,
       });
       s.status(null, 0);
     },
@@ -191,27 +192,13 @@ const loadConstant = (which: number, number: (b: Builder) => FloatNumber): Meani
 const sign = (name: CoreFunction, change: (b: Builder, signExponent: Value) => Value): Meaning =>
   either((_i, b, s) => {
     s.need([0]);
-    const { significand, signExponent } = s.read(0);
-    s.write(0, { significand, signExponent: b.let(change(b, signExponent)) });
+    const number = s.read(0);
+    s.write(0, { ...number, signExponent: b.let(change(b, number.signExponent)) });
     s.status(null, Fsw.C1);
   }, byCore(name));
 
-/** Kinds of x87_store and x87_narrow. */
-const enum Kind {
-  M32 = 0,
-  M64 = 1,
-  M80 = 2,
-  I16 = 3,
-  I32 = 4,
-  I64 = 5,
-  I16_TRUNCATE = 6,
-  I32_TRUNCATE = 7,
-  I64_TRUNCATE = 8,
-  BCD = 9,
-}
-
 const storeByCore =
-  (kind: Kind, pops: number): Meaning =>
+  (kind: X87Store, pops: number): Meaning =>
   (i, b) => {
     const allowed = b.core('x87_store', b.i32(kind));
     b.if(allowed, () => {
@@ -233,10 +220,10 @@ const storeByCore =
     b.coreVoid('x87_stored', pops ? allowed : b.i32(0));
   };
 
-const store = (kind: Kind, pops: number): Meaning => {
+const store = (kind: X87Store, pops: number): Meaning => {
   const general = storeByCore(kind, pops);
-  if (kind === Kind.BCD) return waiting(general);
-  if (kind !== Kind.M80) return either((i, b, s) => narrow(i, b, s, kind, pops), general);
+  if (kind === X87Store.BCD) return waiting(general);
+  if (kind !== X87Store.M80) return either((i, b, s) => narrow(i, b, s, kind, pops), general);
   return either((i, _b, s) => {
     s.need([0]);
     s.store(i.dst, s.read(0));
@@ -307,20 +294,20 @@ export function defineX87(t: InstructionTable): void {
   t.op(0xdb, 'fild', 'Md', loadInteger, mem(0));
   t.op(0xdf, 'fild', 'Mq', loadInteger, mem(5));
   t.op(0xdf, 'fbld', 'Mt', waiting(general80('x87_fbld')), mem(4));
-  t.op(0xd9, 'fst', 'Md', store(Kind.M32, 0), out(2));
-  t.op(0xd9, 'fstp', 'Md', store(Kind.M32, 1), out(3));
-  t.op(0xdd, 'fst', 'Mq', store(Kind.M64, 0), out(2));
-  t.op(0xdd, 'fstp', 'Mq', store(Kind.M64, 1), out(3));
-  t.op(0xdb, 'fstp', 'Mt', store(Kind.M80, 1), out(7));
-  t.op(0xdf, 'fist', 'Mw', store(Kind.I16, 0), out(2));
-  t.op(0xdf, 'fistp', 'Mw', store(Kind.I16, 1), out(3));
-  t.op(0xdb, 'fist', 'Md', store(Kind.I32, 0), out(2));
-  t.op(0xdb, 'fistp', 'Md', store(Kind.I32, 1), out(3));
-  t.op(0xdf, 'fistp', 'Mq', store(Kind.I64, 1), out(7));
-  t.op(0xdf, 'fisttp', 'Mw', store(Kind.I16_TRUNCATE, 1), out(1));
-  t.op(0xdb, 'fisttp', 'Md', store(Kind.I32_TRUNCATE, 1), out(1));
-  t.op(0xdd, 'fisttp', 'Mq', store(Kind.I64_TRUNCATE, 1), out(1));
-  t.op(0xdf, 'fbstp', 'Mt', store(Kind.BCD, 1), out(6));
+  t.op(0xd9, 'fst', 'Md', store(X87Store.M32, 0), out(2));
+  t.op(0xd9, 'fstp', 'Md', store(X87Store.M32, 1), out(3));
+  t.op(0xdd, 'fst', 'Mq', store(X87Store.M64, 0), out(2));
+  t.op(0xdd, 'fstp', 'Mq', store(X87Store.M64, 1), out(3));
+  t.op(0xdb, 'fstp', 'Mt', store(X87Store.M80, 1), out(7));
+  t.op(0xdf, 'fist', 'Mw', store(X87Store.I16, 0), out(2));
+  t.op(0xdf, 'fistp', 'Mw', store(X87Store.I16, 1), out(3));
+  t.op(0xdb, 'fist', 'Md', store(X87Store.I32, 0), out(2));
+  t.op(0xdb, 'fistp', 'Md', store(X87Store.I32, 1), out(3));
+  t.op(0xdf, 'fistp', 'Mq', store(X87Store.I64, 1), out(7));
+  t.op(0xdf, 'fisttp', 'Mw', store(X87Store.I16_TRUNCATE, 1), out(1));
+  t.op(0xdb, 'fisttp', 'Md', store(X87Store.I32_TRUNCATE, 1), out(1));
+  t.op(0xdd, 'fisttp', 'Mq', store(X87Store.I64_TRUNCATE, 1), out(1));
+  t.op(0xdf, 'fbstp', 'Mt', store(X87Store.BCD, 1), out(6));
 
   const exchange = either(
     (i, _b, s) => {

@@ -22,14 +22,14 @@ export class Instructions extends Process {
   /** How often compiled code was entered, and left for what it does not do itself. */
   get counts(): { entries: number; left: number } {
     const { entries, exits } = this.vcpu.compiler.counts;
-    return { entries, left: exits.rare + exits.memory + exits.span };
+    return { entries, left: exits.rare + exits.memory + exits.span + exits.number };
   }
 
-  private placeOf(code: readonly number[]): number {
-    const key = code.join();
+  private placeOf(code: readonly number[], offset: number): number {
+    const key = `${offset}:${code.join()}`;
     let at = this.places.get(key);
     if (at === undefined) {
-      this.places.set(key, (at = CODE + 0x1000 * (this.places.size + 1)));
+      this.places.set(key, (at = CODE + 0x1000 * (this.places.size + 1) + offset));
       // jmp to itself
       this.u8.set([...code, 0xeb, 0xfe], Mem.RAM + at);
     }
@@ -37,15 +37,16 @@ export class Instructions extends Process {
   }
 
   /**
-   * With all arithmetic flags set.
    * @param count instructions in the code
+   * @param flags arithmetic flags: all of them, if not given
+   * @param offset in the code's page: its low bits are what compiled code doubts (Doubt)
    * @returns the exception that it raised
    */
-  execute(code: readonly number[], count = 1): number | null {
+  execute(code: readonly number[], count = 1, { flags = Rflags.ARITHMETIC as number, offset = 0 } = {}): number | null {
     const { vcpu } = this;
-    const at = this.placeOf(code);
+    const at = this.placeOf(code, offset);
     this.vector = null;
-    this.toUser(BigInt(at), 0x202 | Rflags.ARITHMETIC);
+    this.toUser(BigInt(at), 0x202 | flags);
     this.run(count);
     // It is at the handler's beginning.
     while (vcpu.get64(Cpu.RIP) !== BigInt(at + code.length) && this.vector === null) this.run(1);

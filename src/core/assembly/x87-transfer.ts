@@ -4,7 +4,7 @@
 // Stores come in two steps, so that a fault of the memory write leaves no trace: x87_store leaves the bits in Cpu.TMP128
 // and says whether to write them; after the write x87_stored commits the flags and pops.
 
-import { Cpu, Status } from '../layout';
+import { Cpu, Status, X87Store } from '../layout';
 import { Env, Flag, Kind, R, X, invalid, integerOfR, propagateX, noteDenormalX, resultX, roundToInteger, setNormalised } from './softfloat';
 import { pack32, pack64, unpack32, unpack64, unpack80, unpackInteger } from './softfloat-format';
 import {
@@ -119,20 +119,6 @@ export function x87_fst_st(cpu: u32, i: u32, pops: u32): i32 {
   writeRegister(cpu, i, load<u64>(source), load<u16>(source, 8));
   if (pops) pop(cpu);
   return Status.NEXT;
-}
-
-/** What x87_store makes of ST(0). */
-export const enum X87Store {
-  M32 = 0,
-  M64 = 1,
-  M80 = 2,
-  I16 = 3,
-  I32 = 4,
-  I64 = 5,
-  I16_TRUNCATE = 6,
-  I32_TRUNCATE = 7,
-  I64_TRUNCATE = 8,
-  BCD = 9,
 }
 
 function storeInteger(cpu: u32, bits: i32, empty: bool): void {

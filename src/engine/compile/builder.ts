@@ -2,7 +2,7 @@
 // form of an instruction does not cover leaves the region before anything was changed ("side exit"), and the interpreter executes that
 // instruction.
 
-import { CodeTlb, Cpu, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
+import { CodeTlb, Cpu, Doubt, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
@@ -17,7 +17,7 @@ import { Accesses, type Place } from './accesses.ts';
 import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState } from './pages.ts';
 import { Segments } from './segments.ts';
 import { Registers } from './registers.ts';
-import { RegisterStack } from './x87-stack.ts';
+import { RegisterStack, type KnownStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
 export interface RecordBytes {
@@ -33,6 +33,8 @@ export interface RegionMode {
   readonly user: boolean;
   /** All exceptions of the x87 are masked. The region is left where they are not. */
   readonly isX87Masked: boolean;
+  /** FCW allows the x87's short way (x87-short.ts), as it did when the code became hot. */
+  readonly isX87Short: boolean;
   /** Real mode. The region is left where it is not. */
   readonly isReal: boolean;
   /** Address of the vCPU area. */
@@ -130,15 +132,14 @@ export class CompileBuilder extends HandlerBuilder {
   left = 0;
   /** An exit goes to code that was not compiled. */
   private leavesForTarget = false;
-  /** Address of the word that counts exits by RegionCause.SPAN. */
-  spansAt = 0;
+  /** Mem.REGION_DOUBTS of the region's slot. */
+  doubtsAt = 0;
   /** Where the region's limit stands: with NEVER it has been dropped, or another has taken its place. */
   limitAt = 0;
   /** RegionForm.hasNeighbours */
   hasNeighbours = false;
-  private leavesForSpan = false;
-  /** Accesses near one another may well lie on two pages: each is asked for, and looked up where it must be. */
-  isWide = false;
+  private leavesForHope = false;
+  doubts = Doubt.NONE;
   /** Address of the region's counters (Mem.REGION_COUNTS), or 0. */
   counters = 0;
   ending: Ending | null = null;
@@ -149,7 +150,7 @@ export class CompileBuilder extends HandlerBuilder {
   /** What is known of pages; and of the address that is about to be accessed. */
   readonly pages: KnownPages;
   private readonly accesses: Accesses;
-  private readonly stack: RegisterStack;
+  readonly floats: RegisterStack;
   private mxcsr: Variable | null = null;
   private isMxcsrKnown = false;
   private branches = 0;
@@ -203,11 +204,11 @@ export class CompileBuilder extends HandlerBuilder {
     });
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
     this.segments = new Segments(this, { cpu: () => this.cpu(), exitIf: (condition) => this.exitIf(condition, RegionCause.RARE) });
-    this.stack = new RegisterStack(this, {
+    this.floats = new RegisterStack(this, {
       cpu: () => this.cpu(),
       ownRip: () => this.ownRip(),
       permanent: (type) => this.permanent(type),
-      exitIf: (condition) => this.exitIf(condition, RegionCause.RARE),
+      exitIf: (condition, cause) => this.exitIf(condition, cause),
       hostOf: (operand, bits, write) => {
         this.memoryAccess();
         return this.hostOf(operand.address(), bits, write);
@@ -215,7 +216,7 @@ export class CompileBuilder extends HandlerBuilder {
       changed: () => {
         this.changed = true;
       },
-    });
+    }, () => where.isX87Short && !(this.doubts & Doubt.NUMBERS));
     this.flags = new CompiledFlags(this, flagLocals(), flagLocals(), imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {
       flagsRead: () => this.watcher?.flagsRead(),
@@ -403,7 +404,7 @@ export class CompileBuilder extends HandlerBuilder {
     else {
       // Scratch fields may be written before the interpreter begins the instruction again.
       if (offset < Cpu.TMP128 || offset >= Cpu.TMP128B + 16) this.changed = true;
-      if (offset === Cpu.FSW || offset === Cpu.FTW) this.stack.state = null;
+      if (offset === Cpu.FSW || offset === Cpu.FTW) this.floats.state = null;
       if (offset === Cpu.MXCSR) this.isMxcsrKnown = false;
       super.setState(offset, value, bits);
     }
@@ -432,7 +433,7 @@ export class CompileBuilder extends HandlerBuilder {
   /** Leave the region for good if a condition (i32) holds; with null always. */
   exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
     if (cause === RegionCause.TARGET) this.leavesForTarget = true;
-    if (cause === RegionCause.SPAN) this.leavesForSpan = true;
+    if (cause >= RegionCause.SPAN) this.leavesForHope = true;
     this.i64(this.describe(how, cause, left, ripOffset)).emit(this.w);
     condition?.emit(this.w);
     this.w.byte(condition ? 0x0d : 0x0c);
@@ -498,7 +499,7 @@ export class CompileBuilder extends HandlerBuilder {
     if (!isRepeatable(name)) this.changed = true;
     if (isNumeric(name)) return;
     this.store(this.cpu(), Cpu.RIP, this.ownRip());
-    this.stack.state = null;
+    this.floats.state = null;
   }
   override coreStatus(): void {
     this.exitAlways(RegionCause.RARE);
@@ -512,17 +513,17 @@ export class CompileBuilder extends HandlerBuilder {
 
   override x87(quick: (stack: FloatStack) => void, general: () => void): void {
     if (!this.where.isX87Masked) return general();
-    this.stack.open();
-    quick(this.stack);
+    this.floats.open();
+    quick(this.floats);
   }
 
   /** What is known of pages, of the x87's registers, of MXCSR and of the general registers' sizes along a path. */
-  get known(): { pages: PagesState; stack: RegisterStack['state']; isMxcsrKnown: boolean; widths: readonly number[] } {
-    return { pages: this.pages.state, stack: this.stack.state, isMxcsrKnown: this.isMxcsrKnown, widths: this.registers.widths };
+  get known(): { pages: PagesState; floats: KnownStack | null; isMxcsrKnown: boolean; widths: readonly number[] } {
+    return { pages: this.pages.state, floats: this.floats.state, isMxcsrKnown: this.isMxcsrKnown, widths: this.registers.widths };
   }
-  set known({ pages, stack, isMxcsrKnown, widths }) {
+  set known({ pages, floats, isMxcsrKnown, widths }) {
     this.pages.state = pages;
-    this.stack.state = stack;
+    this.floats.state = floats;
     this.isMxcsrKnown = isMxcsrKnown;
     this.registers.widths = widths;
   }
@@ -531,23 +532,25 @@ export class CompileBuilder extends HandlerBuilder {
   forget(): void {
     this.pages.lose();
     this.forgetRest();
+    this.floats.state = null;
   }
 
-  /** Paths join, from the mark or from anywhere: only what is known of pages can hold. */
-  join(mark: PagesMark | null): void {
+  /** Paths join, from the mark or from anywhere: what is known of pages can hold, and of the x87's registers what all of them know. */
+  join(mark: PagesMark | null, floats: KnownStack | null): void {
     if (mark) this.pages.join(mark);
     else this.pages.forget();
     this.forgetRest();
+    this.floats.state = floats;
   }
 
   /** The same at the head of a loop that calls nothing; see KnownPages.enterLoop(). */
-  enterLoop(mark: PagesMark | null, registers: LoopRegisters, hasStreams: boolean): Variable[] {
+  enterLoop(mark: PagesMark | null, floats: KnownStack | null, registers: LoopRegisters, hasStreams: boolean): Variable[] {
     this.forgetRest();
+    this.floats.state = floats;
     return this.pages.enterLoop(mark, registers, hasStreams);
   }
 
   private forgetRest(): void {
-    this.stack.state = null;
     this.isMxcsrKnown = false;
     this.registers.forgetWidths();
   }
@@ -596,6 +599,11 @@ export class CompileBuilder extends HandlerBuilder {
   /** Locals that keep pages in a loop, invalid at first. */
   openStreams(): void {
     for (const { page } of this.pages.openStreams()) page.set(this.i64(INVALID_PAGE));
+  }
+
+  /** Each access is asked for, and looked up where it must be. */
+  private get isWide(): boolean {
+    return (this.doubts & Doubt.SPANS) !== 0;
   }
 
   private placeOf(address: Value, size: number, write: boolean): Place {
@@ -895,8 +903,10 @@ export class CompileBuilder extends HandlerBuilder {
     const rip = this.add(this.param(1), this.shrS(desc.get(), 32));
     this.store(this.cpu(), Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
     this.spillBudget();
-    if (this.leavesForSpan) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.SLOW | (RegionCause.SPAN << 2)), () =>
-      this.store(this.i32(0), this.spansAt, this.add(this.load('i32', this.i32(0), this.spansAt), 1)));
+    if (this.leavesForHope) this.if(this.geU(this.and(this.wrap(desc.get()), 63), RegionCause.SPAN << 2), () => {
+      const at = this.let(this.shl(this.sub(this.and(this.shrU(this.wrap(desc.get()), 2), 15), RegionCause.SPAN), 1));
+      this.store(at, this.doubtsAt, this.add(this.load('i32', at, this.doubtsAt, 16), 1), 16);
+    });
     // Its module's other regions call it by its function, whatever has become of it: who comes too late goes where the place's jumps go now.
     if (this.hasNeighbours) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.LIMIT << 2)), () =>
       this.if(this.eq(this.load('i32', this.i32(0), this.limitAt), NEVER), () =>

@@ -1,7 +1,7 @@
 // The second tier at run time: records that jumps go to often become entries of compiled regions. It has them compiled, beside the vCPU
 // where there is a worker for it, keeps the regions by the pages of code they are made of, drops them with those, and bounds what they take.
 
-import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } from '../../core/layout.ts';
+import { Cpu, Doubt, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } from '../../core/layout.ts';
 import { CR0_PE } from '../../x86/assumptions.ts';
 import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../cache.ts';
 import { GONE } from '../handlers.ts';
@@ -9,13 +9,13 @@ import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
 import { NEVER, type RecordBytes, type RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
-import { FCW_MASKS } from './x87-stack.ts';
+import { allowsShort, FCW_MASKS } from './x87-stack.ts';
 import { CompileQueue, type Pending } from './queue.ts';
 import type { PlannedPage } from './plan.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
 /** Names of RegionCause, by number. */
-export const CAUSES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status', 'span'] as const;
+export const CAUSES = ['memory', 'rare', 'instruction', 'target', 'mapping', 'request', 'limit', 'mode', 'status', 'span', 'number'] as const;
 
 /** Entries in one module at most, and jobs under way. */
 const BATCH_MAX = 64;
@@ -29,9 +29,9 @@ const INSTRUCTIONS_MIN = 600;
 const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
 const WARMTH_SHIFT = 6;
-/** A region that was left so often because accesses near one another lay on two pages is made again, wide; and how many such exits, of all regions, let look for it. */
-const SPANS_MAX = 500;
-const SPANS_STEP = 1000;
+/** A region that was left so often for one doubt is made again with it; and how many such exits, of all regions, let look for it. */
+const DOUBTS_MAX = 500;
+const DOUBTS_STEP = 1000;
 
 /** What is known of a record, by its number. */
 const enum Known {
@@ -136,8 +136,8 @@ export class Compiler {
   private readonly live = new Set<Module>();
   private liveBytes = 0;
   private jobs = 0;
-  /** Exits by RegionCause.SPAN when regions were last looked through for them. */
-  private spansSeen = 0;
+  /** Exits by RegionCause.SPAN and NUMBER when regions were last looked through for them. */
+  private doubtsSeen = 0;
   private interpreter: WebAssembly.Exports | null = null;
   private core: WebAssembly.Exports | null = null;
   private none: (() => bigint) | null = null;
@@ -240,12 +240,13 @@ export class Compiler {
       this.countRound(record);
       return;
     }
-    const isX87Masked = (this.u32[(this.cpu + Cpu.FCW) >> 2] & FCW_MASKS) === FCW_MASKS;
+    const fcw = this.u32[(this.cpu + Cpu.FCW) >> 2];
+    const isX87Masked = (fcw & FCW_MASKS) === FCW_MASKS;
     const isReal = (this.u32[(this.cpu + Cpu.CR0) >> 2] & CR0_PE) === 0;
-    const where = { mode, user: page.key >= 16, isX87Masked, isReal, cpu: this.cpu };
-    // What is compiled at once is for tests: half of it is wide.
-    const isWide = this.eager && (offset & 1) !== 0;
-    this.queue.add({ where, key: page.key, map: page.map, rip, linear, offset, record, again: known === Known.ENTRY, isWide });
+    const where = { mode, user: page.key >= 16, isX87Masked, isX87Short: allowsShort(fcw), isReal, cpu: this.cpu };
+    // What is compiled at once is for tests: half of it doubts one thing, half of it the other.
+    const doubts: Doubt = this.eager ? offset & 3 : Doubt.NONE;
+    this.queue.add({ where, key: page.key, map: page.map, rip, linear, offset, record, again: known === Known.ENTRY, doubts });
     if (this.eager) this.flush();
   }
 
@@ -261,14 +262,14 @@ export class Compiler {
 
   /** Have compiled what has become hot. */
   flush(): void {
-    this.widen();
+    this.doubt();
     while (!this.queue.isEmpty && this.jobs < JOBS_MAX && this.freeSlots.length > 0 && this.queue.mayStart) {
       const chosen = this.queue.take(Math.min(BATCH_MAX, this.freeSlots.length));
       const { where } = chosen[0];
-      const entries = chosen.map(({ map, rip, linear, offset, record, again, isWide }): CompileEntry => ({ map, rip, linear, offset, record, slot: this.freeSlots.pop()!, again, isWide }));
+      const entries = chosen.map(({ map, rip, linear, offset, record, again, doubts }): CompileEntry => ({ map, rip, linear, offset, record, slot: this.freeSlots.pop()!, again, doubts }));
       for (const { slot } of entries) {
         this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
-        this.u32[(Mem.REGION_SPANS >> 2) + slot] = 0;
+        this.u32[(Mem.REGION_DOUBTS >> 2) + slot] = 0;
       }
       this.jobs++;
       const most = this.service ? Infinity : Math.max(INSTRUCTIONS_MIN, this.instructions >> 1);
@@ -278,16 +279,18 @@ export class Compiler {
     }
   }
 
-  /** Regions that are often left because accesses near one another lie on two pages are made again, to look each of them up. */
-  private widen(): void {
-    const left = this.u32[(this.cpu + Cpu.REGION_EXITS + 4 * RegionCause.SPAN) >> 2];
-    if (left - this.spansSeen < SPANS_STEP) return;
-    this.spansSeen = left;
+  /** Regions that are often left because accesses near one another lie on two pages, or because of numbers, are made again, to look each access up and have core compute. */
+  private doubt(): void {
+    const exits = (this.cpu + Cpu.REGION_EXITS) >> 2;
+    const left = this.u32[exits + RegionCause.SPAN] + this.u32[exits + RegionCause.NUMBER];
+    if (left - this.doubtsSeen < DOUBTS_STEP) return;
+    this.doubtsSeen = left;
     for (const module of this.live) {
       for (const { slot, record, pending } of module.regions) {
-        const isTold = this.u32[(Mem.REGION_SPANS >> 2) + slot] >= SPANS_MAX;
-        if (!isTold || pending.isWide || this.queue.has(record) || this.u32[(sideOf(record) + Side.SLOT) >> 2] !== slot) continue;
-        this.queue.add({ ...pending, isWide: true });
+        const word = this.u32[(Mem.REGION_DOUBTS >> 2) + slot];
+        const told = ((word & 0xffff) >= DOUBTS_MAX ? Doubt.SPANS : 0) | (word >>> 16 >= DOUBTS_MAX ? Doubt.NUMBERS : 0);
+        if ((told & ~pending.doubts) === 0 || this.queue.has(record) || this.u32[(sideOf(record) + Side.SLOT) >> 2] !== slot) continue;
+        this.queue.add({ ...pending, doubts: pending.doubts | told });
       }
     }
   }
@@ -299,7 +302,7 @@ export class Compiler {
     this.queue.spent(milliseconds);
     const isThere = ({ map, offset, record }: CompileEntry): boolean => this.u32[(map >> 2) + offset] === record;
     // What a job that was under way at the same time has made needs no region either.
-    const isCovered = ({ record, again, isWide }: CompileEntry): boolean => !again && !isWide && this.known[numberOf(record)] === Known.COVERED;
+    const isCovered = ({ record, again, doubts }: CompileEntry): boolean => !again && doubts === Doubt.NONE && this.known[numberOf(record)] === Known.COVERED;
     const again = new Set(left.filter((entry) => isThere(entry) && !isCovered(entry)).map(({ record }) => record));
     for (const { record } of job.entries) {
       this.queue.done(record, again.has(record));
@@ -339,8 +342,8 @@ export class Compiler {
       this.u32[(side + Side.SLOT) >> 2] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = BigInt.asUintN(64, entry.rip + BigInt(entry.offset));
-      const { map, offset, again, isWide } = entry;
-      const pending: Pending = { where: job.where, key: keyOf(job.where), map, rip: entry.rip, linear: entry.linear, offset, record, again, isWide };
+      const { map, offset, again, doubts } = entry;
+      const pending: Pending = { where: job.where, key: keyOf(job.where), map, rip: entry.rip, linear: entry.linear, offset, record, again, doubts };
       const region: Region = { pending, slot, module: shared, record, pages, records, instructions, bytes: size, isCounted: job.isCounted, rip };
       if (slot < COUNTED) this.u32.fill(0, countsAt(slot), countsAt(slot + 1));
       shared.regions.add(region);

@@ -1,7 +1,7 @@
 // What an instruction does to registers and flags, and whether it can be compiled at all: found by emitting its meaning once, for
 // registers that stand for "the one in ModRM.rm", and so on. Kept by kind, as many instructions share one.
 
-import { Cpu, Mode, Rec } from '../../core/layout.ts';
+import { Cpu, Doubt, Mode, Rec } from '../../core/layout.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { CoreFunction } from '../../x86/core-functions.ts';
 import { kinds, Pseudo, type Kind } from '../kinds.ts';
@@ -9,6 +9,7 @@ import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode }
 import type { Shared } from '../handlers.ts';
 import type { FlagsChange } from './flags.ts';
 import { vectorBit } from './registers.ts';
+import { topOf } from './x87-stack.ts';
 
 /** Of one instruction. Registers are masks as in registers.ts. */
 export interface Facts {
@@ -35,8 +36,12 @@ export interface Facts {
   readonly writesInBranch: boolean;
   /** What it takes for granted. */
   readonly assumes: readonly Assumption[];
-  /** Functions of core that it calls. */
+  /** Functions of core that it calls, in a region of either form. */
   readonly calls: readonly CoreFunction[];
+  /** What it does to the x87's registers: by how much the top moves, less than 0 for a push; null: nothing is known of them afterwards. */
+  readonly floats: number | null;
+  /** It is the x87's. */
+  readonly usesFloats: boolean;
 }
 
 /** General registers that stand for fields of the record. */
@@ -54,7 +59,7 @@ const VECTOR_REG_BIT = vectorBit(VECTOR_REG);
 
 const COLD: Facts = {
   cold: true, exits: false, reads: 0, writes: 0, steps: 0, kills: 0, readsFlags: false, killsFlags: false, flagsAfter: null, flagsInBranch: false, writesInBranch: false,
-  assumes: [], calls: [],
+  assumes: [], calls: [], floats: null, usesFloats: false,
 };
 
 const PROBE_RECORDS = 2;
@@ -121,14 +126,20 @@ export class FactsTable {
     // The upper halves of 16-bit code's registers, from bit 16 on, follow the eight lower ones; it has no XMM registers in locals.
     const isSplit = (this.where.mode & Mode.CODE_MASK) === Mode.CODE16;
     const both = (mask: number): number => map(mask & 0xffff) | (isSplit ? map(mask >>> 16) << 8 : vectors(mask));
-    const { cold, exits, readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls } = facts;
+    const { cold, exits, readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls, floats, usesFloats } = facts;
     return {
       cold, exits, reads: both(facts.reads), writes: both(facts.writes), steps: both(facts.steps), kills: both(facts.kills), readsFlags, killsFlags, flagsAfter, flagsInBranch, writesInBranch,
-      assumes, calls,
+      assumes, calls, floats, usesFloats,
     };
   }
 
   private probe(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number): Facts {
+    const facts = this.probeForm(records, kind, record, addressRecord, addressKind, Doubt.NONE);
+    if (!facts.usesFloats) return facts;
+    return { ...facts, calls: [...facts.calls, ...this.probeForm(records, kind, record, addressRecord, addressKind, Doubt.NUMBERS).calls] };
+  }
+
+  private probeForm(records: RecordBytes, kind: Kind, record: number, addressRecord: number, addressKind: number, doubts: Doubt): Facts {
     const bytes = new ArrayBuffer(PROBE_RECORDS * Rec.SIZE);
     const copy: RecordBytes = { u8: new Uint8Array(bytes), u16: new Uint16Array(bytes), i32: new Int32Array(bytes) };
     copy.u8.set(records.u8.subarray(record, record + Rec.SIZE), 0);
@@ -164,7 +175,10 @@ export class FactsTable {
     let writesInBranch = false;
     const assumes: Assumption[] = [];
     const calls: CoreFunction[] = [];
+    b.doubts = doubts;
     b.flags.state = 'dynamic';
+    if (this.where.isX87Masked) b.floats.open();
+    const before = b.floats.state;
     b.watcher = {
       read(bit) {
         reads |= bit & ~kills;
@@ -209,7 +223,11 @@ export class FactsTable {
       throw error;
     }
     if (refused) return COLD;
-    return { cold: false, exits, reads, writes, steps, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls };
+    const after = b.floats.state;
+    return {
+      cold: false, exits: exits || after !== before, reads, writes, steps, kills, readsFlags, killsFlags: flagsAfter !== null && !flagsInBranch && !keepsFlags, flagsAfter, flagsInBranch, writesInBranch, assumes, calls,
+      floats: after && topOf(after), usesFloats: after !== before,
+    };
   }
 }
 

@@ -85,7 +85,7 @@ export class RegionLister {
 
   private listAs(region: Region, addressOf: (place: number) => string, isOthersCold: boolean): Listing | null {
     const { pending, slot, module: { entries }, pages, records, isCounted } = region;
-    const { where, isWide } = pending;
+    const { where, doubts } = pending;
     const plan = this.service.plan({ ...pending, slot }, { where, warmth: this.compiler.warmth }, { pages, records: new Set(records), isOthersCold });
     if (!plan) return null;
     const module = new ModuleBuilder(MEMORY);
@@ -95,7 +95,7 @@ export class RegionLister {
     const refs = new Map(entries.map((entry) => [`${entry.map}:${entry.offset}`, module.declare(`region_${linearOf(entry).toString(16)}`, REGION_PARAMS, 'i64')]));
     const parts: Part[] = [];
     const neighbours = { regionAt: (map: number, offset: number) => refs.get(`${map}:${offset}`) ?? null };
-    const form = { isCounted, isWide, hasNeighbours: entries.length > 1, parts };
+    const form = { isCounted, doubts, hasNeighbours: entries.length > 1, parts };
     const emitter = new RegionEmitter(shared, imports, where, this.service.records, plan, slot, neighbours, form);
     const { body } = emitter.emit();
     const names = emitter.localNames;

@@ -1,5 +1,6 @@
 // A module of compiled regions: what it imports, and a function for each region.
 
+import { Doubt } from '../../core/layout.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
@@ -17,8 +18,8 @@ export interface RegionRequest {
   /** Its place in the table of regions. */
   readonly slot: number;
   readonly name: string;
-  /** CompileEntry.isWide */
-  readonly isWide: boolean;
+  /** CompileEntry.doubts */
+  readonly doubts: Doubt;
 }
 
 /**
@@ -67,9 +68,9 @@ export function generateRegions(requests: readonly RegionRequest[], where: Regio
   const refs = requests.map(({ name }) => module.declare(name, REGION_PARAMS, 'i64'));
   const byPlace = new Map<string, FunctionRef>();
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
-  const sizes = requests.map(({ plan, slot, isWide }, n) => {
+  const sizes = requests.map(({ plan, slot, doubts }, n) => {
     const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
-    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, isWide, hasNeighbours: requests.length > 1, parts: null }).emit();
+    const { body, localTypes } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, doubts, hasNeighbours: requests.length > 1, parts: null }).emit();
     module.define(refs[n], localTypes, body);
     module.export(refs[n], String(slot));
     return body.length;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Mem, Rec, Side } from '../../core/layout.ts';
+import { Doubt, Mem, Rec, Side } from '../../core/layout.ts';
 import { sideOf } from '../records.ts';
 import { CompileQueue, type Pending } from './queue.ts';
 
@@ -11,7 +11,7 @@ const records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32:
 
 function pending(n: number, key = 0): Pending {
   records.u16[(sideOf(record(n)) + Side.COUNT) >> 1] = THRESHOLD;
-  return { where: { mode: 0, user: false, isX87Masked: true, isReal: false, cpu: 0 }, key, map: 0, rip: 0n, linear: 0n, offset: n, record: record(n), again: false, isWide: false };
+  return { where: { mode: 0, user: false, isX87Masked: true, isX87Short: true, isReal: false, cpu: 0 }, key, map: 0, rip: 0n, linear: 0n, offset: n, record: record(n), again: false, doubts: Doubt.NONE };
 }
 
 /** Jumps go to a record. */
@@ -52,7 +52,7 @@ describe('what waits to be compiled', () => {
     const queue = make();
     queue.add(pending(0));
     queue.add({ ...pending(1), again: true });
-    queue.add({ ...pending(2), isWide: true });
+    queue.add({ ...pending(2), doubts: Doubt.SPANS });
     expect([0, 1, 2, 3].map((n) => queue.covered(record(n)))).toEqual([true, false, false, false]);
     expect([0, 1, 2].map((n) => queue.has(record(n)))).toEqual([false, true, true]);
   });

@@ -3,7 +3,7 @@
 // The counters of jumps (Side.COUNT) go on while a record waits, so the queue knows what was gone to most since then. Much becomes hot at
 // once when a guest does something new, and most of it is not needed for long: the hottest first is what the guest gains most from.
 
-import { Side } from '../../core/layout.ts';
+import { Doubt, Side } from '../../core/layout.ts';
 import { sideOf } from '../records.ts';
 import type { RecordBytes, RegionMode } from './builder.ts';
 import type { CompileEntry } from './service.ts';
@@ -72,8 +72,8 @@ export class CompileQueue {
     return this.waiting.has(record) || this.underWay.has(record);
   }
 
-  add({ where, key, map, rip, linear, offset, record, again, isWide }: Pending): void {
-    this.put({ where, key, map, rip, linear, offset, record, again, isWide, rounds: 0 });
+  add({ where, key, map, rip, linear, offset, record, again, doubts }: Pending): void {
+    this.put({ where, key, map, rip, linear, offset, record, again, doubts, rounds: 0 });
   }
 
   /** The counter of one that is here has come round to the threshold. */
@@ -89,7 +89,7 @@ export class CompileQueue {
     const heat = new Map([...this.waiting.values()].map((it) => [it, this.heat(it)]));
     const ordered = [...heat.keys()].sort((a, b) => heat.get(b)! - heat.get(a)!);
     const [{ key, where }] = ordered;
-    const isAlike = (it: Waiting) => it.key === key && it.where.isX87Masked === where.isX87Masked && it.where.isReal === where.isReal;
+    const isAlike = (it: Waiting) => it.key === key && it.where.isX87Masked === where.isX87Masked && it.where.isX87Short === where.isX87Short && it.where.isReal === where.isReal;
     const chosen = ordered.filter((it) => isAlike(it) && (this.hasTime || isUrgent(it))).slice(0, most);
     for (const it of chosen) {
       this.forget(it.record);
@@ -116,7 +116,7 @@ export class CompileQueue {
   /** A region executes the record now. @returns did it wait, and need not any more */
   covered(record: number): boolean {
     const it = this.waiting.get(record);
-    if (!it || it.again || it.isWide) return false;
+    if (!it || it.again || it.doubts !== Doubt.NONE) return false;
     this.forget(record);
     return true;
   }

@@ -2,7 +2,7 @@
 // Guest calls are wasm calls whose result is compared with the return address; if it is another, the caller returns it as well, and
 // so the stack unwinds by itself. Layout and conventions: docs/compiler.md.
 
-import { Cpu, Mem, Mode, Rec, RegionCause, RegionExit, Status } from '../../core/layout.ts';
+import { Cpu, Doubt, Mem, Mode, Rec, RegionCause, RegionExit, Status } from '../../core/layout.ts';
 import type { Label, Value, Variable } from '../../wasm/function.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 import { holds, type Assumption } from '../../x86/assumptions.ts';
@@ -17,6 +17,7 @@ import { reducible } from './reduce.ts';
 import { FLAGS } from './registers.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
+import { both, type KnownStack } from './x87-stack.ts';
 
 /** Nested guest calls before everything returns: V8's stack is finite. */
 const DEPTH_MAX = 200;
@@ -76,14 +77,16 @@ interface LoopEffects extends LoopRegisters {
   readonly innermost: readonly number[];
   /** It accesses memory in few blocks: streams cost moves where paths join. */
   readonly hasStreams: boolean;
+  /** What is known of the x87's registers at its head is known again after each round. */
+  readonly keepsFloats: boolean;
 }
 
 /** How a region is made. */
 export interface RegionForm {
   /** It counts entries and exits. */
   readonly isCounted: boolean;
-  /** CompileBuilder.isWide */
-  readonly isWide: boolean;
+  /** CompileBuilder.doubts */
+  readonly doubts: Doubt;
   /** There are others in its module, which may call it by its function. */
   readonly hasNeighbours: boolean;
   /** Takes what the code consists of; null, as for code that is executed: nobody wants to know. */
@@ -93,6 +96,7 @@ export interface RegionForm {
 export class RegionEmitter {
   private readonly b: CompileBuilder;
   private readonly blocks: readonly Block[];
+  private readonly successors: readonly (readonly number[])[];
   private readonly structure: Structure;
   private readonly flow: BlockFlow[];
   private readonly labels = new Map<number, Label>();
@@ -101,6 +105,9 @@ export class RegionEmitter {
   /** What was known of pages at blocks' ends; and by loops' heads the locals that keep it. */
   private readonly marks = new Map<number, PagesMark>();
   private readonly pins = new Map<number, Variable[]>();
+  /** What is known of the x87's registers on all the ways to a block that were emitted; and at the heads of loops that are being emitted. */
+  private readonly meetings = new Map<number, KnownStack | null>();
+  private readonly heads = new Map<number, KnownStack | null>();
   /** Innermost loops whose streams were opened. */
   private readonly streaming = new Set<number>();
   private readonly effectsOf = new Map<number, LoopEffects>();
@@ -116,17 +123,18 @@ export class RegionEmitter {
     private readonly plan: Plan,
     slot: number,
     private readonly neighbours: Neighbours,
-    { isCounted, isWide, hasNeighbours, parts }: RegionForm,
+    { isCounted, doubts, hasNeighbours, parts }: RegionForm,
   ) {
     this.parts = parts;
     this.b = new CompileBuilder(shared, imports, where, records);
-    this.b.isWide = isWide;
-    this.b.spansAt = Mem.REGION_SPANS + slot * 4;
+    this.b.doubts = doubts;
+    this.b.doubtsAt = Mem.REGION_DOUBTS + slot * 4;
     this.b.limitAt = Mem.REGION_LIMIT + slot * 4;
     this.b.hasNeighbours = hasNeighbours;
     if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = unrolled(reducible(plan.blocks));
-    this.structure = structureOf(successorsOf(this.blocks));
+    this.successors = successorsOf(this.blocks);
+    this.structure = structureOf(this.successors);
     this.flow = analyse(this.blocks, this.structure);
     this.parents = new Int32Array(this.blocks.length).fill(-1);
     this.structure.children.forEach((children, node) => {
@@ -212,11 +220,13 @@ export class RegionEmitter {
     const inside = (): void => this.within(node, merges);
     if (!isLoop[node]) return inside();
     this.openStreams(node);
+    this.enterFloats(node);
     this.b.loop((label) => {
       this.labels.set(node, label);
       inside();
       this.labels.delete(node);
     });
+    this.heads.delete(node);
     this.b.pages.unpin(this.pins.get(node) ?? []);
   }
 
@@ -228,14 +238,54 @@ export class RegionEmitter {
     this.b.openStreams();
   }
 
+  /** Before a loop: what is known of the x87's registers in each of its rounds. */
+  private enterFloats(head: number): void {
+    const { floats } = this.b;
+    if (this.structure.isMerge[head]) floats.state = this.meetings.get(head) ?? null;
+    if (!this.effects(head).keepsFloats) floats.state = null;
+    this.heads.set(head, floats.state && floats.enterLoop());
+  }
+
   /** What is known at the beginning of a block that several edges lead to. */
   private join(node: number): void {
     const { b } = this;
     const mark = this.marks.get(this.parents[node]) ?? null;
-    if (!this.structure.isLoop[node]) return b.join(mark);
+    if (!this.structure.isLoop[node]) return b.join(mark, this.meetings.get(node) ?? null);
+    const floats = this.heads.get(node) ?? null;
     const loop = this.effects(node);
-    if (loop.calls) b.join(null);
-    else this.pins.set(node, b.enterLoop(mark, loop, this.streaming.has(node)));
+    if (loop.calls) b.join(null, floats);
+    else this.pins.set(node, b.enterLoop(mark, floats, loop, this.streaming.has(node)));
+  }
+
+  /** Along an edge to a block that several lead to: what is known of the x87's registers is to be known there as well, or is no longer. */
+  private meet(target: Target): void {
+    const { floats } = this.b;
+    const head = this.heads.get(target.block);
+    if (head) return floats.become(head, (condition, cause) => this.b.exitRegion(condition, RegionExit.JUMP, cause, target.at, 0));
+    const met = this.meetings.get(target.block);
+    this.meetings.set(target.block, met === undefined ? floats.state : both(met, floats.state));
+  }
+
+  /** Does the top of the x87's stack move the same way on each path through a loop, and not at all in a round? */
+  private keepsFloats(head: number, nodes: ReadonlySet<number>): boolean {
+    const depths = new Map([[head, 0]]);
+    const waiting = [head];
+    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+      let depth = depths.get(node)!;
+      for (const { facts } of this.blocks[node].instructions) {
+        if (facts.floats === null) return false;
+        depth += facts.floats;
+      }
+      for (const next of this.successors[node]) {
+        if (!nodes.has(next)) continue;
+        const known = depths.get(next);
+        if (known === undefined) {
+          depths.set(next, depth);
+          waiting.push(next);
+        } else if (known !== depth) return false;
+      }
+    }
+    return true;
   }
 
   /** What a loop does, by its head: the blocks from which the head is reached again. */
@@ -256,7 +306,8 @@ export class RegionEmitter {
           calls ||= facts.cold;
         }
       }
-      this.effectsOf.set(head, (effects = { writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], hasStreams: accesses && nodes.length <= STREAM_BLOCKS_MAX }));
+      const keepsFloats = !calls && this.keepsFloats(head, new Set(nodes));
+      this.effectsOf.set(head, (effects = { keepsFloats, writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], hasStreams: accesses && nodes.length <= STREAM_BLOCKS_MAX }));
     }
     return effects;
   }
@@ -297,7 +348,10 @@ export class RegionEmitter {
     const flow = this.flow[target.block];
     if (flow.needed & FLAGS) b.flags.become(flow.flags!);
     const label = this.labels.get(target.block);
-    if (label) return b.br(label);
+    if (label) {
+      this.meet(target);
+      return b.br(label);
+    }
     b.flags.state = flow.flags!;
     this.tree(target.block);
   }
@@ -308,7 +362,8 @@ export class RegionEmitter {
     if (!label || this.entersPage(target, from)) return null;
     const flow = this.flow[target.block];
     if (flow.needed & FLAGS && flow.flags === 'dynamic' && this.b.flags.state !== 'dynamic') return null;
-    return label;
+    const head = this.heads.get(target.block);
+    return !head || this.b.floats.holds(head) ? label : null;
   }
 
   /**
@@ -398,11 +453,13 @@ export class RegionEmitter {
     if (ending?.kind !== 'branch') throw new Error('a branch without a condition');
     const label = this.plainLabel(taken, from);
     if (label) {
+      this.meet(taken);
       b.brIf(label, ending.condition);
       return this.go(next, from);
     }
     const other = this.plainLabel(next, from);
     if (other) {
+      this.meet(next);
       b.brIf(other, b.eqz(ending.condition));
       return this.go(taken, from);
     }

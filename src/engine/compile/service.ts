@@ -1,7 +1,7 @@
 // Plans and compiles regions: the part of the compiler that needs nothing but the shared memory, so that it can run beside the vCPU in a
 // worker of its own. What it reads may change under its hands; whoever takes the result compares the generations of its pages.
 
-import { CodeTlb, Cpu, JumpTargets, Mode } from '../../core/layout.ts';
+import { CodeTlb, Cpu, Doubt, JumpTargets, Mode } from '../../core/layout.ts';
 import { EMPTY_MAP, generationOf } from '../cache.ts';
 import { jumpTargetsOf } from '../records.ts';
 import { isReal, type RecordBytes, type RegionMode } from './builder.ts';
@@ -24,7 +24,7 @@ export interface CompileEntry {
   /** Other regions have its code already, and jumps go there all the same: the region ends where others begin. */
   readonly again: boolean;
   /** Accesses near one another were often on two pages. */
-  readonly isWide: boolean;
+  readonly doubts: Doubt;
 }
 
 export interface CompileJob {
@@ -100,7 +100,7 @@ export class CompileService {
     /** Need no region. */
     const none = new Set<number>();
     for (const entry of job.entries) {
-      if (!job.all && !entry.again && !entry.isWide && this.justCovered.has(entry.record)) {
+      if (!job.all && !entry.again && entry.doubts === Doubt.NONE && this.justCovered.has(entry.record)) {
         none.add(entry.record);
         continue;
       }
@@ -115,7 +115,7 @@ export class CompileService {
       const own = recordsOf(plan.blocks.filter(({ isInlined }) => !isInlined));
       for (const record of own) reached.add(record);
       const records = Uint32Array.from([...own, ...recordsOf(plan.blocks.filter(({ isInlined }) => isInlined))]);
-      planned.push({ plan, entry, slot: entry.slot, isWide: entry.isWide, name: BigInt.asUintN(64, entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
+      planned.push({ plan, entry, slot: entry.slot, doubts: entry.doubts, name: BigInt.asUintN(64, entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
     }
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
@@ -227,7 +227,7 @@ export class CompileService {
   }
 
   private factsOf(where: RegionMode): FactsTable {
-    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0) | (where.isReal ? 64 : 0);
+    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0) | (where.isReal ? 64 : 0) | (where.isX87Short ? 128 : 0);
     let facts = this.facts.get(key);
     if (!facts) {
       const { shared, imports } = probeImports(isReal(where));

@@ -1,93 +1,121 @@
-// The x87's register stack in compiled code. Within a stretch of code without joins and calls the registers have fixed names, counted from
-// where the top was at its beginning: their addresses, which of them are full, and numbers that were read or written are known. Memory is
-// always up to date, so that whoever leaves the region has nothing to write back.
-// Intel SDM volume 1, 8.1.2 (register stack), 8.1.3 (status word), 8.1.7 (tag word), 8.1.8 (pointers).
+// The x87's register stack in compiled code. Registers have fixed names, counted from where the top was when a path came to its first x87
+// instruction: their addresses, which of them are full, and numbers that were read or written are known along the path, where paths join and
+// through loops that leave the stack as deep as they found it. Memory is always up to date, so that whoever leaves the region has nothing to
+// write back.
+// Intel SDM volume 1, 8.1.2 (register stack), 8.1.3 (status word), 8.1.5 (control word), 8.1.7 (tag word), 8.1.8 (pointers).
 
-import { Cpu } from '../../core/layout.ts';
+import { Cpu, RegionCause } from '../../core/layout.ts';
 import type { FunctionBuilder, Value, Variable } from '../../wasm/function.ts';
 import type { FloatNumber, FloatStack, OperandRef } from '../../x86/builder.ts';
+import { isStrange } from '../../x86/x87-short.ts';
 
 const FSW_ES = 0x80;
 const FSW_TOP = 0x3800;
 const FSW_C1 = 0x200;
 /** FCW: masks of all exceptions. */
 export const FCW_MASKS = 0x3f;
+/** FCW: rounding to nearest, to 64 bits, besides. */
+const FCW_SHORT = 0xf3f;
+const FCW_NEAREST_64 = 0x33f;
 const REGISTERS = 8;
+
+/** Is FCW such that the short way can be gone? */
+export const allowsShort = (fcw: number): boolean => (fcw & FCW_SHORT) === FCW_NEAREST_64;
 
 /** What the stack needs of the builder. */
 export interface StackHost {
   cpu(): Value;
   ownRip(): Value;
   permanent(type: 'i32' | 'i64'): Variable;
-  exitIf(condition: Value): void;
+  exitIf(condition: Value, cause: RegionCause): void;
   /** Host address of a guest operand. */
   hostOf(operand: OperandRef, bits: number, write: boolean): Value;
   /** The instruction has changed something. */
   changed(): void;
 }
 
+type ExitIf = StackHost['exitIf'];
+
 interface Pair {
   readonly significand: Variable;
   readonly signExponent: Variable;
 }
 
-/** What is known. Registers are numbered from the first top on. */
-interface Known {
+/** What is known. Registers are numbered from the first top on, and masks have a bit for each. */
+export interface KnownStack {
   /** Number of ST(0). */
   readonly top: number;
   /** Number of the register that the local with FSW has as its top: the top before the instruction. */
   readonly before: number;
   /** The register's offset from Cpu.FPR is in its local. */
-  readonly placed: readonly boolean[];
-  /** null: not known. */
-  readonly full: readonly (boolean | null)[];
-  readonly numbers: readonly (Pair | null)[];
+  readonly placed: number;
+  readonly full: number;
+  readonly empty: number;
+  /** Its number is in its locals. */
+  readonly read: number;
+  /** The number is zero or a normal one. */
+  readonly plain: number;
+  /** FCW allows the short way. */
+  readonly isShort: boolean;
   readonly isC1Clear: boolean;
   /** FCS is noted. */
   readonly isNoted: boolean;
 }
 
-/** Made by this alone, so that V8 knows one shape of it. */
-const knownOf = (top: number, before: number, placed: Known['placed'], full: Known['full'], numbers: Known['numbers'], isC1Clear: boolean, isNoted: boolean): Known =>
-  ({ top, before, placed, full, numbers, isC1Clear, isNoted });
-const withTop = (k: Known, top: number): Known => knownOf(top, k.before, k.placed, k.full, k.numbers, k.isC1Clear, k.isNoted);
+const START: KnownStack = { top: 0, before: 0, placed: 0, full: 0, empty: 0, read: 0, plain: 0, isShort: false, isC1Clear: false, isNoted: false };
 
-const START = knownOf(0, 0, Array<boolean>(REGISTERS).fill(false), Array<null>(REGISTERS).fill(null), Array<null>(REGISTERS).fill(null), false, false);
+/** What two paths both know. */
+export function both(a: KnownStack | null, b: KnownStack | null): KnownStack | null {
+  if (!a || !b || a.top !== b.top) return null;
+  return {
+    top: a.top, before: a.before, placed: a.placed & b.placed, full: a.full & b.full, empty: a.empty & b.empty, read: a.read & b.read, plain: a.plain & b.plain,
+    isShort: a.isShort && b.isShort, isC1Clear: a.isC1Clear && b.isC1Clear, isNoted: a.isNoted && b.isNoted,
+  };
+}
 
-const replaced = <T>(list: readonly T[], n: number, value: T): T[] => list.map((old, k) => (k === n ? value : old));
+/** By how much the top has moved, from -4 to 3: less than 0 after a push. */
+export const topOf = ({ top }: KnownStack): number => ((top + 4) & 7) - 4;
 
 export class RegisterStack implements FloatStack {
   /** null: nothing, and the locals are not loaded. Immutable, so that edges can go back to it. */
-  state: Known | null = null;
+  state: KnownStack | null = null;
   private fsw: Variable | null = null;
   private ftw: Variable | null = null;
+  private fcw: Variable | null = null;
   private readonly places: (Variable | undefined)[] = [];
-  private readonly pairs: Pair[] = [];
+  private readonly pairs: (Pair | undefined)[] = [];
   private moved = false;
   private tagged = false;
 
   constructor(
     private readonly b: FunctionBuilder,
     private readonly host: StackHost,
+    /** Goes the code the short way, and leaves where that is not gone? */
+    private readonly isFast: () => boolean,
   ) {}
 
   /** Before an instruction. */
-  open(): void {
+  open(exitIf: ExitIf = this.host.exitIf): void {
     const { b } = this;
     this.moved = this.tagged = false;
     if (this.state) return;
     const fsw = (this.fsw ??= this.host.permanent('i32'));
     const ftw = (this.ftw ??= this.host.permanent('i32'));
+    const fcw = (this.fcw ??= this.host.permanent('i32'));
     fsw.set(b.load('i32', this.host.cpu(), Cpu.FSW));
-    const unmasked = b.ne(b.and(b.load('i32', this.host.cpu(), Cpu.FCW), FCW_MASKS), FCW_MASKS);
-    this.host.exitIf(b.or(unmasked, b.and(fsw.get(), FSW_ES)));
+    fcw.set(b.load('i32', this.host.cpu(), Cpu.FCW));
+    exitIf(b.or(b.ne(b.and(fcw.get(), FCW_MASKS), FCW_MASKS), b.and(fsw.get(), FSW_ES)), RegionCause.RARE);
     ftw.set(b.load('i32', this.host.cpu(), Cpu.FTW));
     this.state = START;
   }
 
-  private get known(): Known {
+  private get known(): KnownStack {
     if (!this.state) throw new Error('the register stack is used before open()');
     return this.state;
+  }
+
+  private know(change: Partial<KnownStack>): void {
+    this.state = { ...this.known, ...change };
   }
 
   private number(i: number): number {
@@ -98,10 +126,10 @@ export class RegisterStack implements FloatStack {
   private place(n: number): Value {
     const { b, known } = this;
     const variable = (this.places[n] ??= this.host.permanent('i32'));
-    if (!known.placed[n]) {
+    if (!(known.placed & (1 << n))) {
       const first = b.shrU(this.fsw!.get(), 7);
       variable.set(b.and(b.add(first, ((n - known.before) & (REGISTERS - 1)) << 4), 0x70));
-      this.state = knownOf(known.top, known.before, replaced(known.placed, n, true), known.full, known.numbers, known.isC1Clear, known.isNoted);
+      this.know({ placed: known.placed | (1 << n) });
     }
     return variable.get();
   }
@@ -111,73 +139,98 @@ export class RegisterStack implements FloatStack {
     return b.shl(b.i32(1), b.shrU(this.place(n), 4));
   }
 
-  private know(n: number, full: boolean | null, number: Pair | null): void {
-    const { known } = this;
-    this.state = knownOf(known.top, known.before, known.placed, replaced(known.full, n, full), replaced(known.numbers, n, number), known.isC1Clear, known.isNoted);
+  private knowFull(n: number, isFull: boolean): void {
+    const { full, empty } = this.known;
+    this.know(isFull ? { full: full | (1 << n), empty: empty & ~(1 << n) } : { full: full & ~(1 << n), empty: empty | (1 << n) });
+  }
+
+  private askFull(n: number, wanted: boolean, exitIf: ExitIf): void {
+    const { b, known } = this;
+    if ((wanted ? known.full : known.empty) & (1 << n)) return;
+    if ((wanted ? known.empty : known.full) & (1 << n)) return exitIf(b.i32(1), RegionCause.RARE);
+    const tag = b.and(this.ftw!.get(), this.bit(n));
+    exitIf(wanted ? b.eqz(tag) : tag, RegionCause.RARE);
+    this.knowFull(n, wanted);
   }
 
   need(full: readonly number[], room = false): void {
-    const { b } = this;
-    const ask = (n: number, wanted: boolean): void => {
-      const { known } = this;
-      if (known.full[n] === wanted) return;
-      if (known.full[n] !== null) return this.host.exitIf(b.i32(1));
-      const tag = b.and(this.ftw!.get(), this.bit(n));
-      this.host.exitIf(wanted ? b.eqz(tag) : tag);
-      this.know(n, wanted, this.known.numbers[n]);
-    };
-    for (const i of full) ask(this.number(i), true);
-    if (room) ask(this.number(-1), false);
+    for (const i of full) this.askFull(this.number(i), true, this.host.exitIf);
+    if (room) this.askFull(this.number(-1), false, this.host.exitIf);
   }
 
   require(condition: Value): void {
-    this.host.exitIf(this.b.eqz(condition));
+    this.host.exitIf(this.b.eqz(condition), RegionCause.RARE);
   }
 
-  /** Locals that hold no register's number now. */
-  private free(): Pair {
-    const free = this.pairs.find((pair) => !this.known.numbers.includes(pair));
-    if (free) return free;
-    const pair = { significand: this.host.permanent('i64'), signExponent: this.host.permanent('i32') };
-    this.pairs.push(pair);
-    return pair;
+  requireShort(condition: Value): void {
+    this.host.exitIf(this.b.eqz(condition), RegionCause.NUMBER);
+  }
+
+  goesShort(): boolean {
+    if (!this.isFast()) return false;
+    const { b, known } = this;
+    if (!known.isShort) {
+      this.host.exitIf(b.ne(b.and(this.fcw!.get(), FCW_SHORT), FCW_NEAREST_64), RegionCause.NUMBER);
+      this.know({ isShort: true });
+    }
+    return true;
+  }
+
+  private pair(n: number): Pair {
+    return (this.pairs[n] ??= { significand: this.host.permanent('i64'), signExponent: this.host.permanent('i32') });
+  }
+
+  private numberOf(n: number): FloatNumber {
+    const { significand, signExponent } = this.pair(n);
+    return { significand: significand.get(), signExponent: signExponent.get(), isPlain: (this.known.plain & (1 << n)) !== 0 };
+  }
+
+  private fetch(n: number): void {
+    if (this.known.read & (1 << n)) return;
+    const { b } = this;
+    const { significand, signExponent } = this.pair(n);
+    significand.set(b.load('i64', this.address(n), Cpu.FPR));
+    signExponent.set(b.load('i32', this.address(n), Cpu.FPR + 8, 16));
+    this.know({ read: this.known.read | (1 << n) });
+  }
+
+  private askPlain(n: number, exitIf: ExitIf): void {
+    if (this.known.plain & (1 << n)) return;
+    exitIf(isStrange(this.b, this.numberOf(n)), RegionCause.NUMBER);
+    this.know({ plain: this.known.plain | (1 << n) });
   }
 
   read(i: number): FloatNumber {
-    const { b } = this;
-    const n = this.number(i);
-    let pair = this.known.numbers[n];
-    if (!pair) {
-      pair = this.free();
-      const at = b.add(this.host.cpu(), this.place(n));
-      pair.significand.set(b.load('i64', at, Cpu.FPR));
-      pair.signExponent.set(b.load('i32', b.add(this.host.cpu(), this.place(n)), Cpu.FPR + 8, 16));
-      this.know(n, true, pair);
-    }
-    return { significand: pair.significand.get(), signExponent: pair.signExponent.get() };
+    this.fetch(this.number(i));
+    return this.numberOf(this.number(i));
   }
 
-  private toMemory(n: number, { significand, signExponent }: Pair): void {
+  readPlain(i: number): FloatNumber {
+    this.fetch(this.number(i));
+    this.askPlain(this.number(i), this.host.exitIf);
+    return this.numberOf(this.number(i));
+  }
+
+  /** What Cpu.FPR is to be added to for a register. */
+  private address(n: number): Value {
+    return this.b.add(this.host.cpu(), this.place(n));
+  }
+
+  private put(n: number, { significand, signExponent, isPlain }: FloatNumber): void {
     const { b } = this;
+    const pair = this.pair(n);
+    pair.significand.set(significand);
+    pair.signExponent.set(signExponent);
     this.host.changed();
-    b.store(b.add(this.host.cpu(), this.place(n)), Cpu.FPR, significand.get());
-    b.store(b.add(this.host.cpu(), this.place(n)), Cpu.FPR + 8, signExponent.get(), 16);
-  }
-
-  private put(n: number, { significand, signExponent }: FloatNumber): void {
-    // A register's own number, moved to another one, is the same pair of locals.
-    let pair = this.known.numbers.find((it) => it !== null && it.significand.index === significand.local && it.signExponent.index === signExponent.local) ?? null;
-    if (!pair) {
-      pair = this.free();
-      pair.significand.set(significand);
-      pair.signExponent.set(signExponent);
-    }
-    this.toMemory(n, pair);
-    if (this.known.full[n] !== true) {
-      this.ftw!.set(this.b.or(this.ftw!.get(), this.bit(n)));
+    b.store(this.address(n), Cpu.FPR, pair.significand.get());
+    b.store(this.address(n), Cpu.FPR + 8, pair.signExponent.get(), 16);
+    if (!(this.known.full & (1 << n))) {
+      this.ftw!.set(b.or(this.ftw!.get(), this.bit(n)));
       this.tagged = true;
     }
-    this.know(n, true, pair);
+    const { read, plain } = this.known;
+    this.know({ read: read | (1 << n), plain: isPlain ? plain | (1 << n) : plain & ~(1 << n) });
+    this.knowFull(n, true);
   }
 
   write(i: number, number: FloatNumber): void {
@@ -186,22 +239,24 @@ export class RegisterStack implements FloatStack {
 
   exchange(i: number): void {
     if (i === 0) return;
-    const [a, c] = [this.number(0), this.number(i)];
-    this.read(0);
-    this.read(i);
-    const first = this.known.numbers[a]!;
-    const second = this.known.numbers[c]!;
-    this.toMemory(a, second);
-    this.toMemory(c, first);
-    this.know(a, true, second);
-    this.know(c, true, first);
+    const { b } = this;
+    const top = this.read(0);
+    const other = this.read(i);
+    const was = { significand: b.copy(top.significand), signExponent: b.copy(top.signExponent), isPlain: top.isPlain };
+    this.write(0, other);
+    this.write(i, was);
   }
 
   push(number: FloatNumber): void {
     const n = this.number(-1);
     this.put(n, number);
-    this.state = withTop(this.known, n);
+    this.know({ top: n });
     this.moved = true;
+  }
+
+  private forgetNumber(n: number): void {
+    const { read, plain } = this.known;
+    this.know({ read: read & ~(1 << n), plain: plain & ~(1 << n) });
   }
 
   pop(): void {
@@ -210,23 +265,25 @@ export class RegisterStack implements FloatStack {
     this.host.changed();
     this.ftw!.set(b.and(this.ftw!.get(), b.xor(this.bit(n), -1)));
     this.tagged = true;
-    this.know(n, false, null);
-    this.state = withTop(this.known, this.number(1));
+    this.forgetNumber(n);
+    this.knowFull(n, false);
+    this.know({ top: this.number(1) });
     this.moved = true;
   }
 
   change(i: number): Value {
     const { b } = this;
     const n = this.number(i);
-    const at = b.let(b.add(b.add(this.host.cpu(), this.place(n)), Cpu.FPR));
-    this.know(n, true, null);
+    const at = b.let(b.add(this.address(n), Cpu.FPR));
+    this.forgetNumber(n);
+    this.knowFull(n, true);
     return at;
   }
 
   load(operand: OperandRef): FloatNumber {
     const { b } = this;
     const at = this.host.hostOf(operand, 80, false);
-    return { significand: b.let(b.load('i64', at, 0)), signExponent: b.let(b.load('i32', at, 8, 16)) };
+    return { significand: b.let(b.load('i64', at, 0)), signExponent: b.let(b.load('i32', at, 8, 16)), isPlain: false };
   }
 
   store(operand: OperandRef, { significand, signExponent }: FloatNumber): void {
@@ -255,7 +312,38 @@ export class RegisterStack implements FloatStack {
     b.store(cpu, Cpu.FIP, this.host.ownRip());
     if (!this.known.isNoted) b.store(cpu, Cpu.FCS, b.load('i32', cpu, Cpu.CS));
     const isC1Clear = bits ? false : clear & FSW_C1 ? true : this.known.isC1Clear;
-    const { known } = this;
-    this.state = knownOf(known.top, known.top, known.placed, known.full, known.numbers, isC1Clear, true);
+    this.know({ before: this.known.top, isC1Clear, isNoted: true });
+  }
+
+  // ---- loops
+
+  /** What is known at the head of a loop that leaves the stack as deep as it found it, when it is entered. */
+  enterLoop(): KnownStack {
+    this.know({ isC1Clear: false });
+    return this.known;
+  }
+
+  /** Is all of this known here as well? */
+  holds(head: KnownStack): boolean {
+    const { state } = this;
+    if (!state || state.top !== head.top) return false;
+    const isIn = (wanted: number, known: number): boolean => (wanted & ~known) === 0;
+    return isIn(head.placed, state.placed) && isIn(head.full, state.full) && isIn(head.empty, state.empty) && isIn(head.read, state.read) && isIn(head.plain, state.plain) &&
+      (state.isShort || !head.isShort) && (state.isNoted || !head.isNoted);
+  }
+
+  /** Makes known what is to be at a loop's head, or leaves: from another round. */
+  become(head: KnownStack, exitIf: ExitIf): void {
+    const { state, b } = this;
+    if (this.holds(head)) return;
+    if (!state || state.top !== head.top || (head.isShort && !state.isShort)) return exitIf(b.i32(1), RegionCause.RARE);
+    for (let n = 0; n < REGISTERS; n++) {
+      if (head.placed & (1 << n)) this.place(n);
+      if (head.full & (1 << n)) this.askFull(n, true, exitIf);
+      if (head.empty & (1 << n)) this.askFull(n, false, exitIf);
+      if (head.read & (1 << n)) this.fetch(n);
+      if (head.plain & (1 << n)) this.askPlain(n, exitIf);
+    }
+    if (head.isNoted && !state.isNoted) b.store(this.host.cpu(), Cpu.FCS, b.load('i32', this.host.cpu(), Cpu.CS));
   }
 }
