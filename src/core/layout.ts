@@ -582,6 +582,15 @@ export const enum Mxcsr {
   EXISTING = 0xffff,
 }
 
+/** FCW, the x87's control word. Intel SDM volume 1, 8.1.5. */
+export const enum Fcw {
+  /** Masks of all exceptions. */
+  MASKS = 0x3f,
+  /** What can be written; and a bit that always reads 1. */
+  WRITABLE = 0x1f3f,
+  FIXED = 0x40,
+}
+
 /** Operation numbers of the x87: the reg field of opcodes D8 and DC. */
 export const enum X87Op {
   ADD = 0,

@@ -54,6 +54,9 @@ export interface Instruction {
   nextRip(): Value;
 }
 
+/** Bits of significand that sums and products are rounded to in the short way. */
+export type Precision = 53 | 64;
+
 /** A number as the x87 keeps it: significand (i64), sign and exponent (i32). */
 export interface FloatNumber {
   readonly significand: Value;
@@ -76,8 +79,10 @@ export interface FloatStack {
   exchange(i: number): void;
   push(number: FloatNumber): void;
   pop(): void;
-  /** Is the short way to be gone (x87-short.ts)? Then FCW allows it. */
-  goesShort(): boolean;
+  /** What the short way (x87-short.ts) rounds to, and FCW is then known to say; 0: it is not gone. */
+  short(): Precision | 0;
+  /** FCW becomes another one (i32) that masks all exceptions. */
+  setControl(value: Value): void;
   /** The same as require(), for numbers that the short way is not for. */
   requireShort(condition: Value): void;
   /** ST(i), which is plain, for the short way. */

@@ -4,7 +4,7 @@
 import { Cpu, Rflags, X87Op, X87Store } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Instruction, OperandRef } from './builder.ts';
-import { narrowed, product, sum, type Narrowed } from './x87-short.ts';
+import { narrowed, product, relationOf, sum, type Narrowed } from './x87-short.ts';
 
 export const enum Fsw {
   C1 = 0x200,
@@ -67,10 +67,11 @@ export function fromInteger(b: Builder, operand: OperandRef): FloatNumber {
 export function arithmetic(b: Builder, s: FloatStack, op: number, dst: number, source: FloatNumber | number, pops = 0): void {
   const isQuotient = op >= X87Op.DIV;
   let bits: Value;
-  if (!isQuotient && s.goesShort()) {
+  const precision = isQuotient ? 0 : s.short();
+  if (precision) {
     const x = s.readPlain(dst);
     const y = typeof source === 'number' ? s.readPlain(source) : source;
-    const result = op === X87Op.MUL ? product(b, s, x, y) : sum(b, s, op, x, y);
+    const result = op === X87Op.MUL ? product(b, s, precision, x, y) : sum(b, s, precision, op, x, y);
     s.write(dst, result.number);
     bits = result.bits;
   } else {
@@ -83,20 +84,22 @@ export function arithmetic(b: Builder, s: FloatStack, op: number, dst: number, s
   s.status(bits, Fsw.C1);
 }
 
-/** C3, C2, C0, IE and DE of ST(0) and another number. */
-function relation(b: Builder, s: FloatStack, other: FloatNumber, unordered: number): Value {
+/** C3, C2, C0, IE and DE of ST(0) and a number, or ST(other). */
+function relation(b: Builder, s: FloatStack, source: FloatNumber | number, unordered: number): Value {
+  if (s.short()) return relationOf(b, s.readPlain(0), typeof source === 'number' ? s.readPlain(source) : source);
   const top = s.read(0);
+  const other = typeof source === 'number' ? s.read(source) : source;
   return b.core('x87_relation', top.significand, top.signExponent, other.significand, other.signExponent, b.i32(unordered ? 0 : 1));
 }
 
-export function compare(b: Builder, s: FloatStack, other: FloatNumber, unordered: number, pops: number): void {
+export function compare(b: Builder, s: FloatStack, other: FloatNumber | number, unordered: number, pops: number): void {
   const bits = relation(b, s, other, unordered);
   for (let n = 0; n < pops; n++) s.pop();
   s.status(bits, Fsw.CONDITION);
 }
 
 /** C0, C2 and C3 lie as CF, PF and ZF do, eight bits higher. */
-export function compareFlags(b: Builder, s: FloatStack, other: FloatNumber, unordered: number, pops: number): void {
+export function compareFlags(b: Builder, s: FloatStack, other: FloatNumber | number, unordered: number, pops: number): void {
   const bits = relation(b, s, other, unordered);
   for (let n = 0; n < pops; n++) s.pop();
   s.status(b.and(bits, Fsw.FLAGS), 0);
@@ -111,7 +114,7 @@ export function narrow(i: Instruction, b: Builder, s: FloatStack, kind: X87Store
     return { value: b.core('x87_narrow', b.i32(kind), significand, signExponent), bits: b.state('i32', Cpu.TMP128B) };
   };
   const isFloat = kind === X87Store.M32 || kind === X87Store.M64;
-  const { value, bits } = isFloat && s.goesShort() ? narrowed(b, s, kind === X87Store.M32 ? 32 : 64, s.readPlain(0)) : general();
+  const { value, bits } = isFloat && s.short() ? narrowed(b, s, kind === X87Store.M32 ? 32 : 64, s.readPlain(0)) : general();
   i.dst.write(value);
   if (pops) s.pop();
   s.status(bits, Fsw.C1);

@@ -1,20 +1,22 @@
-// The x87's short way as code in place: numbers that are zero or normal, rounded to nearest, with 64 bits of significand. Compiled code that
-// meets another number leaves the region; where that happens often it is made again, to call core's functions (src/core/assembly/x87-quick.ts,
-// which have the same for other precisions).
+// The x87's short way as code in place: numbers that are zero or normal, rounded to nearest, to 64 or 53 bits of significand. Compiled code that
+// meets another number leaves the region; where that happens often it is made again, to call core's functions (src/core/assembly/x87-quick.ts
+// has the same for them).
 // Intel SDM, volume 1, 8.1.5 (control word), 8.5 (exceptions); IEEE 754-2008, 4.3.1 (round to nearest, ties to even).
 
 import { X87Op } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
-import type { Builder, FloatNumber, FloatStack } from './builder.ts';
+import type { Builder, FloatNumber, FloatStack, Precision } from './builder.ts';
 
 const TOP_BIT = 1n << 63n;
 const LOW = 0xffff_ffffn;
 const BIAS = 16383;
 const EXPONENT = 0x7fff;
 const SIGN = 0x8000;
-/** FSW.PE and FSW.C1. */
+/** Of FSW: PE, C1, C0 and C3. */
 const PE_SHIFT = 5;
 const C1_SHIFT = 9;
+const C0_SHIFT = 8;
+const C3 = 0x4000;
 
 type Bits = Pick<Builder, 'and' | 'or' | 'sub' | 'ltU' | 'geU' | 'geS' | 'ne' | 'extendU' | 'select'>;
 
@@ -61,6 +63,7 @@ interface Exact {
 function rounded(
   b: Builder,
   s: FloatStack,
+  precision: Precision,
   x: FloatNumber,
   y: FloatNumber,
   ofNormal: (exponents: readonly [Value, Value], isZero: (condition: Value) => void) => Exact,
@@ -86,8 +89,12 @@ function rounded(
           b.brIf(done, condition);
         });
         const { hi, lo } = exact;
-        const up = b.let(isUp(b, hi, lo));
-        significand.set(b.add(hi, b.extendU(up)));
+        // What is kept of a shorter significand is moved down, rounded, and moved up again.
+        const drop = 64 - precision;
+        const kept = drop === 0 ? hi : b.let(b.shrU(hi, drop));
+        const rest = drop === 0 ? lo : b.let(b.or(b.shl(hi, precision), b.extendU(b.ne(lo, 0))));
+        const up = b.let(isUp(b, kept, rest));
+        significand.set(b.shl(b.add(kept, b.extendU(up)), drop));
         const exponent = b.variable('i32', exact.exponent);
         // A carry out of the last place leaves a power of two.
         b.if(b.eqz(significand.get()), () => {
@@ -96,7 +103,7 @@ function rounded(
         });
         s.requireShort(b.ltU(b.sub(exponent.get(), 1), EXPONENT - 1));
         signExponent.set(b.or(b.and(exact.sign, SIGN), exponent.get()));
-        bits.set(roundingBits(b, up, lo));
+        bits.set(roundingBits(b, up, rest));
       });
     },
   );
@@ -104,10 +111,10 @@ function rounded(
 }
 
 /** x + y, x - y or y - x by `op`: ADD, SUB, SUBR. */
-export function sum(b: Builder, s: FloatStack, op: number, x: FloatNumber, y: FloatNumber): Rounded {
+export function sum(b: Builder, s: FloatStack, precision: Precision, op: number, x: FloatNumber, y: FloatNumber): Rounded {
   const signX = op === X87Op.SUBR ? b.let(b.xor(x.signExponent, SIGN)) : x.signExponent;
   const signY = op === X87Op.SUB ? b.let(b.xor(y.signExponent, SIGN)) : y.signExponent;
-  const ofNormal: Parameters<typeof rounded>[4] = ([expX, expY], isZero) => {
+  const ofNormal: Parameters<typeof rounded>[5] = ([expX, expY], isZero) => {
     const difference = b.let(b.sub(expX, expY));
     /** All ones where y is the larger one. */
     const isLess = b.let(b.shrS(difference, 31));
@@ -158,17 +165,19 @@ export function sum(b: Builder, s: FloatStack, op: number, x: FloatNumber, y: Fl
   const ofZero = (): Omit<FloatNumber, 'isPlain'> => {
     const isZeroX = b.let(b.eqz(x.significand));
     const other = b.select(isZeroX, signY, signX);
+    const significand = b.let(b.or(x.significand, y.significand));
+    if (precision < 64) s.requireShort(b.eqz(b.shl(significand, precision)));
     return {
-      significand: b.or(x.significand, y.significand),
+      significand,
       // Of two zeros, minus if both are.
       signExponent: b.select(b.and(isZeroX, b.eqz(y.significand)), b.and(signX, signY), other),
     };
   };
-  return rounded(b, s, x, y, ofNormal, ofZero);
+  return rounded(b, s, precision, x, y, ofNormal, ofZero);
 }
 
-export function product(b: Builder, s: FloatStack, x: FloatNumber, y: FloatNumber): Rounded {
-  const ofNormal: Parameters<typeof rounded>[4] = ([expX, expY]) => {
+export function product(b: Builder, s: FloatStack, precision: Precision, x: FloatNumber, y: FloatNumber): Rounded {
+  const ofNormal: Parameters<typeof rounded>[5] = ([expX, expY]) => {
     const halves = ({ significand }: FloatNumber): Value[] => [b.let(b.and(significand, LOW)), b.let(b.shrU(significand, 32))];
     const [xl, xh] = halves(x);
     const [yl, yh] = halves(y);
@@ -188,7 +197,7 @@ export function product(b: Builder, s: FloatStack, x: FloatNumber, y: FloatNumbe
     };
   };
   const ofZero = () => ({ significand: b.i64(0), signExponent: b.and(b.xor(x.signExponent, y.signExponent), SIGN) });
-  return rounded(b, s, x, y, ofNormal, ofZero);
+  return rounded(b, s, precision, x, y, ofNormal, ofZero);
 }
 
 /** As a float32 or float64. */
@@ -218,4 +227,19 @@ export function narrowed(b: Builder, s: FloatStack, size: 32 | 64, { significand
     },
   );
   return { value: value.get(), bits: bits.get() };
+}
+
+/** C3 and C0 of x compared with y (i32), as bits of FSW. */
+export function relationOf(b: Builder, x: FloatNumber, y: FloatNumber): Value {
+  const [expX, expY] = [x, y].map(({ signExponent }) => b.let(b.and(signExponent, EXPONENT)));
+  const isEqual = b.and(b.eq(x.significand, y.significand), b.eq(x.signExponent, y.signExponent));
+  const isZero = b.eqz(b.or(x.significand, y.significand));
+  /** In size. */
+  const isLess = b.select(b.eq(expX, expY), b.ltU(x.significand, y.significand), b.ltU(expX, expY));
+  // Of two with different signs, of which one may be zero, the one with a minus is less; of two negative ones, the larger.
+  const isMinus = (): Value => b.shrU(x.signExponent, 15);
+  const differ = b.and(b.xor(x.signExponent, y.signExponent), SIGN);
+  const less = b.let(b.select(differ, isMinus(), b.xor(isLess, isMinus())));
+  const equal = b.let(b.or(isEqual, isZero));
+  return b.let(b.select(equal, b.i32(C3), b.shl(less, C0_SHIFT)));
 }

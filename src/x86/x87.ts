@@ -3,7 +3,7 @@
 //
 // Opcodes that the manuals leave out, but that all processors take as others (FXCH at DD C8 …), are here too.
 
-import { Cpu, X87Op, X87Store } from '../core/layout.ts';
+import { Cpu, Fcw, X87Op, X87Store } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Instruction, Meaning } from './builder.ts';
 import type { CoreFunction } from './core-functions.ts';
@@ -122,7 +122,7 @@ const compare = (unordered: number, pops: number, register?: number): Meaning =>
     (i, b, s) => {
       const other = register ?? known(i);
       s.need([0, other]);
-      quickCompare(b, s, s.read(other), unordered, pops);
+      quickCompare(b, s, other, unordered, pops);
     },
     (i, b) => b.coreVoid('x87_com', register === undefined ? stack(i) : b.i32(register), b.i32(unordered), b.i32(pops)),
   );
@@ -131,7 +131,7 @@ const compareFlags = (unordered: number, pops: number): Meaning =>
   either(
     (i, b, s) => {
       s.need([0, known(i)]);
-      quickCompareFlags(b, s, s.read(known(i)), unordered, pops);
+      quickCompareFlags(b, s, known(i), unordered, pops);
     },
     (i, b) => b.flags.explicit(b.core('x87_comi', stack(i), b.i32(unordered), b.i32(pops))),
   );
@@ -382,7 +382,12 @@ export function defineX87(t: InstructionTable): void {
   t.op(0xd9, 'fsin', '', core('x87_fsin', 0), one(7, 6));
   t.op(0xd9, 'fcos', '', core('x87_fsin', 1), one(7, 7));
 
-  t.op(0xd9, 'fldcw', 'Mw', waiting((i, b) => b.coreVoid('x87_fldcw', i.dst.read())), mem(5));
+  const loadControl = either((i, b, s) => {
+    const value = b.let(b.wrap(i.dst.read()));
+    s.require(b.eq(b.and(value, Fcw.MASKS), Fcw.MASKS));
+    s.setControl(b.or(b.and(value, Fcw.WRITABLE), Fcw.FIXED));
+  }, (i, b) => b.coreVoid('x87_fldcw', i.dst.read()));
+  t.op(0xd9, 'fldcw', 'Mw', loadControl, mem(5));
   t.op(0xd9, 'fnstcw', 'Mw', storeWord(Cpu.FCW), out(7));
   t.op(0xdd, 'fnstsw', 'Mw', storeWord(Cpu.FSW), out(7));
   t.op(0xdf, 'fnstsw', 'AX', storeWord(Cpu.FSW), one(4, 0));

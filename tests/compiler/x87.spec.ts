@@ -91,7 +91,8 @@ function sequence(below: Random, length: number): number[] {
 
 function start(code: readonly number[], seed: number, compile: CompilerOptions | null): Process {
   const below = generator(seed ^ 0x5555);
-  const process = new Process(program(64, code), ['x87'], compile);
+  // Every other program is 32-bit code.
+  const process = new Process(program(seed % 2 ? 64 : 32, code), ['x87'], compile);
   const { vcpu, view } = process;
   vcpu.set64(Cpu.RBX, BigInt(DATA));
   for (let slot = 0; slot < SLOTS; slot++) {

@@ -3,16 +3,12 @@
 //
 // FCS and FDS are kept as saved images have them; the data pointer is not recorded (CPUID.7.EBX bits 6 and 13 say so).
 
-import { Cpu, Status } from '../layout';
+import { Cpu, Fcw, Status } from '../layout';
 import { Flag, Kind, X } from './softfloat';
 import { unpack80 } from './softfloat-format';
 import { probe_read, probe_write, read_slow, write_slow } from './memory';
 import { protectedMode } from './state';
 import { Fsw, st, updateSummary } from './x87-state';
-
-/** Bits of FCW that can be written; bit 6 always reads 1. */
-const FCW_WRITABLE: u32 = 0x1f3f;
-const FCW_FIXED: u32 = 0x40;
 
 /** Mask of linear addresses: an image may wrap at 4 GiB outside 64-bit code. */
 @inline
@@ -22,7 +18,7 @@ export function mask(cpu: u32): u64 {
 
 /** Sets FCW as FLDCW does: reserved bits take their fixed values, and unmasking a pending exception sets FSW.ES. */
 export function setControlWord(cpu: u32, value: u32): void {
-  store<u32>(cpu, (value & FCW_WRITABLE) | FCW_FIXED, Cpu.FCW);
+  store<u32>(cpu, (value & Fcw.WRITABLE) | Fcw.FIXED, Cpu.FCW);
   updateSummary(cpu);
 }
 

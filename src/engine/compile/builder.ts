@@ -6,7 +6,7 @@ import { CodeTlb, Cpu, Doubt, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, 
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
 import type { Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
-import type { FloatStack } from '../../x86/builder.ts';
+import type { FloatStack, Precision } from '../../x86/builder.ts';
 import { Simd } from '../../wasm/simd.ts';
 import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
@@ -33,8 +33,8 @@ export interface RegionMode {
   readonly user: boolean;
   /** All exceptions of the x87 are masked. The region is left where they are not. */
   readonly isX87Masked: boolean;
-  /** FCW allows the x87's short way (x87-short.ts), as it did when the code became hot. */
-  readonly isX87Short: boolean;
+  /** Bits of significand that the x87's short way (x87-short.ts) rounds to, by what FCW was when the code became hot; 0: it is not gone. */
+  readonly x87Precision: Precision | 0;
   /** Real mode. The region is left where it is not. */
   readonly isReal: boolean;
   /** Address of the vCPU area. */
@@ -216,7 +216,7 @@ export class CompileBuilder extends HandlerBuilder {
       changed: () => {
         this.changed = true;
       },
-    }, () => where.isX87Short && !(this.doubts & Doubt.NUMBERS));
+    }, () => (this.doubts & Doubt.NUMBERS ? 0 : where.x87Precision));
     this.flags = new CompiledFlags(this, flagLocals(), flagLocals(), imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {
       flagsRead: () => this.watcher?.flagsRead(),

@@ -1,7 +1,7 @@
 // The second tier at run time: records that jumps go to often become entries of compiled regions. It has them compiled, beside the vCPU
 // where there is a worker for it, keeps the regions by the pages of code they are made of, drops them with those, and bounds what they take.
 
-import { Cpu, Doubt, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } from '../../core/layout.ts';
+import { Cpu, Doubt, Fcw, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } from '../../core/layout.ts';
 import { CR0_PE } from '../../x86/assumptions.ts';
 import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../cache.ts';
 import { GONE } from '../handlers.ts';
@@ -9,7 +9,7 @@ import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
 import { NEVER, type RecordBytes, type RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
-import { allowsShort, FCW_MASKS } from './x87-stack.ts';
+import { shortPrecision } from './x87-stack.ts';
 import { CompileQueue, type Pending } from './queue.ts';
 import type { PlannedPage } from './plan.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
@@ -241,9 +241,9 @@ export class Compiler {
       return;
     }
     const fcw = this.u32[(this.cpu + Cpu.FCW) >> 2];
-    const isX87Masked = (fcw & FCW_MASKS) === FCW_MASKS;
+    const isX87Masked = (fcw & Fcw.MASKS) === Fcw.MASKS;
     const isReal = (this.u32[(this.cpu + Cpu.CR0) >> 2] & CR0_PE) === 0;
-    const where = { mode, user: page.key >= 16, isX87Masked, isX87Short: allowsShort(fcw), isReal, cpu: this.cpu };
+    const where = { mode, user: page.key >= 16, isX87Masked, x87Precision: shortPrecision(fcw), isReal, cpu: this.cpu };
     // What is compiled at once is for tests: half of it doubts one thing, half of it the other.
     const doubts: Doubt = this.eager ? offset & 3 : Doubt.NONE;
     this.queue.add({ where, key: page.key, map: page.map, rip, linear, offset, record, again: known === Known.ENTRY, doubts });

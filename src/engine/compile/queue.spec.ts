@@ -11,7 +11,7 @@ const records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32:
 
 function pending(n: number, key = 0): Pending {
   records.u16[(sideOf(record(n)) + Side.COUNT) >> 1] = THRESHOLD;
-  return { where: { mode: 0, user: false, isX87Masked: true, isX87Short: true, isReal: false, cpu: 0 }, key, map: 0, rip: 0n, linear: 0n, offset: n, record: record(n), again: false, doubts: Doubt.NONE };
+  return { where: { mode: 0, user: false, isX87Masked: true, x87Precision: 64, isReal: false, cpu: 0 }, key, map: 0, rip: 0n, linear: 0n, offset: n, record: record(n), again: false, doubts: Doubt.NONE };
 }
 
 /** Jumps go to a record. */

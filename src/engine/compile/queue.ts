@@ -89,7 +89,7 @@ export class CompileQueue {
     const heat = new Map([...this.waiting.values()].map((it) => [it, this.heat(it)]));
     const ordered = [...heat.keys()].sort((a, b) => heat.get(b)! - heat.get(a)!);
     const [{ key, where }] = ordered;
-    const isAlike = (it: Waiting) => it.key === key && it.where.isX87Masked === where.isX87Masked && it.where.isX87Short === where.isX87Short && it.where.isReal === where.isReal;
+    const isAlike = (it: Waiting) => it.key === key && it.where.isX87Masked === where.isX87Masked && it.where.x87Precision === where.x87Precision && it.where.isReal === where.isReal;
     const chosen = ordered.filter((it) => isAlike(it) && (this.hasTime || isUrgent(it))).slice(0, most);
     for (const it of chosen) {
       this.forget(it.record);

@@ -227,7 +227,7 @@ export class CompileService {
   }
 
   private factsOf(where: RegionMode): FactsTable {
-    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0) | (where.isReal ? 64 : 0) | (where.isX87Short ? 128 : 0);
+    const key = where.mode | (where.user ? 16 : 0) | (where.isX87Masked ? 32 : 0) | (where.isReal ? 64 : 0) | (where.x87Precision << 7);
     let facts = this.facts.get(key);
     if (!facts) {
       const { shared, imports } = probeImports(isReal(where));

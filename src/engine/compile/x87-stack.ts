@@ -4,23 +4,24 @@
 // write back.
 // Intel SDM volume 1, 8.1.2 (register stack), 8.1.3 (status word), 8.1.5 (control word), 8.1.7 (tag word), 8.1.8 (pointers).
 
-import { Cpu, RegionCause } from '../../core/layout.ts';
+import { Cpu, Fcw, RegionCause } from '../../core/layout.ts';
 import type { FunctionBuilder, Value, Variable } from '../../wasm/function.ts';
-import type { FloatNumber, FloatStack, OperandRef } from '../../x86/builder.ts';
+import type { FloatNumber, FloatStack, OperandRef, Precision } from '../../x86/builder.ts';
 import { isStrange } from '../../x86/x87-short.ts';
 
 const FSW_ES = 0x80;
 const FSW_TOP = 0x3800;
 const FSW_C1 = 0x200;
-/** FCW: masks of all exceptions. */
-export const FCW_MASKS = 0x3f;
-/** FCW: rounding to nearest, to 64 bits, besides. */
+/** FCW: what must be known for the short way; and what it is when all exceptions are masked and numbers are rounded to nearest. */
 const FCW_SHORT = 0xf3f;
-const FCW_NEAREST_64 = 0x33f;
+const FCW_OF: Record<Precision, number> = { 53: 0x23f, 64: 0x33f };
 const REGISTERS = 8;
 
-/** Is FCW such that the short way can be gone? */
-export const allowsShort = (fcw: number): boolean => (fcw & FCW_SHORT) === FCW_NEAREST_64;
+/** What the short way rounds to with this FCW; 0: it cannot be gone. */
+export function shortPrecision(fcw: number): Precision | 0 {
+  const control = fcw & FCW_SHORT;
+  return control === FCW_OF[64] ? 64 : control === FCW_OF[53] ? 53 : 0;
+}
 
 /** What the stack needs of the builder. */
 export interface StackHost {
@@ -90,8 +91,8 @@ export class RegisterStack implements FloatStack {
   constructor(
     private readonly b: FunctionBuilder,
     private readonly host: StackHost,
-    /** Goes the code the short way, and leaves where that is not gone? */
-    private readonly isFast: () => boolean,
+    /** What the short way rounds to, and the code leaves where that is not gone; 0: it is never gone. */
+    private readonly precision: () => Precision | 0,
   ) {}
 
   /** Before an instruction. */
@@ -104,7 +105,7 @@ export class RegisterStack implements FloatStack {
     const fcw = (this.fcw ??= this.host.permanent('i32'));
     fsw.set(b.load('i32', this.host.cpu(), Cpu.FSW));
     fcw.set(b.load('i32', this.host.cpu(), Cpu.FCW));
-    exitIf(b.or(b.ne(b.and(fcw.get(), FCW_MASKS), FCW_MASKS), b.and(fsw.get(), FSW_ES)), RegionCause.RARE);
+    exitIf(b.or(b.ne(b.and(fcw.get(), Fcw.MASKS), Fcw.MASKS), b.and(fsw.get(), FSW_ES)), RegionCause.RARE);
     ftw.set(b.load('i32', this.host.cpu(), Cpu.FTW));
     this.state = START;
   }
@@ -166,14 +167,24 @@ export class RegisterStack implements FloatStack {
     this.host.exitIf(this.b.eqz(condition), RegionCause.NUMBER);
   }
 
-  goesShort(): boolean {
-    if (!this.isFast()) return false;
-    const { b, known } = this;
-    if (!known.isShort) {
-      this.host.exitIf(b.ne(b.and(this.fcw!.get(), FCW_SHORT), FCW_NEAREST_64), RegionCause.NUMBER);
-      this.know({ isShort: true });
-    }
-    return true;
+  short(): Precision | 0 {
+    const precision = this.precision();
+    if (precision !== 0) this.askShort(precision, this.host.exitIf);
+    return precision;
+  }
+
+  private askShort(precision: Precision, exitIf: ExitIf): void {
+    const { b } = this;
+    if (this.known.isShort) return;
+    exitIf(b.ne(b.and(this.fcw!.get(), FCW_SHORT), FCW_OF[precision]), RegionCause.NUMBER);
+    this.know({ isShort: true });
+  }
+
+  setControl(value: Value): void {
+    this.host.changed();
+    this.fcw!.set(value);
+    this.b.store(this.host.cpu(), Cpu.FCW, this.fcw!.get());
+    this.know({ isShort: false });
   }
 
   private pair(n: number): Pair {
@@ -336,7 +347,9 @@ export class RegisterStack implements FloatStack {
   become(head: KnownStack, exitIf: ExitIf): void {
     const { state, b } = this;
     if (this.holds(head)) return;
-    if (!state || state.top !== head.top || (head.isShort && !state.isShort)) return exitIf(b.i32(1), RegionCause.RARE);
+    if (!state || state.top !== head.top) return exitIf(b.i32(1), RegionCause.RARE);
+    const precision = this.precision();
+    if (head.isShort && precision !== 0) this.askShort(precision, exitIf);
     for (let n = 0; n < REGISTERS; n++) {
       if (head.placed & (1 << n)) this.place(n);
       if (head.full & (1 << n)) this.askFull(n, true, exitIf);
