@@ -273,6 +273,11 @@ export const enum Cpu {
   /** And how many of them were left to the kind's function (u32 each). */
   COLD_COUNTS = 0xd000,
 
+  /** Sites of the loop that compiled code is in: for each the address of a page (u64, or in 32-bit code u32) and what leads from it to the shared memory (u32). */
+  SITES = 0xfe00,
+  SITES_MAX = 16,
+  SITE_SIZE = 16,
+
   /** How often compiled regions were entered by the interpreter, and how often left by each RegionCause (u32 each). */
   REGION_ENTRIES = 0xff00,
   REGION_EXITS = 0xff04,

@@ -26,6 +26,7 @@ export const FORMS: Record<string, readonly [string, 16 | 32 | 64, string][]> = 
     ['dec ecx; jnz -4: a loop', 64, 'ffc975fc'],
     ['add eax, [esi]; add esi, 4; dec ecx; jnz -8: a loop that keeps its page (32-bit code)', 32, '030683c6044975f8'],
     ['movzx edx, al; mov rax, [r8+rdx*8]: a table', 64, '0fb6d0498b04d0'],
+    ['(test cl, 1 to 16; jz +2; inc edi); add eax, [rbx+rcx*4]; mov rsi, [rsi]; dec edx; jnz -45: in a large loop an access keeps its page in memory, a list does not', 64, 'f6c1017402ffc7f6c1027402ffc7f6c1047402ffc7f6c1087402ffc7f6c1107402ffc703048b488b36ffca75d3'],
     ['call +0: a guest call', 64, 'e800000000'],
     ['ret', 64, 'c3'],
     ['jmp rax', 64, 'ffe0'],

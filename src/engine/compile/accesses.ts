@@ -44,6 +44,10 @@ interface AccessBuilder {
   hit(address: Value, entry: Value, bytes: number, tag: Tlb): Value;
   host(address: Value, entry: Value): Value;
   addend(entry: Value): Value;
+  /** Where in the vCPU area the access about to be made keeps the page it was on last (Cpu.SITES), or null. */
+  site(write: boolean): number | null;
+  /** Addresses have 32 bits. */
+  isNarrow(): boolean;
   /** Leave the region. */
   exitIf(condition: Value, cause: RegionCause): void;
 }
@@ -168,16 +172,36 @@ export class Accesses {
   private lookedUp(va: Value, bytes: number, write: boolean, symbol: Symbol | null): Value {
     const stream = symbol && !this.builder.isConditional() ? this.pages.streamOf(symbol, write) : null;
     if (stream) return this.streamed(va, bytes, write, stream);
+    const site = this.builder.site(write);
+    if (site !== null) return this.onSite(va, bytes, write, site);
+    return this.builder.host(va, this.found(va, bytes, write));
+  }
+
+  /** The TLB's entry of an access; the region is left if it is not there. */
+  private found(va: Value, bytes: number, write: boolean): Value {
     const entry = this.builder.tlbEntry(va);
     this.builder.exitIf(this.b.eqz(this.builder.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
-    return this.builder.host(va, entry);
+    return entry;
+  }
+
+  /** The same with what is known of the last access in memory: nothing to move where paths join, and no local that other values could have. */
+  private onSite(va: Value, bytes: number, write: boolean, site: number): Value {
+    const { b } = this;
+    const at = b.i32(0);
+    const isNarrow = this.builder.isNarrow();
+    const masked = (mask: bigint): Value => (isNarrow ? b.and(b.wrap(va), Number(BigInt.asIntN(32, mask))) : b.and(va, mask));
+    b.if(b.ne(masked(PAGE_MASK | BigInt(bytes - 1)), b.load(isNarrow ? 'i32' : 'i64', at, site)), () => {
+      const entry = this.found(va, bytes, write);
+      b.store(at, site, masked(PAGE_MASK));
+      b.store(at, site + 8, this.builder.addend(entry));
+    });
+    return b.add(b.wrap(va), b.load('i32', at, site + 8));
   }
 
   private streamed(va: Value, bytes: number, write: boolean, { page, addend }: Stream): Value {
     // An address that is no multiple of the size never compares equal: it may lie on two pages.
     this.b.if(this.b.ne(this.b.and(va, PAGE_MASK | BigInt(bytes - 1)), page.get()), () => {
-      const entry = this.builder.tlbEntry(va);
-      this.builder.exitIf(this.b.eqz(this.builder.hit(va, entry, bytes, write ? Tlb.TAG_WRITE : Tlb.TAG_READ)), RegionCause.MEMORY);
+      const entry = this.found(va, bytes, write);
       page.set(this.b.and(va, PAGE_MASK));
       addend.set(this.builder.addend(entry));
     });

@@ -154,6 +154,12 @@ export class CompileBuilder extends HandlerBuilder {
   private mxcsr: Variable | null = null;
   private isMxcsrKnown = false;
   private branches = 0;
+  /** Of the loop that is being emitted. */
+  private sites: { readonly most: number; readonly numbers: Map<number, number> } | null = null;
+  /** The instruction's accesses go from page to page (sites.ts). */
+  wanders = false;
+  /** Record that has the base of its memory operand, or 0. */
+  private addressAt = 0;
   private flagsChanged = false;
 
   constructor(
@@ -195,6 +201,8 @@ export class CompileBuilder extends HandlerBuilder {
       registerOf: (local) => (this.isSplit ? undefined : this.registers.generalOf(local)),
       isWide: () => this.isWide,
       isConditional: () => this.branches > 0,
+      site: (write) => this.site(write),
+      isNarrow: () => this.isNarrow,
       maskAddress: (address) => this.maskAddress(address),
       tlbEntry: (address) => this.tlbEntry(address),
       hit: (address, entry, bytes, tag) => this.hit(address, entry, bytes, tag),
@@ -596,6 +604,33 @@ export class CompileBuilder extends HandlerBuilder {
     then();
   }
 
+  /** Sites for the accesses of a loop, invalid at first: at most so many. */
+  openSites(count: number): void {
+    const most = Math.min(count, Cpu.SITES_MAX);
+    this.sites = { most, numbers: new Map() };
+    const invalid = this.isNarrow ? this.i32(INVALID_PAGE) : this.i64(INVALID_PAGE);
+    for (let n = 0; n < most; n++) this.store(this.i32(0), this.where.cpu + Cpu.SITES + n * Cpu.SITE_SIZE, invalid);
+  }
+
+  closeSites(): void {
+    this.sites = null;
+  }
+
+  /** Copies of an instruction have one, and the stack has one for reading and one for writing. */
+  private site(write: boolean): number | null {
+    const { sites } = this;
+    if (!sites || this.wanders) return null;
+    const base = this.kind.definition.stack ? Cpu.RSP : this.addressAt === 0 ? 0 : this.records.u16[(this.addressAt + Rec.BASE) >> 1];
+    const key = (base === Cpu.RSP || base === Cpu.RBP ? base : this.recordAt) * 2 + Number(write);
+    let number = sites.numbers.get(key);
+    if (number === undefined) {
+      if (sites.numbers.size >= sites.most) return null;
+      number = sites.numbers.size;
+      sites.numbers.set(key, number);
+    }
+    return this.where.cpu + Cpu.SITES + number * Cpu.SITE_SIZE;
+  }
+
   /** Locals that keep pages in a loop, invalid at first. */
   openStreams(): void {
     for (const { page } of this.pages.openStreams()) page.set(this.i64(INVALID_PAGE));
@@ -683,6 +718,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.accesses.begin();
     this.changed = false;
     this.kind = kind;
+    this.addressAt = kind.shapes.some(({ place }) => place === 'memory') ? addressRecord || record : 0;
     this.scoped(() => {
       if (addressRecord !== 0) {
         this.recordAt = addressRecord;

@@ -15,6 +15,7 @@ import type { LoopRegisters, PagesMark } from './pages.ts';
 import { successorsOf, targetOf, targetsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { FLAGS } from './registers.ts';
+import { accessesMemory, wanderingIn } from './sites.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
 import { both, type KnownStack } from './x87-stack.ts';
@@ -22,7 +23,7 @@ import { both, type KnownStack } from './x87-stack.ts';
 /** Nested guest calls before everything returns: V8's stack is finite. */
 const DEPTH_MAX = 200;
 const PAGE = 4096;
-/** Blocks of a loop that has streams. */
+/** Blocks of a loop that has streams; those of a larger one have sites. */
 const STREAM_BLOCKS_MAX = 10;
 /** Targets of an indirect jump that are compared one after the other. */
 const CHAIN_MAX = 3;
@@ -113,6 +114,8 @@ export class RegionEmitter {
   private readonly effectsOf = new Map<number, LoopEffects>();
   /** The block whose end is being emitted. */
   private node = -1;
+  /** A loop with sites is being emitted, of which these accesses have none. */
+  private wandering: ReadonlySet<PlannedInstruction> | null = null;
   private readonly parts: Part[] | null;
 
   constructor(
@@ -221,12 +224,14 @@ export class RegionEmitter {
     if (!isLoop[node]) return inside();
     this.openStreams(node);
     this.enterFloats(node);
+    const opensSites = this.openSites(node);
     this.b.loop((label) => {
       this.labels.set(node, label);
       inside();
       this.labels.delete(node);
     });
     this.heads.delete(node);
+    if (opensSites) this.closeSites();
     this.b.pages.unpin(this.pins.get(node) ?? []);
   }
 
@@ -236,6 +241,21 @@ export class RegionEmitter {
     if (calls || innermost.length > 1 || this.streaming.has(innermost[0]) || !this.effects(innermost[0]).hasStreams) return;
     this.streaming.add(innermost[0]);
     this.b.openStreams();
+  }
+
+  /** Before the outermost loop that calls nothing: its accesses keep the page that they were on last, but those by pointers that it reads. */
+  private openSites(head: number): boolean {
+    const nodes = loopOf(this.structure, head);
+    if (this.wandering || this.effects(head).calls || nodes.length <= STREAM_BLOCKS_MAX) return false;
+    this.wandering = wanderingIn(nodes, this.blocks, this.structure.predecessors, this.records);
+    const records = new Set(nodes.flatMap((node) => this.blocks[node].instructions.filter((it) => accessesMemory(it) && !this.wandering!.has(it)).map(({ record }) => record)));
+    this.b.openSites(records.size);
+    return true;
+  }
+
+  private closeSites(): void {
+    this.wandering = null;
+    this.b.closeSites();
   }
 
   /** Before a loop: what is known of the x87's registers in each of its rounds. */
@@ -485,6 +505,7 @@ export class RegionEmitter {
     b.registers.copyReads = facts.writesInBranch;
     b.flags.needed = (needed & FLAGS) !== 0;
     if (facts.flagsInBranch && b.flags.needed) b.flags.become('dynamic');
+    b.wanders = this.wandering?.has(instruction) ?? false;
     b.instruction(instruction.kind, instruction.record, instruction.addressRecord, instruction.addressKind);
     b.flags.needed = true;
     if (instruction.check) this.interruptCheck(instruction, left);
