@@ -17,6 +17,7 @@ import { Accesses, type Place } from './accesses.ts';
 import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState } from './pages.ts';
 import { Segments } from './segments.ts';
 import { Registers } from './registers.ts';
+import { Sites } from './sites.ts';
 import { RegisterStack, type KnownStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -154,8 +155,7 @@ export class CompileBuilder extends HandlerBuilder {
   private mxcsr: Variable | null = null;
   private isMxcsrKnown = false;
   private branches = 0;
-  /** Of the loop that is being emitted. */
-  private sites: { readonly most: number; readonly numbers: Map<number, number> } | null = null;
+  readonly sites: Sites;
   /** The instruction's accesses go from page to page (sites.ts). */
   wanders = false;
   /** Record that has the base of its memory operand, or 0. */
@@ -211,6 +211,7 @@ export class CompileBuilder extends HandlerBuilder {
       exitIf: (condition, cause) => this.exitIf(condition, cause),
     });
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
+    this.sites = new Sites(this, where.cpu, this.isNarrow);
     this.segments = new Segments(this, { cpu: () => this.cpu(), exitIf: (condition) => this.exitIf(condition, RegionCause.RARE) });
     this.floats = new RegisterStack(this, {
       cpu: () => this.cpu(),
@@ -604,31 +605,11 @@ export class CompileBuilder extends HandlerBuilder {
     then();
   }
 
-  /** Sites for the accesses of a loop, invalid at first: at most so many. */
-  openSites(count: number): void {
-    const most = Math.min(count, Cpu.SITES_MAX);
-    this.sites = { most, numbers: new Map() };
-    const invalid = this.isNarrow ? this.i32(INVALID_PAGE) : this.i64(INVALID_PAGE);
-    for (let n = 0; n < most; n++) this.store(this.i32(0), this.where.cpu + Cpu.SITES + n * Cpu.SITE_SIZE, invalid);
-  }
-
-  closeSites(): void {
-    this.sites = null;
-  }
-
-  /** Copies of an instruction have one, and the stack has one for reading and one for writing. */
+  /** The site of the access about to be made. Copies of an instruction have one, and the stack has one for reading and one for writing. */
   private site(write: boolean): number | null {
-    const { sites } = this;
-    if (!sites || this.wanders) return null;
+    if (this.wanders) return null;
     const base = this.kind.definition.stack ? Cpu.RSP : this.addressAt === 0 ? 0 : this.records.u16[(this.addressAt + Rec.BASE) >> 1];
-    const key = (base === Cpu.RSP || base === Cpu.RBP ? base : this.recordAt) * 2 + Number(write);
-    let number = sites.numbers.get(key);
-    if (number === undefined) {
-      if (sites.numbers.size >= sites.most) return null;
-      number = sites.numbers.size;
-      sites.numbers.set(key, number);
-    }
-    return this.where.cpu + Cpu.SITES + number * Cpu.SITE_SIZE;
+    return this.sites.of(base === Cpu.RSP || base === Cpu.RBP ? base : this.recordAt, write);
   }
 
   /** Locals that keep pages in a loop, invalid at first. */

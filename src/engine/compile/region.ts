@@ -249,13 +249,13 @@ export class RegionEmitter {
     if (this.wandering || this.effects(head).calls || nodes.length <= STREAM_BLOCKS_MAX) return false;
     this.wandering = wanderingIn(nodes, this.blocks, this.structure.predecessors, this.records);
     const records = new Set(nodes.flatMap((node) => this.blocks[node].instructions.filter((it) => accessesMemory(it) && !this.wandering!.has(it)).map(({ record }) => record)));
-    this.b.openSites(records.size);
+    this.b.sites.open(records.size);
     return true;
   }
 
   private closeSites(): void {
     this.wandering = null;
-    this.b.closeSites();
+    this.b.sites.close();
   }
 
   /** Before a loop: what is known of the x87's registers in each of its rounds. */

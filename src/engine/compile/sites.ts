@@ -1,9 +1,59 @@
-// Which accesses of a loop are worth a site, where the page is kept that they were on last (Cpu.SITES): all but those that go from page to page,
-// as they follow pointers from one to the next.
+// Sites: where in memory the accesses of a large loop keep the page that they were on last (Cpu.SITES). All have one but those that go from page
+// to page, as they follow pointers from one to the next.
 
 import { Cpu, Rec } from '../../core/layout.ts';
+import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { RecordBytes } from './builder.ts';
+import { INVALID_PAGE } from './pages.ts';
 import type { Block, PlannedInstruction } from './plan.ts';
+
+/** The sites of the loop that is being emitted: places in the vCPU area, which are the region's alone while the loop runs. */
+export class Sites {
+  /** By an access' key; null: there is no such loop. */
+  private numbers: Map<number, number> | null = null;
+  private most = 0;
+
+  constructor(
+    private readonly b: FunctionBuilder,
+    /** Address of the vCPU area. */
+    private readonly cpu: number,
+    /** Addresses have 32 bits. */
+    private readonly isNarrow: boolean,
+  ) {}
+
+  private at(number: number): number {
+    return this.cpu + Cpu.SITES + number * Cpu.SITE_SIZE;
+  }
+
+  /** Before a loop: sites for so many accesses at most, with no page. */
+  open(count: number): void {
+    const { b } = this;
+    this.most = Math.min(count, Cpu.SITES_MAX);
+    this.numbers = new Map();
+    for (let n = 0; n < this.most; n++) b.store(b.i32(0), this.at(n), this.isNarrow ? b.i32(INVALID_PAGE) : b.i64(INVALID_PAGE));
+  }
+
+  close(): void {
+    this.numbers = null;
+  }
+
+  /**
+   * Address of an access' site, or null.
+   * @param of what accesses with one site have in common
+   */
+  of(of: number, write: boolean): number | null {
+    const { numbers } = this;
+    if (!numbers) return null;
+    const key = of * 2 + Number(write);
+    let number = numbers.get(key);
+    if (number === undefined) {
+      if (numbers.size >= this.most) return null;
+      number = numbers.size;
+      numbers.set(key, number);
+    }
+    return this.at(number);
+  }
+}
 
 const REGISTERS = 16;
 /** General registers, as bits by their number. */
