@@ -29,11 +29,15 @@ export function isStrange(b: Bits, { significand, signExponent }: FloatNumber): 
   return b.select(b.geS(significand, 0), b.ne(all, 0), isOutside(b, b.and(signExponent, EXPONENT), EXPONENT - 1));
 }
 
-/** Is (kept:rest) to be rounded up to an even number, where the first bit of `rest` is a half? (i32) */
-const isUp = (b: Builder, kept: Value, rest: Value): Value => b.gtU(b.or(rest, b.and(kept, 1)), TOP_BIT);
+/** 1 where (kept:rest) is to be rounded up to an even number, where the first bit of `rest` is a half, else 0 (i64). */
+function roundsUp(b: Builder, kept: Value, rest: Value): Value {
+  // More than a half, or a half and an odd number: then neither this nor one less has a first bit of 0.
+  const all = b.let(b.or(rest, b.and(kept, 1)));
+  return b.let(b.shrU(b.and(all, b.sub(all, 1)), 63));
+}
 
 /** For FSW: what rounding did. */
-const roundingBits = (b: Builder, up: Value, rest: Value): Value => b.or(b.shl(up, C1_SHIFT), b.shl(b.ne(rest, 0), PE_SHIFT));
+const roundingBits = (b: Builder, up: Value, rest: Value): Value => b.or(b.shl(b.wrap(up), C1_SHIFT), b.shl(b.ne(rest, 0), PE_SHIFT));
 
 export interface Rounded {
   readonly number: FloatNumber;
@@ -93,8 +97,8 @@ function rounded(
         const drop = 64 - precision;
         const kept = drop === 0 ? hi : b.let(b.shrU(hi, drop));
         const rest = drop === 0 ? lo : b.let(b.or(b.shl(hi, precision), b.extendU(b.ne(lo, 0))));
-        const up = b.let(isUp(b, kept, rest));
-        significand.set(b.shl(b.add(kept, b.extendU(up)), drop));
+        const up = roundsUp(b, kept, rest);
+        significand.set(b.shl(b.add(kept, up), drop));
         const exponent = b.variable('i32', exact.exponent);
         // A carry out of the last place leaves a power of two.
         b.if(b.eqz(significand.get()), () => {
@@ -136,9 +140,11 @@ export function sum(b: Builder, s: FloatStack, precision: Precision, op: number,
     // One place lower, so that a carry has room.
     const smallLo = b.let(b.shl(small.get(), b.sub(63n, by.get())));
     const addend = b.let(b.sub(b.xor(smallLo, minus), minus));
-    const lo = b.variable('i64', b.add(b.shl(big, 63), addend));
+    const bigLo = b.let(b.shl(big, 63));
+    const lo = b.variable('i64', b.add(bigLo, addend));
     const smallHi = b.xor(b.shrU(b.shrU(small.get(), 1), by.get()), minus);
-    const carries = b.add(b.and(minus, b.extendU(b.eqz(smallLo))), b.extendU(b.ltU(lo.get(), addend)));
+    // From one bit and 64: there is one if both have the first. And of a negative number, which is one more than all its bits the other way round.
+    const carries = b.add(b.shrU(b.and(bigLo, addend), 63), b.and(minus, b.extendU(b.eqz(smallLo))));
     const hi = b.variable('i64', b.add(b.add(b.shrU(big, 1), smallHi), carries));
     // Of two numbers with one exponent the larger one was subtracted.
     b.if(b.ltS(b.and(hi.get(), minus), 0), () => {
@@ -219,9 +225,9 @@ export function narrowed(b: Builder, s: FloatStack, size: 32 | 64, { significand
       s.requireShort(b.ltU(b.sub(exponent, 1), last - 1));
       const kept = b.let(b.shrU(significand, drop));
       const rest = b.let(b.shl(significand, 64 - drop));
-      const up = b.let(isUp(b, kept, rest));
+      const up = roundsUp(b, kept, rest);
       // The leading one and a carry make the exponent right by themselves.
-      const magnitude = b.add(b.add(b.shl(b.extendU(b.sub(exponent, 1)), fraction), kept), b.extendU(up));
+      const magnitude = b.add(b.add(b.shl(b.extendU(b.sub(exponent, 1)), fraction), kept), up);
       value.set(b.or(sign(), magnitude));
       bits.set(roundingBits(b, up, rest));
     },

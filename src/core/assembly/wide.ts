@@ -134,27 +134,39 @@ export function sqrt128(high: u64, low: u64): u64 {
   const estimate = Math.sqrt(f64(i64(high >> 1)) * 2.0) * 4294967296.0;
   const half = estimate * 0.5;
   let root = half >= 9223372036854774784.0 ? u64.MAX_VALUE : u64(i64(half)) << 1;
-  let square = mul64(root, root);
+  const square = mul64(root, root);
   let errorLow = low - Wide.lo;
   let errorHigh = i64(high - square - u64(low < Wide.lo));
   const step = (f64(errorHigh) * 18446744073709551616.0 + f64(i64(errorLow >> 1)) * 2.0) / (2.0 * estimate);
-  const moved = i64(Math.floor(step));
-  if (moved > 0 && root + u64(moved) < root) root = u64.MAX_VALUE;
-  else root += u64(moved);
+  const before = root;
+  let moved = i64(Math.floor(step));
+  root += u64(moved);
+  if (moved > 0 && root < before) {
+    root = u64.MAX_VALUE;
+    moved = i64(root - before);
+  }
+  // What is left: the square grew by moved * (before + root), where moved has few bits.
+  const upper = moved * i64((before >> 32) + (root >> 32));
+  const lower = moved * i64((before & LOW) + (root & LOW));
+  const grownLow = u64(lower) + (u64(upper) << 32);
+  errorHigh -= (upper >> 32) + (lower >> 63) + i64(grownLow < u64(lower)) + i64(errorLow < grownLow);
+  errorLow -= grownLow;
   while (true) {
-    square = mul64(root, root);
-    errorLow = low - Wide.lo;
-    errorHigh = i64(high - square - u64(low < Wide.lo));
     if (errorHigh < 0) {
+      // r² - (r - 1)² = 2r - 1
+      const less = root + root - 1;
       root--;
+      errorHigh += i64(root >> 63) + i64(u64(errorLow + less) < less);
+      errorLow += less;
       continue;
     }
-    // The remainder of the right root is at most 2 * root.
-    if (errorHigh > 1 || (errorHigh == 1 && errorLow > root + root && root >> 63 != 0)) {
-      root++;
-      continue;
-    }
-    break;
+    // The remainder of the right root is at most 2r; the next square is 2r + 1 larger.
+    const top = i64(root >> 63);
+    if (errorHigh < top || (errorHigh == top && errorLow <= root + root)) break;
+    const more = root + root + 1;
+    errorHigh -= top + i64(errorLow < more);
+    errorLow -= more;
+    root++;
   }
   Wide.rem = errorHigh == 0 && errorLow == 0 ? 0 : errorHigh > 0 || errorLow > root ? 2 : 1;
   return root;
