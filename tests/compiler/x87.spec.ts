@@ -190,3 +190,47 @@ describe.each([['interpreted', null], ['compiled', { threshold: 1 }]] as const)(
     }
   });
 });
+
+describe('numbers that the short way is not for', () => {
+  beforeAll(async () => void (await buildIfOlder()), 120_000);
+
+  const count = 20_000;
+  const code = [
+    ...[0xbb, 0x00, 0x00, 0x60, 0x00], // mov ebx, DATA
+    ...[0xb9, count & 0xff, (count >> 8) & 0xff, 0x00, 0x00], // mov ecx, count
+    ...[0xdb, 0x2b], // again: fld tbyte [rbx]
+    ...[0xdb, 0x6b, 0x10], // fld tbyte [rbx+16]
+    ...[0xde, 0xc1], // faddp
+    ...[0xdb, 0x7b, 0x20], // fstp tbyte [rbx+32]
+    ...[0xff, 0x43, 0x30], // inc dword [rbx+48]
+    ...[0xff, 0xc9], // dec ecx
+    ...[0x75, 0xef], // jnz again
+    ...[0xb8, 0x3c, 0x00, 0x00, 0x00, 0x31, 0xff, 0x0f, 0x05], // exit(0)
+  ];
+
+  // [what, FCW, the first number's sign and exponent, its significand, exits at least]
+  const cases: [string, number, number, bigint, number][] = [
+    ['normal', 0x37f, 0x3fff, 1n << 63n, 0], ['denormal', 0x37f, 0, 1n, 500], ['infinite', 0x37f, 0x7fff, 1n << 63n, 500], ['another rounding', 0xf7f, 0x3fff, 1n << 63n, 0],
+  ];
+  it.each(cases)('leave a region for a while: %s', { timeout: 60_000 }, (_what, fcw, signExponent, significand, least) => {
+    const run = (compile: CompilerOptions | null): { process: Process; sum: string; rounds: number } => {
+      const process = new Process(program(64, code), ['numbers'], compile);
+      const { view } = process;
+      process.vcpu.set32(Cpu.FCW, fcw);
+      view.setBigUint64(Mem.RAM + DATA, significand, true);
+      view.setUint16(Mem.RAM + DATA + 8, signExponent, true);
+      view.setBigUint64(Mem.RAM + DATA + 16, 0xc000_0000_0000_0001n, true);
+      view.setUint16(Mem.RAM + DATA + 24, 0x4000, true);
+      while (process.run(5_000));
+      expect(process.status).toBe(0);
+      return { process, sum: stateOf(process).data.slice(64, 84), rounds: view.getUint32(Mem.RAM + DATA + 48, true) };
+    };
+    const compiled = run({ threshold: 20 });
+    expect(compiled.rounds).toBe(count);
+    expect(compiled.sum).toBe(run(null).sum);
+    const { exits } = compiled.process.vcpu.compiler.counts;
+    expect(exits.number).toBeGreaterThanOrEqual(least);
+    // Most rounds came after that.
+    expect(exits.number).toBeLessThan(least + count / 4);
+  });
+});

@@ -213,19 +213,23 @@ export class CompileBuilder extends HandlerBuilder {
     const flagLocals = () => ({ kind: this.permanent('i32'), a: this.permanent('i64'), x: this.permanent('i64') });
     this.sites = new Sites(this, where.cpu, this.isNarrow);
     this.segments = new Segments(this, { cpu: () => this.cpu(), exitIf: (condition) => this.exitIf(condition, RegionCause.RARE) });
-    this.floats = new RegisterStack(this, {
-      cpu: () => this.cpu(),
-      ownRip: () => this.ownRip(),
-      permanent: (type) => this.permanent(type),
-      exitIf: (condition, cause) => this.exitIf(condition, cause),
-      hostOf: (operand, bits, write) => {
-        this.memoryAccess();
-        return this.hostOf(operand.address(), bits, write);
+    this.floats = new RegisterStack(
+      this,
+      {
+        cpu: () => this.cpu(),
+        ownRip: () => this.ownRip(),
+        permanent: (type) => this.permanent(type),
+        exitIf: (condition, cause) => this.exitIf(condition, cause),
+        hostOf: (operand, bits, write) => {
+          this.memoryAccess();
+          return this.hostOf(operand.address(), bits, write);
+        },
+        changed: () => {
+          this.changed = true;
+        },
       },
-      changed: () => {
-        this.changed = true;
-      },
-    }, () => (this.doubts & Doubt.NUMBERS ? 0 : where.x87Precision));
+      () => (this.doubts & Doubt.NUMBERS ? 0 : where.x87Precision),
+    );
     this.flags = new CompiledFlags(this, flagLocals(), flagLocals(), imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {
       flagsRead: () => this.watcher?.flagsRead(),
