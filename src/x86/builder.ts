@@ -81,6 +81,8 @@ export interface FloatStack {
   pop(): void;
   /** What the short way (x87-short.ts) rounds to, and FCW is then known to say; 0: it is not gone. */
   short(): Precision | 0;
+  /** Numbers of all kinds are to be expected: those in memory are left to core, which knows them all. */
+  readonly isDoubtful: boolean;
   /** FCW becomes another one (i32) that masks all exceptions. */
   setControl(value: Value): void;
   /** The same as require(), for numbers that the short way is not for. */

@@ -42,7 +42,7 @@ export function widen(b: Builder, s: FloatStack, operand: OperandRef): FloatNumb
       signExponent.set(sign());
     },
     () => {
-      s.require(b.ltU(b.sub(exponent, 1), last - 1));
+      s.requireShort(b.ltU(b.sub(exponent, 1), last - 1));
       significand.set(b.or(b.shl(bits, 63 - fraction), b.i64(INTEGER_BIT)));
       signExponent.set(b.or(sign(), b.add(exponent, BIAS - bias)));
     },

@@ -78,14 +78,14 @@ function withNumber(b: Builder, s: FloatStack, op: number, number: FloatNumber):
   else arithmetic(b, s, op, 0, number);
 }
 
-const fromMemory = (name: CoreFunction, op: number): Meaning =>
-  either(
-    (i, b, s) => {
-      s.need([0]);
-      withNumber(b, s, op, widen(b, s, i.dst));
-    },
-    (i, b) => b.coreVoid(name, b.i32(op), i.dst.read()),
-  );
+const fromMemory = (name: CoreFunction, op: number): Meaning => {
+  const general: Meaning = (i, b) => b.coreVoid(name, b.i32(op), i.dst.read());
+  return either((i, b, s) => {
+    if (s.isDoubtful) return general(i, b);
+    s.need([0]);
+    withNumber(b, s, op, widen(b, s, i.dst));
+  }, general);
+};
 
 const integerFromMemory = (op: number): Meaning =>
   either(
@@ -160,11 +160,11 @@ const pushing = (number: (i: Instruction, b: Builder, s: FloatStack) => FloatNum
   s.status(null, Fsw.C1);
 };
 
-const load = (name: CoreFunction): Meaning =>
-  either(
-    pushing((i, b, s) => widen(b, s, i.dst)),
-    (i, b) => b.coreVoid(name, i.dst.read()),
-  );
+const load = (name: CoreFunction): Meaning => {
+  const general: Meaning = (i, b) => b.coreVoid(name, i.dst.read());
+  const quick = pushing((i, b, s) => widen(b, s, i.dst));
+  return either((i, b, s) => (s.isDoubtful ? general(i, b) : quick(i, b, s)), general);
+};
 
 const loadInteger: Meaning = either(
   pushing((i, b) => fromInteger(b, i.dst)),

@@ -229,6 +229,7 @@ export class CompileBuilder extends HandlerBuilder {
         },
       },
       () => (this.doubts & Doubt.NUMBERS ? 0 : where.x87Precision),
+      () => (this.doubts & Doubt.NUMBERS) !== 0,
     );
     this.flags = new CompiledFlags(this, flagLocals(), flagLocals(), imports.flags, imports.storeFlags, where.cpu, () => this.branches > 0);
     this.flags.watcher = {

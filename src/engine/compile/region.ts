@@ -326,7 +326,8 @@ export class RegionEmitter {
           calls ||= facts.cold;
         }
       }
-      const keepsFloats = !calls && this.keepsFloats(head, new Set(nodes));
+      // With doubts core does some of it, behind which nothing is known.
+      const keepsFloats = !calls && (this.b.doubts & Doubt.NUMBERS) === 0 && this.keepsFloats(head, new Set(nodes));
       this.effectsOf.set(head, (effects = { keepsFloats, writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], hasStreams: accesses && nodes.length <= STREAM_BLOCKS_MAX }));
     }
     return effects;

@@ -93,7 +93,13 @@ export class RegisterStack implements FloatStack {
     private readonly host: StackHost,
     /** What the short way rounds to, and the code leaves where that is not gone; 0: it is never gone. */
     private readonly precision: () => Precision | 0,
+    /** Doubt.NUMBERS */
+    private readonly doubts: () => boolean,
   ) {}
+
+  get isDoubtful(): boolean {
+    return this.doubts();
+  }
 
   /** Before an instruction. */
   open(exitIf: ExitIf = this.host.exitIf): void {
