@@ -20,29 +20,7 @@
 ;   a page that is not there: #PF(0000) elsewhere cr2=ffff800012345fe3
 ;   and what was read before: result=aac7f7c9
 %include "lib64.inc"
-
-%define V 0xffff800012340000
-%define INDEX4 256
-%define PAGES 8
-%define P SCRATCH
-%define WORDS (PAGES * 1024)
-
-; V's pages lie the other way round, with a page between each and the next
-%macro MAP 2 ; page, rights
-  mov rax, P + (PAGES - 1 - (%1)) * 0x2000 + %2
-  mov [abs PT2 + (INDEX1 + (%1)) * 8], rax
-  mov rdi, V + (%1) * 0x1000
-  invlpg [rdi]
-%endmacro
-
-; often enough to be compiled whatever it takes
-%macro OFTEN 1-2 30
-  mov r15d, %2
-%%again:
-  call %1
-  dec r15d
-  jnz %%again
-%endmacro
+%include "pages.inc"
 
 ; EAX: the next place, from 0 to 0x7ff7, and R9D another number
 %macro PLACE 0
@@ -71,18 +49,7 @@
 %endmacro
 
 main:
-  mov edi, PDPT2
-  mov ecx, 0x3000 / 8
-  xor eax, eax
-  rep stosq
-  mov dword [abs PML4 + INDEX4 * 8], PDPT2 + 7
-  mov dword [abs PDPT2 + INDEX3 * 8], PD2 + 7
-  mov dword [abs PD2 + INDEX2 * 8], PT2 + 7
-%assign page 0
-%rep PAGES
-  MAP page, 7
-%assign page page + 1
-%endrep
+  MAP_ALL
   mov rax, cr3
   mov cr3, rax
   mov rbx, V
@@ -133,18 +100,7 @@ main:
   RESULT "and what was read before"
   ret
 
-fill:
-  mov rdi, V
-  mov ecx, WORDS
-  mov eax, 1
-.next:
-  mov [rdi], eax
-  imul eax, eax, 0x19660d
-  add eax, 0x3c6ef35f
-  add rdi, 4
-  dec ecx
-  jnz .next
-  ret
+  FILL
 
 ; EBP: a sum of all words, read where they lie
 check:
