@@ -38,7 +38,7 @@ class X87Instructions extends Instructions {
     return { view: this.view, core: this.vcpu.core as unknown as Guest['core'], linear: DATA, host: Mem.RAM + DATA };
   }
 
-  readonly run1 = (_g: Guest, form: string): boolean => {
+  readonly executeForm = (_g: Guest, form: string): boolean => {
     const { vcpu, view } = this;
     const code = [...Buffer.from(form.replace('m', ''), 'hex')];
     const vector = this.execute(code, 1, { flags: Number(vcpu.get64(Cpu.FLAG_X)), offset: this.doubts });
@@ -161,9 +161,9 @@ describe.each([
     for (const line of lines) {
       const form = line.slice(0, line.indexOf(' '));
       // What FCW is when code becomes hot decides whether it goes the short way.
-      if (!hot.has(form)) for (let n = 0; n < 2; n++) replayLine(processor.guest, `${form} ${hex(fcw)} 0 ff 8d5 3fff:8000000000000000 3fff:8000000000000000 - > 0 0 0 0 -`, processor.run1);
+      if (!hot.has(form)) for (let n = 0; n < 2; n++) replayLine(processor.guest, `${form} ${hex(fcw)} 0 ff 8d5 3fff:8000000000000000 3fff:8000000000000000 - > 0 0 0 0 -`, processor.executeForm);
       hot.add(form);
-      const { differences } = replayLine(processor.guest, line, processor.run1);
+      const { differences } = replayLine(processor.guest, line, processor.executeForm);
       if (differences.length > 0) wrong.push(`${line}\n    ${differences.join('; ')}`);
     }
     expect(wrong).toEqual([]);

@@ -139,7 +139,9 @@ export class CompileBuilder extends HandlerBuilder {
   limitAt = 0;
   /** RegionForm.hasNeighbours */
   hasNeighbours = false;
+  /** Some exits are counted by Mem.REGION_DOUBTS. */
   private leavesForHope = false;
+  /** What the region does not count on. */
   doubts = Doubt.NONE;
   /** Address of the region's counters (Mem.REGION_COUNTS), or 0. */
   counters = 0;

@@ -244,7 +244,7 @@ export class Compiler {
     const isX87Masked = (fcw & Fcw.MASKS) === Fcw.MASKS;
     const isReal = (this.u32[(this.cpu + Cpu.CR0) >> 2] & CR0_PE) === 0;
     const where = { mode, user: page.key >= 16, isX87Masked, x87Precision: shortPrecision(fcw), isReal, cpu: this.cpu };
-    // What is compiled at once is for tests: half of it doubts one thing, half of it the other.
+    // What is compiled at once is for tests: half of it has either doubt, a quarter both.
     const doubts: Doubt = this.eager ? offset & 3 : Doubt.NONE;
     this.queue.add({ where, key: page.key, map: page.map, rip, linear, offset, record, again: known === Known.ENTRY, doubts });
     if (this.eager) this.flush();
@@ -335,7 +335,7 @@ export class Compiler {
       this.table.set(slot, exports[String(slot)] as () => bigint);
       this.u32[(Mem.REGION_LIMIT >> 2) + slot] = 0;
       const side = sideOf(record);
-      // One that was there before, and is made again wide, is still called by its neighbours.
+      // One that was there before, and is made again with a doubt, is still called by its neighbours.
       const before = this.u32[(side + Side.SLOT) >> 2];
       if (before !== 0) this.u32[(Mem.REGION_LIMIT >> 2) + before] = NEVER;
       if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];

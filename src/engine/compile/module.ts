@@ -1,6 +1,6 @@
 // A module of compiled regions: what it imports, and a function for each region.
 
-import { Doubt } from '../../core/layout.ts';
+import type { Doubt } from '../../core/layout.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
