@@ -160,6 +160,8 @@ export const enum Cpu {
   EXIT_DESC = 0x7b8,
   EXIT_RECORD = 0x7c0,
   EXIT_STATUS = 0x7c4,
+  /** Depth of the regions that the innermost execute() enters (u32): none waits between it and one at this depth. */
+  EXECUTE_DEPTH = 0x7a0,
   /** How many jumps to a record make it worth compiling; 0: nothing is compiled (u32). */
   HOT_THRESHOLD = 0x7c8,
   /** Results of the compiler's worker that have not been taken yet (u32, atomic). */

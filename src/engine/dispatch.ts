@@ -5,11 +5,11 @@
 // need work) gives up before it has changed anything, and the same instruction's function does it all.
 // (docs/architecture.md, "The interpreter")
 
-import { CodeTlb, Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side, Status, Vector } from '../core/layout.ts';
+import { CodeTlb, Cpu, Exit, FlagKind, Mem, Mode, Rec, RegionCause, RegionExit, Side, Status, Vector } from '../core/layout.ts';
 import type { Label, Value, Variable } from '../wasm/function.ts';
 import { CORE_FUNCTIONS, type CoreFunction, type PureFunction } from '../x86/core-functions.ts';
 import { Flags } from '../x86/flags.ts';
-import { EXECUTE_PARAMS, GONE, HandlerBuilder, PAGE_MASK, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
+import { EXECUTE_PARAMS, GONE, HandlerBuilder, PAGE_MASK, storeCodeBase, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
 import { Pseudo, type Kind } from './kinds.ts';
 
 export class DispatchBuilder extends HandlerBuilder {
@@ -96,18 +96,6 @@ export class DispatchBuilder extends HandlerBuilder {
     this.br(this.labels.next);
   }
 
-  private storeCodeBase(): void {
-    this.store(
-      this.cpu(),
-      Cpu.CODE_BASE,
-      this.select(
-        this.eq(this.and(this.load('i32', this.cpu(), Cpu.MODE), Mode.CODE_MASK), Mode.CODE64),
-        0n,
-        this.load('i64', this.cpu(), Cpu.CS + Seg.BASE),
-      ),
-    );
-  }
-
   private reloadFlags(): void {
     this.flagKind.set(this.load('i32', this.cpu(), Cpu.FLAG_KIND));
     this.flagA.set(this.load('i64', this.cpu(), Cpu.FLAG_A));
@@ -179,7 +167,8 @@ export class DispatchBuilder extends HandlerBuilder {
    */
   build(hot: readonly Kind[]): void {
     this.rec.set(this.param(1));
-    this.storeCodeBase();
+    this.store(this.cpu(), Cpu.EXECUTE_DEPTH, this.param(3));
+    storeCodeBase(this, this.cpu());
     this.reloadFlags();
     // The last run may have left between a jump and its target.
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
@@ -293,7 +282,7 @@ export class DispatchBuilder extends HandlerBuilder {
       this.leaveRun(Exit.SHUTDOWN);
     });
     this.reloadFlags();
-    this.storeCodeBase();
+    storeCodeBase(this, this.cpu());
     this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
     // Delivering counts as an instruction, so that a guest that only faults still uses up its budget.
     this.budget.set(this.sub(this.budget.get(), 1));
@@ -387,7 +376,7 @@ export class DispatchBuilder extends HandlerBuilder {
       this.if(this.ne(kind, FlagKind.EXPLICIT), () => this.flagX.set(this.shl(this.flagX.get(), unused)));
       this.flagKind.set(this.and(this.flagKind.get(), ~FlagKind.RAW));
     });
-    this.storeCodeBase();
+    storeCodeBase(this, this.cpu());
     this.budget.set(this.wrap(this.load('i64', this.cpu(), Cpu.BUDGET)));
     this.if(this.eq(this.rip.get(), GONE), () => {
       const desc = this.let(this.wrap(this.load('i64', this.cpu(), Cpu.EXIT_DESC)));
@@ -531,7 +520,7 @@ export class DispatchBuilder extends HandlerBuilder {
     const { labels } = this;
     this.brIf(labels.fault, this.eq(status, Status.FAULT));
     this.if(this.eq(status, Status.JUMP), () => {
-      this.storeCodeBase();
+      storeCodeBase(this, this.cpu());
       this.rip.set(this.load('i64', this.cpu(), Cpu.RIP));
       this.count(1);
       // The shadow of STI ends with this instruction (STI, SYSEXIT); that of MOV SS, when it changes the mode, has just begun.
@@ -558,7 +547,7 @@ export class DispatchBuilder extends HandlerBuilder {
   // ---- pseudo-records
 
   private resync(): void {
-    this.storeCodeBase();
+    storeCodeBase(this, this.cpu());
     this.rip.set(this.ownRip());
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
     // Behind MOV SS, and STI at a page's end: the block that follows does not know that its first instruction ends the shadow, run() does.

@@ -1,7 +1,7 @@
 // Handlers: a meaning of src/x86 emitted as WebAssembly. HandlerBuilder is what all have in common; ColdBuilder makes a function of
 // each kind that takes its operands from a record, dispatch.ts puts the hot ones inline, compile/builder.ts makes code whose operands are constants.
 
-import { Cpu, JumpTargets, Mem, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
+import { Cpu, JumpTargets, Mem, Mode, Rec, Seg, SegAttr, Status, Tlb } from '../core/layout.ts';
 import { FunctionBuilder, type Value, type Variable } from '../wasm/function.ts';
 import type { FunctionRef, ValType } from '../wasm/module.ts';
 import { holds, type Assumption } from '../x86/assumptions.ts';
@@ -714,8 +714,16 @@ export const EXECUTE_PARAMS: ValType[] = ['i32', 'i32', 'i64', 'i32'];
 export const RESUME_PARAMS: ValType[] = ['i64', 'i32', 'i64', 'i32', 'i64'];
 /** Of a compiled region: depth of nested calls, RIP of offset 0 of its first page. Its result is the RIP it returns to, or GONE. */
 export const REGION_PARAMS: ValType[] = ['i32', 'i64'];
+/** Of what goes on behind a region's last instruction, which transferred control: vCPU, its Status, its record, depth of nested calls. */
+export const TRANSFER_PARAMS: ValType[] = ['i32', 'i32', 'i32', 'i32'];
 /** No canonical address: the region's exit is described at Cpu.EXIT_DESC. */
 export const GONE = 1n << 47n;
+
+/** Cpu.CODE_BASE as segment register and mode say. */
+export function storeCodeBase(b: FunctionBuilder, cpu: Value): void {
+  const is64 = b.eq(b.and(b.load('i32', cpu, Cpu.MODE), Mode.CODE_MASK), Mode.CODE64);
+  b.store(cpu, Cpu.CODE_BASE, b.select(is64, 0n, b.load('i64', cpu, Cpu.CS + Seg.BASE)));
+}
 
 /** A handler as a function of its own: (cpu, record) -> Status. Everything is in memory. */
 export class ColdBuilder extends HandlerBuilder {

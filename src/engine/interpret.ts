@@ -8,7 +8,7 @@ import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { importPure } from './pure.ts';
 import { defineFlagFunctions } from '../x86/flags.ts';
 import { DispatchBuilder } from './dispatch.ts';
-import { ColdBuilder, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, type Shared } from './handlers.ts';
+import { ColdBuilder, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, storeCodeBase, type Shared } from './handlers.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
 /**
@@ -61,7 +61,8 @@ export function generateInterpreter(profile = false): Uint8Array {
   module.define(execute, dispatch.localTypes, dispatch.w.view());
   module.export(defineRun(module, execute));
   const enterAddress = defineEnterAddress(module, regionTable);
-  for (const isReal of [false, true]) module.export(defineResume(module, execute, enterAddress, isReal));
+  const storeFlags = defineStoreFlags(module);
+  for (const isReal of [false, true]) module.export(defineResume(module, execute, enterAddress, storeFlags, isReal));
 
   const fingerprint = module.declare('fingerprint', [], 'i32');
   const b = new FunctionBuilder([]);
@@ -70,9 +71,10 @@ export function generateInterpreter(profile = false): Uint8Array {
   module.export(fingerprint);
   module.export(flags.arithmetic);
   for (const condition of flags.conditions) module.export(condition);
-  module.export(defineStoreFlags(module));
+  module.export(storeFlags);
   module.export(defineEnterCode(module, regionTable));
   module.export(enterAddress);
+  module.export(defineEnterTransfer(module, enterAddress));
   module.export(defineCallHandler(module, coldTable));
   return module.finish();
 }
@@ -93,7 +95,7 @@ function defineRun(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
  * Without it each exit, and each indirect call of such a kernel, would take all callers out of their compiled code.
  * In real mode the called code may be in another segment, so the base of the caller's is told (resume_real).
  */
-function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress: FunctionRef, isReal: boolean): FunctionRef {
+function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress: FunctionRef, storeFlags: FunctionRef, isReal: boolean): FunctionRef {
   const params: ValType[] = isReal ? [...RESUME_PARAMS, 'i64'] : RESUME_PARAMS;
   const ref = module.declare(isReal ? 'resume_real' : 'resume', params, 'i64');
   const b = new FunctionBuilder(params);
@@ -108,32 +110,59 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress:
       b.br(again);
     });
   });
-  const desc = b.let(b.wrap(b.load('i64', cpu, Cpu.EXIT_DESC)));
-  const how = b.let(b.and(desc, 3));
-  // Returning to TypeScript, and an instruction that is to be gone on with there, are the outermost's.
-  const status = (): Value => b.load('i32', cpu, Cpu.EXIT_STATUS);
-  const isOuter = b.and(b.eq(how, RegionExit.STATUS), b.geU(status(), Status.EXIT));
-  b.if(b.or(b.eq(how, RegionExit.LEAVE), isOuter), () => b.return(b.i64(GONE)));
-  const cause = b.let(b.and(b.shrU(desc, 2), 15));
-  b.if(b.or(b.eq(cause, RegionCause.MODE), b.eq(cause, RegionCause.LIMIT)), () => b.return(b.i64(GONE)));
+  /** Returning to TypeScript, and an instruction that is to be gone on with there, are the outermost's; and there all is to return to. */
+  const desc = b.variable('i32');
+  const leaveIfOuter = (): Value => {
+    desc.set(b.wrap(b.load('i64', cpu, Cpu.EXIT_DESC)));
+    const how = b.let(b.and(desc.get(), 3));
+    const cause = b.let(b.and(b.shrU(desc.get(), 2), 15));
+    const isOuter = b.and(b.eq(how, RegionExit.STATUS), b.geU(b.load('i32', cpu, Cpu.EXIT_STATUS), Status.EXIT));
+    const isForAll = b.or(b.eq(cause, RegionCause.MODE), b.eq(cause, RegionCause.LIMIT));
+    b.if(b.or(b.or(b.eq(how, RegionExit.LEAVE), isOuter), isForAll), () => b.return(b.i64(GONE)));
+    return cause;
+  };
+  const cause = leaveIfOuter();
   const mode = b.let(b.load('i32', cpu, Cpu.MODE));
   const tlb = b.let(b.load('i32', cpu, Cpu.TLB));
   const base = isReal ? b.param(5) : b.let(b.load('i64', cpu, Cpu.CODE_BASE));
   const counter = b.let(b.select(b.eq(tlb, b.add(cpu, Cpu.TLB_USER)), b.add(cpu, Cpu.FORGOTTEN_USER), b.add(cpu, Cpu.FORGOTTEN_SUPERVISOR)));
   const forgotten = b.let(b.load('i32', counter, 0));
+  const outer = b.let(b.load('i32', cpu, Cpu.EXECUTE_DEPTH));
+  const inside = b.let(b.add(depth, 1));
+  const isElsewhere = (): Value =>
+    b.or(b.or(b.ne(mode, b.load('i32', cpu, Cpu.MODE)), b.ne(tlb, b.load('i32', cpu, Cpu.TLB))), b.ne(base, b.load('i64', cpu, Cpu.CODE_BASE)));
+  const isForgotten = (): Value => b.ne(forgotten, b.load('i32', counter, 0));
+  // An instruction that was left because somebody waits, such as a system call: here it is known who, so it is compiled code's again.
+  b.if(b.eq(cause, RegionCause.INSTRUCTION), () => {
+    const givenBack = b.extendU(b.and(b.shrU(desc.get(), 6), 0x3ff));
+    b.store(cpu, Cpu.BUDGET, b.add(b.load('i64', cpu, Cpu.BUDGET), givenBack));
+    b.callVoid(storeFlags, [cpu, b.load('i32', cpu, Cpu.FLAG_KIND), b.load('i64', cpu, Cpu.FLAG_A), b.load('i64', cpu, Cpu.FLAG_X)]);
+    b.store(cpu, Cpu.EXECUTE_DEPTH, inside);
+    const rip = b.let(b.call(enterAddress, [cpu, b.load('i64', cpu, Cpu.RIP), inside]));
+    b.store(cpu, Cpu.EXECUTE_DEPTH, outer);
+    b.if(
+      b.eq(rip, GONE),
+      () => leaveIfOuter(),
+      () => {
+        b.if(b.eqz(b.or(isElsewhere(), isForgotten())), () => b.return(rip));
+        b.store(cpu, Cpu.RIP, rip);
+        b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.TARGET << 2)));
+      },
+    );
+  });
   b.loop((again) => {
-    const rip = b.let(b.call(execute, [cpu, b.i32(0), expected, b.add(depth, 1)]));
+    const rip = b.let(b.call(execute, [cpu, b.i32(0), expected, inside]));
+    b.store(cpu, Cpu.EXECUTE_DEPTH, outer);
     b.if(b.eq(rip, GONE), () => b.return(b.i64(GONE)));
     b.store(cpu, Cpu.RIP, rip);
     // In another mode, at another privilege or in another code segment it is not the caller's place: system calls, interrupts, exceptions and
     // far calls go on from here, and come back with those that end them. One instruction by the interpreter, so that it is not the same again.
-    const isElsewhere = b.or(b.or(b.ne(mode, b.load('i32', cpu, Cpu.MODE)), b.ne(tlb, b.load('i32', cpu, Cpu.TLB))), b.ne(base, b.load('i64', cpu, Cpu.CODE_BASE)));
-    b.if(isElsewhere, () => {
+    b.if(isElsewhere(), () => {
       b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.SLOW | (RegionCause.MODE << 2)));
       b.br(again);
     });
     // The callers were made for what was mapped then.
-    b.if(b.ne(forgotten, b.load('i32', counter, 0)), () => {
+    b.if(isForgotten(), () => {
       b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.MODE << 2)));
       b.return(b.i64(GONE));
     });
@@ -185,6 +214,34 @@ function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
     record.set(b.load('i32', b.add(b.load('i32', entry, CodeTlb.CODE_MAP), b.shl(offset, 2)), 0));
   });
   enterAt(module, table, b, record.get(), depth, b.sub(rip, b.extendU(offset)), () => rip);
+  module.define(ref, b.localTypes, b.w.view());
+  return ref;
+}
+
+/**
+ * (cpu, status, record, depth) -> what the region returns that begins where an instruction's function, which answered the status, has transferred
+ * control to (Cpu.RIP). Where anything else is to be done before, execute() goes on with the status as with one of its own.
+ */
+function defineEnterTransfer(module: ModuleBuilder, enterAddress: FunctionRef): FunctionRef {
+  const ref = module.declare('enter_transfer', TRANSFER_PARAMS, 'i64');
+  const b = new FunctionBuilder(TRANSFER_PARAMS);
+  const [cpu, status, record, depth] = [0, 1, 2, 3].map((n) => b.param(n));
+  b.if(b.eq(status, Status.JUMP), () => {
+    // As in execute(): the shadow of STI ends with this instruction.
+    const shadow = b.let(b.and(b.load('i32', cpu, Cpu.INTERRUPT_SHADOW), 2));
+    const waits = b.or(b.or(b.load('i32', cpu, Cpu.EXIT_REQUEST), b.load('i32', cpu, Cpu.INTERRUPT_PENDING)), shadow);
+    const budget = b.let(b.sub(b.load('i64', cpu, Cpu.BUDGET), 1n));
+    b.if(b.eqz(b.or(waits, b.leS(budget, 0n))), () => {
+      b.store(cpu, Cpu.INTERRUPT_SHADOW, b.i32(0));
+      b.store(cpu, Cpu.BUDGET, budget);
+      storeCodeBase(b, cpu);
+      b.returnCall(enterAddress, [cpu, b.load('i64', cpu, Cpu.RIP), depth]);
+    });
+  });
+  b.store(cpu, Cpu.EXIT_RECORD, record);
+  b.store(cpu, Cpu.EXIT_STATUS, status);
+  b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.STATUS | (RegionCause.STATUS << 2)));
+  b.result(b.i64(GONE));
   module.define(ref, b.localTypes, b.w.view());
   return ref;
 }

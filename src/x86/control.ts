@@ -182,9 +182,9 @@ export function defineControl(t: InstructionTable): void {
   t.op(0xff, 'jmp far', 'Mp', farIndirect('far_jmp'), { flow: 'jump', far: true, ext: 5, mod: 'mem', ends: true, readOnly: true });
   t.op(0xcb, 'retf', '', farReturn, { flow: 'return', far: true, suffix: true, ends: true, stack: true });
   t.op(0xca, 'retf', 'Iw', farReturnPop, { flow: 'return', far: true, suffix: true, ends: true, stack: true });
-  t.op(0xcf, 'iret', '', iret, { ends: true, names: ['iret', 'iretd', 'iretq'] });
-  t.op(0xcc, 'int3', '', int3, { ends: true });
-  t.op(0xcd, 'int', 'Ib', intN, { ends: true });
+  t.op(0xcf, 'iret', '', iret, { ends: true, transfers: true, names: ['iret', 'iretd', 'iretq'] });
+  t.op(0xcc, 'int3', '', int3, { ends: true, transfers: true });
+  t.op(0xcd, 'int', 'Ib', intN, { ends: true, transfers: true });
   t.op(0xf1, 'int1', '', int1, { ends: true });
   t.op(0xce, 'into', '', into, { not64: true });
   t.op(0x62, 'bound', 'Gv,M', bound, { mod: 'mem', not64: true });

@@ -152,9 +152,9 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f01, 'rdtscp', '', status('rdtscp'), { ext: 7, mod: 'reg', rm: 1 });
   t.op(0x0f02, 'lar', 'Gv,Ew', descriptorQuery('lar'));
   t.op(0x0f03, 'lsl', 'Gv,Ew', descriptorQuery('lsl'));
-  t.op(0x0f05, 'syscall', '', status('syscall'), { ends: true });
+  t.op(0x0f05, 'syscall', '', status('syscall'), { ends: true, transfers: true });
   t.op(0x0f06, 'clts', '', status('clts'), { resync: true });
-  t.op(0x0f07, 'sysret', '', statusSized('sysret'), { ends: true, names: ['sysret', 'sysret', 'sysretq'] });
+  t.op(0x0f07, 'sysret', '', statusSized('sysret'), { ends: true, transfers: true, names: ['sysret', 'sysret', 'sysretq'] });
   t.op(0x0f08, 'invd', '', status('invd'));
   t.op(0x0f09, 'wbinvd', '', status('invd'));
   t.op(0x0f20, 'mov', 'Rn,Cn', moveFromControl, { f64: true });
@@ -165,8 +165,8 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f31, 'rdtsc', '', status('rdtsc'));
   t.op(0x0f32, 'rdmsr', '', status('rdmsr'));
   t.op(0x0f33, 'rdpmc', '', status('rdpmc'));
-  t.op(0x0f34, 'sysenter', '', status('sysenter'), { ends: true });
-  t.op(0x0f35, 'sysexit', '', statusSized('sysexit'), { ends: true, names: ['sysexit', 'sysexit', 'sysexitq'] });
+  t.op(0x0f34, 'sysenter', '', status('sysenter'), { ends: true, transfers: true });
+  t.op(0x0f35, 'sysexit', '', statusSized('sysexit'), { ends: true, transfers: true, names: ['sysexit', 'sysexit', 'sysexitq'] });
   t.op(0x0fa2, 'cpuid', '', status('cpuid'));
   t.op(0xf4, 'hlt', '', status('hlt'), { ends: true });
   t.op(0xfa, 'cli', '', cli);

@@ -72,6 +72,8 @@ export interface Attributes {
   string?: boolean;
   /** Control never goes on to the next instruction by itself. */
   ends?: boolean;
+  /** With ends: core's function does all of a transfer to or from a handler, and says JUMP; the compiler goes on where it went. */
+  transfers?: boolean;
   /** How a transfer of control goes on; the compiler makes its own of these. */
   flow?: 'branch' | 'jump' | 'call' | 'return';
   /** With flow: to another code segment. */
@@ -120,6 +122,7 @@ export class InstructionDefinition implements Attributes {
   readonly addressOnly: Attributes['addressOnly'];
   readonly string: Attributes['string'];
   readonly ends: Attributes['ends'];
+  readonly transfers: Attributes['transfers'];
   readonly flow: Attributes['flow'];
   readonly far: Attributes['far'];
   readonly resync: Attributes['resync'];

@@ -132,7 +132,7 @@ describe('jobs of the compiler', () => {
     expect(job.most).toBe(600);
     channel.work();
     const [{ regions, left }] = channel.results;
-    expect(regions.map(({ instructions }) => instructions).sort((a, b) => a - b)).toEqual([41, 586]);
+    expect(regions.map(({ instructions }) => instructions).sort((a, b) => a - b)).toEqual([41, 587]);
     expect(left).toEqual([]);
   });
 

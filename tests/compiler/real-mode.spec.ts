@@ -123,3 +123,17 @@ describe('a function that returns to another code segment', () => {
     expect([machine.vcpu.get32(Cpu.GPR + 8), machine.vcpu.get32(Cpu.GPR + 24)]).toEqual([300, 300]);
   });
 });
+
+describe('a software interrupt in a function', () => {
+  it.each([['interpreted', null], ['compiled', { threshold: 1 }]] as const)('comes back from its handler in another code segment, %s', (_tier, compile) => {
+    const code = new Uint8Array(0x50).fill(0xf4);
+    code.set([0xe8, 0x1d, 0x00, 0x43, 0xeb, 0xfa]); // call 20h; inc bx; jmp 0
+    code.set([0xcd, 0x60, 0xc3], 0x20); // int 60h; ret
+    code.set([0x41, 0xcf], 0x13); // 1001h:3: inc cx; iret. In the other segment, 3 is where the call returns
+    const machine = new RealMode(code, compile);
+    machine.view.setUint32(Mem.RAM + 0x60 * 4, (0x1001 << 16) | 3, true);
+    machine.run(7 * 300);
+    expect([machine.vcpu.get32(Cpu.GPR + 8), machine.vcpu.get32(Cpu.GPR + 24)]).toEqual([300, 300]);
+    expect(machine.vcpu.get64(Cpu.CODE_BASE)).toBe(0x10000n);
+  });
+});

@@ -57,6 +57,8 @@ export interface RegionImports {
   enterCode: FunctionRef;
   /** (cpu, RIP, depth) -> RIP or GONE */
   enterAddress: FunctionRef;
+  /** (cpu, Status of an instruction that transfers control, its record, depth) -> RIP or GONE */
+  enterTransfer: FunctionRef;
 }
 
 /** How an instruction that ends a block goes on. */

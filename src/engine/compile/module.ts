@@ -6,7 +6,7 @@ import { ModuleBuilder } from '../../wasm/module.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
 import { CORE_FUNCTIONS, isContained, type CoreFunction } from '../../x86/core-functions.ts';
 import { CONDITIONS } from '../../x86/flags.ts';
-import { REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, type Shared } from '../handlers.ts';
+import { REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, type Shared } from '../handlers.ts';
 import { importPure } from '../pure.ts';
 import { isReal, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { RegionEmitter } from './region.ts';
@@ -45,6 +45,7 @@ export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFuncti
       resume: module.import('interpreter', isReal ? 'resume_real' : 'resume', isReal ? [...RESUME_PARAMS, 'i64'] : RESUME_PARAMS, 'i64'),
       enterCode: module.import('interpreter', 'enter_code', ['i32', 'i32', ...REGION_PARAMS], 'i64'),
       enterAddress: module.import('interpreter', 'enter_address', ['i32', 'i64', 'i32'], 'i64'),
+      enterTransfer: module.import('interpreter', 'enter_transfer', TRANSFER_PARAMS, 'i64'),
     },
   };
 }

@@ -67,6 +67,8 @@ export type Terminator = {
   | { kind: 'exit' }
   /** The block's last instruction may have changed the mode. */
   | { kind: 'mode' }
+  /** The block's last instruction goes wherever core's function says. */
+  | { kind: 'transfer' }
 );
 
 export interface Block {
@@ -104,7 +106,7 @@ const callTo = (target: Target | null, likely: Target | null, inlined: Target | 
   terminatorOf('call', inlined ? blocksOf(inlined, next) : blocksOf(next), next, null, target, likely, inlined, NO_TARGETS, -1, null);
 export const indirectTo = (targets: Jumps): Terminator => terminatorOf('indirect', allBlocksOf(targets), null, null, null, null, null, targets, -1, null);
 export const switchTo = (hub: number, to: number | null): Terminator => terminatorOf('switch', [hub], null, null, null, null, null, NO_TARGETS, hub, to);
-export const ending = (kind: 'return' | 'exit' | 'mode'): Terminator => terminatorOf(kind, NO_BLOCKS, null, null, null, null, null, NO_TARGETS, -1, null);
+export const ending = (kind: 'return' | 'exit' | 'mode' | 'transfer'): Terminator => terminatorOf(kind, NO_BLOCKS, null, null, null, null, null, NO_TARGETS, -1, null);
 
 /** An empty list that has held something is of the same kind in V8 as those with instructions, which [] is not. */
 export const NO_INSTRUCTIONS = [null as unknown as PlannedInstruction];
@@ -224,7 +226,7 @@ class Planner {
     const kind = kindOf(this.kindAt(record));
     const facts = this.source.facts(kind, record, addressRecord, addressKind);
     const { definition } = kind;
-    if (definition.ends && !definition.flow) return null;
+    if (definition.ends && !definition.flow && !definition.transfers) return null;
     // Near transfers of 16 bits in 32-bit code cut RIP, and those of 32 in 16-bit code do not; those that need core are the interpreter's too.
     if (definition.flow && (facts.cold || (kind.size === 16) !== this.source.isCode16)) return null;
     return {
@@ -264,7 +266,7 @@ class Planner {
         if (!instruction || !this.isWanted(instruction)) break;
         seen.add(at);
         count++;
-        const { flow, resync, showsChange } = instruction.kind.definition;
+        const { flow, resync, showsChange, transfers } = instruction.kind.definition;
         const next = at + instruction.length;
         if (flow === 'branch') {
           const taken = this.relative(instruction);
@@ -288,7 +290,7 @@ class Planner {
           lead(next);
           break;
         }
-        if (flow === 'return' || (resync && !showsChange)) break;
+        if (flow === 'return' || transfers || (resync && !showsChange)) break;
         // What follows on the next page is a block of its own: the edge to it asks how that page is mapped.
         if (next >> 12 !== at >> 12) {
           lead(next);
@@ -376,8 +378,9 @@ class Planner {
         // What is too long for one region goes on in another, as soon as this one has gone there often enough.
         if (!seen.has(at) || instructions.length >= BLOCK_INSTRUCTIONS_MAX) return blockOf(start, instructions, fallTo(targetOf(at, -1)));
         instructions.push(instruction);
-        const { flow, resync, showsChange } = instruction.kind.definition;
+        const { flow, resync, showsChange, transfers } = instruction.kind.definition;
         const next = at + instruction.length;
+        if (transfers) return blockOf(start, instructions, ending('transfer'));
         switch (flow) {
           case 'branch':
             return blockOf(start, instructions, branchTo(target(this.relative(instruction)), target(next)));

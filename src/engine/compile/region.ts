@@ -436,7 +436,8 @@ export class RegionEmitter {
     const count = instructions.length;
     if (count > 0) b.budget.set(b.sub(b.budget.get(), count));
     const needed = neededThrough(block, this.flow, flow);
-    instructions.forEach((instruction, n) => this.instruction(instruction, count - n, needed[n + 1]));
+    const plain = terminator.kind === 'transfer' ? count - 1 : count;
+    for (let n = 0; n < plain; n++) this.instruction(instructions[n], count - n, needed[n + 1]);
     b.left = 0;
     // A call's return knows nothing of what was before.
     if (terminator.kind !== 'call') this.marks.set(node, b.pages.mark());
@@ -463,6 +464,8 @@ export class RegionEmitter {
         return b.return(b.target.get());
       case 'mode':
         return b.exitRegion(null, RegionExit.JUMP, RegionCause.MODE, end);
+      case 'transfer':
+        return this.transfer(instructions[count - 1]);
       case 'exit':
         return b.exitRegion(null, RegionExit.JUMP, RegionCause.INSTRUCTION, end);
     }
@@ -491,9 +494,9 @@ export class RegionEmitter {
     );
   }
 
-  private instruction(instruction: PlannedInstruction, left: number, needed: number): void {
+  /** Before an instruction's code. */
+  private begin(instruction: PlannedInstruction, left: number): void {
     const { b } = this;
-    const { facts } = instruction;
     this.parts?.push({ at: b.w.length, what: 'instruction', instruction });
     b.left = left;
     b.ripOffset = instruction.at;
@@ -502,6 +505,12 @@ export class RegionEmitter {
       const host = b.field32(instruction.crossing);
       b.scoped(() => b.exitRegion(b.eqz(b.secondPage(b.pageOffset + PAGE, host)), RegionExit.SLOW, RegionCause.MAPPING));
     }
+  }
+
+  private instruction(instruction: PlannedInstruction, left: number, needed: number): void {
+    const { b } = this;
+    const { facts } = instruction;
+    this.begin(instruction, left);
     if (facts.cold) return this.cold(instruction, left, needed);
     b.registers.copyReads = facts.writesInBranch;
     b.flags.needed = (needed & FLAGS) !== 0;
@@ -534,6 +543,22 @@ export class RegionEmitter {
     });
     b.registers.load(needed);
     if (instruction.check) this.interruptCheck(instruction, left);
+  }
+
+  /**
+   * Control goes where the kind's function says, perhaps at another privilege. Regions that wait for this one would take a return there to
+   * the address that they wait for as theirs, so with any of them it is left to resume(), which knows.
+   */
+  private transfer(instruction: PlannedInstruction): void {
+    const { b } = this;
+    const left = 1;
+    this.begin(instruction, left);
+    b.exitRegion(b.ne(b.param(0), b.load('i32', b.cpu(), Cpu.EXECUTE_DEPTH)), RegionExit.JUMP, RegionCause.INSTRUCTION);
+    b.forget();
+    b.spill();
+    b.spillBudget(left);
+    const status = b.coldCall(instruction.kind.number, instruction.record, b.ripAt(instruction.at));
+    b.returnCall(this.imports.enterTransfer, [b.cpu(), status, b.i32(instruction.record), b.param(0)]);
   }
 
   /** Leave if a kind's function did not say NEXT. */

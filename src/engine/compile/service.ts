@@ -7,7 +7,7 @@ import { jumpTargetsOf } from '../records.ts';
 import { isReal, type RecordBytes, type RegionMode } from './builder.ts';
 import { FactsTable } from './facts.ts';
 import { generateRegions, probeImports, type RegionRequest } from './module.ts';
-import { planRegion, type Block, type Plan, type PlannedPage } from './plan.ts';
+import { planRegion, type Block, type Plan, type PlannedInstruction, type PlannedPage } from './plan.ts';
 
 const PAGE = 4096n;
 
@@ -111,10 +111,13 @@ export class CompileService {
         none.add(entry.record);
         continue;
       }
-      const recordsOf = (blocks: readonly Block[]): number[] => blocks.flatMap(({ instructions }) => instructions.map(({ first }) => first));
-      const own = recordsOf(plan.blocks.filter(({ isInlined }) => !isInlined));
+      // A transfer is gone to by resume() where somebody waits for the region, so it is to begin one as well.
+      const isOwn = (block: Block, { first, kind }: PlannedInstruction): boolean => !block.isInlined && (!kind.definition.transfers || first === entry.record);
+      const recordsOf = (wanted: boolean): number[] =>
+        plan.blocks.flatMap((block) => block.instructions.filter((instruction) => isOwn(block, instruction) === wanted).map(({ first }) => first));
+      const own = recordsOf(true);
       for (const record of own) reached.add(record);
-      const records = Uint32Array.from([...own, ...recordsOf(plan.blocks.filter(({ isInlined }) => isInlined))]);
+      const records = Uint32Array.from([...own, ...recordsOf(false)]);
       planned.push({ plan, entry, slot: entry.slot, doubts: entry.doubts, name: BigInt.asUintN(64, entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
     }
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
