@@ -91,7 +91,8 @@ function defineRun(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
 /**
  * (result, cpu, expected, depth, RSP during the call) -> RIP or GONE: what a region calls when one that it called has another result than the
  * address behind the call. Where that one returned elsewhere and left the return address on the stack, as Linux's retpolines do, it was a
- * jump, and what it went to is the one that is called. Where it was left in its midst, the interpreter goes on until control comes back.
+ * jump, and what it went to is the one that is called. Where it was left in its midst, the interpreter goes on until control comes back; where that
+ * was before a system call or the like, the region that begins with it does, if there is one.
  * Without it each exit, and each indirect call of such a kernel, would take all callers out of their compiled code.
  * In real mode the called code may be in another segment, so the base of the caller's is told (resume_real).
  */
@@ -110,8 +111,8 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress:
       b.br(again);
     });
   });
-  /** Returning to TypeScript, and an instruction that is to be gone on with there, are the outermost's; and there all is to return to. */
   const desc = b.variable('i32');
+  /** All that wait return to the outermost where it says so, and where TypeScript is to go on, or an instruction is to be finished there. @returns the exit's cause */
   const leaveIfOuter = (): Value => {
     desc.set(b.wrap(b.load('i64', cpu, Cpu.EXIT_DESC)));
     const how = b.let(b.and(desc.get(), 3));
