@@ -80,13 +80,7 @@
 
 main:
   mov r12, V
-  mov edi, PDPT2
-  mov ecx, 0x3000 / 8
-  xor eax, eax
-  rep stosq
-  mov qword [abs PML4 + 256 * 8], PDPT2 + 7
-  mov qword [abs PDPT2 + INDEX3 * 8], PD2 + 7
-  mov qword [abs PD2 + INDEX2 * 8], PT2 + 7
+  OWN_TABLES
   CALLER 0, 1, ret
   CALLER 1, 2, ret
   CALLER 2, 1, {int 0x30}

@@ -88,13 +88,7 @@
 %endmacro
 
 main:
-  mov edi, PDPT2
-  mov ecx, 0x3000 / 8
-  xor eax, eax
-  rep stosq
-  mov qword [abs PML4 + 256 * 8], PDPT2 + 7
-  mov qword [abs PDPT2 + INDEX3 * 8], PD2 + 7
-  mov qword [abs PD2 + INDEX2 * 8], PT2 + 7
+  OWN_TABLES
   mov qword [abs PT2 + INDEX1 * 8], SCRATCH + 7
   mov qword [abs PT2 + INDEX1 * 8 + 8], SCRATCH + 0x2000 + 3     ; the supervisor's
   mov rax, 0xfee0001b
