@@ -475,7 +475,7 @@ export const enum RegionCause {
   MEMORY = 0,
   /** The instruction's quick form does not cover the case: an exception, an operand it leaves to core.wasm. */
   RARE = 1,
-  /** The instruction is not compiled. */
+  /** The instruction is not compiled, or transfers control where a compiled caller waits (docs/decisions/25-transfers.md). */
   INSTRUCTION = 2,
   /** A jump to code that is not compiled. */
   TARGET = 3,

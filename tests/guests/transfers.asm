@@ -30,14 +30,6 @@
 ; to itself, edge, fixed
 %define SELF (0x44000 + INTERRUPT)
 
-; in a handler: now and then the slice ends, and what became hot is compiled (guests.spec.ts)
-%macro SLICE 0
-  test r13b, 31
-  jnz %%same
-  out 0xed, al
-%%same:
-%endmacro
-
 ; in a handler: makes an interrupt wait
 %macro SEND 0
   mov rax, APIC
@@ -159,7 +151,7 @@ syscalls:
   syscall
   ret
 on_syscall:
-  SLICE
+  SLICE r13b
   lea eax, [rax + rax * 2 + 1]
   o64 sysret
 
@@ -183,7 +175,7 @@ ints:
   int 0x40
   ret
 handler40:
-  SLICE
+  SLICE r13b
   mov eax, 7
   add dword [abs interrupts], eax
   iretq
@@ -211,7 +203,7 @@ reached_in_0:
   mov r15d, SCRATCH
   iretq
 handler41:
-  SLICE
+  SLICE r13b
   test r13b, 1
   jz .plain
   mov r15, LAZY
@@ -234,7 +226,7 @@ reached_in_3:
   int 0x42
   ret
 handler42:
-  SLICE
+  SLICE r13b
   mov r10, rsp
   call .called
 .back:
@@ -272,7 +264,7 @@ call43:
 return:
   ret
 handler43:
-  SLICE
+  SLICE r13b
   cmp r13d, ROUNDS / 2
   jne .same
   mov qword [abs PT2 + INDEX1 * 8], SCRATCH + 0x1000 + 7

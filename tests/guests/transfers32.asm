@@ -1,10 +1,11 @@
-; As transfers.asm for 32-bit code: INT n and IRET, also to and from a code segment whose base is not 0, SYSENTER and SYSEXIT.
+; As transfers.asm for 32-bit code: INT n and IRET, also to and from code segments whose base is not 0, SYSENTER and SYSEXIT.
 ; Intel SDM volume 2 (SYSENTER, SYSEXIT), volume 3, sections 6.8.1 (masking; STI) and 6.12 (handlers).
 ; expect:
 ;   software interrupts in a function: #30 +16 cs=001b
 ;   result=00003345
 ;   from a segment with a base: #30 +13 cs=003b
 ;   result=00003a98
+;   the return address in another segment: result=0003efd0
 ;   sysenter in a function: #30 +15 cs=001b
 ;   result=005ba108
 ;   an interrupt behind STI and SYSEXIT: #30 +21 cs=001b
@@ -12,20 +13,14 @@
 %include "lib32.inc"
 
 %define CODE3_BASED (FIRST_FREE + 3)
+%define CODE_BASED (FIRST_FREE + 8)      ; ring 0, the same base
+%define CODE_OTHER (FIRST_FREE + 16)     ; ring 0, 20h above it
 %define BASE 0x1010
 %define APIC 0xfee00000
 %define ROUNDS 2000
 %define INTERRUPT 0x50
 ; how many came; away from the code, which a write to its page would drop
 %define interrupts SCRATCH + 0x8000
-
-; in a handler: now and then the slice ends, and what became hot is compiled (guests.spec.ts)
-%macro SLICE 0
-  test bl, 31
-  jnz %%same
-  out 0xed, al
-%%same:
-%endmacro
 
 %macro GATE 2 ; vector, handler; from ring 3
   mov eax, %2
@@ -51,8 +46,14 @@
 main:
   mov dword [gdt + FIRST_FREE], 0x1010ffff
   mov dword [gdt + FIRST_FREE + 4], 0x00cffa00
+  mov dword [gdt + CODE_BASED], 0x1010ffff
+  mov dword [gdt + CODE_BASED + 4], 0x00cf9a00
+  mov dword [gdt + CODE_OTHER], 0x1030ffff
+  mov dword [gdt + CODE_OTHER + 4], 0x00cf9a00
   GATE 0x40, handler40
   GATE INTERRUPT, interrupt
+  GATE 0x42, handler42 - BASE - 0x20
+  mov word [idt + 0x42 * 8 + 2], CODE_OTHER
   mov dword [APIC + 0xf0], 0x1ff
   WRMSR 0x174, CODE0
   WRMSR 0x175, STACK_TSS - 0x1000
@@ -77,6 +78,11 @@ main:
 .after:
   PRINT "from a segment with a base: "
   call report
+  RESULT
+
+  jmp CODE_BASED:in_based - BASE
+.back:
+  PRINT "the return address in another segment: "
   RESULT
 
   TRY3 "sysenter in a function", sysenters
@@ -109,7 +115,7 @@ ints:
   int 0x40
   ret
 handler40:
-  SLICE
+  SLICE bl
   mov eax, 7
   add dword [interrupts], eax
   iretd
@@ -132,6 +138,32 @@ based:
 .even:
   ret
 
+; Every other time a handler in another segment returns to the offset at which a caller waits, and has other code there
+in_based:
+  mov ebx, ROUNDS
+  xor ebp, ebp
+.round:
+  call .call
+.return:
+  inc ebp
+  dec ebx
+  jnz .round
+  jmp CODE0:main.back
+.call:
+  int 0x42
+  ret
+  times 0x20 - ($ - .return) nop
+  add ebp, 0x100
+  jmp CODE_BASED:.return - BASE
+handler42:
+  SLICE bl
+  test bl, 1
+  jz .plain
+  add esp, 12
+  ret
+.plain:
+  iretd
+
 ; three times the number and one, of 2000 to 1
 sysenters:
   mov ebx, ROUNDS
@@ -150,7 +182,7 @@ call_sysenter:
 .back:
   ret
 on_sysenter:
-  SLICE
+  SLICE bl
   lea eax, [eax + eax * 2 + 1]
   sysexit
 
