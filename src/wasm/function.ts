@@ -84,6 +84,8 @@ const STORES: Record<ValType, Record<number, number | undefined>> = {
 
 export class FunctionBuilder {
   readonly w = new Writer();
+  /** Where conditional branches stand that are seldom taken, by their opcodes: for ModuleBuilder.define. */
+  readonly unlikely: number[] = [];
   private readonly locals: ValType[] = [];
   /** What reads a local, by its index. */
   private readonly gets: Value[] = [];
@@ -587,6 +589,18 @@ export class FunctionBuilder {
     this.w.byte(0x0b);
   }
 
+  /** An if whose condition seldom holds. */
+  ifSeldom(condition: Value, then: () => void): void {
+    if (condition.isConstant) return this.if(condition, then);
+    condition.emit(this.w);
+    this.unlikely.push(this.w.length);
+    this.w.bytes([0x04, 0x40]);
+    this.depth++;
+    then();
+    this.depth--;
+    this.w.byte(0x0b);
+  }
+
   block(body: (end: Label) => void): void {
     this.w.bytes([0x02, 0x40]);
     this.depth++;
@@ -622,6 +636,14 @@ export class FunctionBuilder {
 
   brIf(label: Label, condition: Value): void {
     condition.emit(this.w);
+    this.w.byte(0x0d);
+    this.w.u32(this.depth - label.depth);
+  }
+
+  /** A branch that is seldom taken. */
+  brIfSeldom(label: Label, condition: Value): void {
+    condition.emit(this.w);
+    this.unlikely.push(this.w.length);
     this.w.byte(0x0d);
     this.w.u32(this.depth - label.depth);
   }

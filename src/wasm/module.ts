@@ -130,6 +130,25 @@ interface DefinedFunction {
   /** Types of the locals after the parameters. */
   locals: ValType[];
   body: Uint8Array | null;
+  /** Where in the body conditional branches stand that are seldom taken, in ascending order. */
+  unlikely: readonly number[];
+}
+
+/** A function's locals, as its code begins with. */
+function declaration(locals: readonly ValType[]): Uint8Array {
+  const w = new Writer();
+  const runs: [ValType, number][] = [];
+  for (const type of locals) {
+    const last = runs[runs.length - 1];
+    if (last && last[0] === type) last[1]++;
+    else runs.push([type, 1]);
+  }
+  w.u32(runs.length);
+  for (const [type, count] of runs) {
+    w.u32(count);
+    w.byte(typeCode(type));
+  }
+  return w.view();
 }
 
 /** Assembles one module. All imports must be declared before the first function. */
@@ -164,7 +183,7 @@ export class ModuleBuilder {
   /** Declare a function; its body follows by define(). */
   declare(name: string, params: readonly ValType[], result: ValType | null): FunctionRef {
     const ref = { name, params, result, index: this.imports.length + this.functions.length, typeIndex: this.typeIndex(params, result) };
-    this.functions.push({ ref, locals: [], body: null });
+    this.functions.push({ ref, locals: [], body: null, unlikely: [] });
     return ref;
   }
 
@@ -173,10 +192,12 @@ export class ModuleBuilder {
     return (this.imports[index]?.ref ?? this.functions[index - this.imports.length]?.ref)?.name;
   }
 
-  define(ref: FunctionRef, locals: ValType[], body: Uint8Array): void {
+  /** @param unlikely DefinedFunction.unlikely */
+  define(ref: FunctionRef, locals: ValType[], body: Uint8Array, unlikely: readonly number[] = []): void {
     const entry = this.functions[ref.index - this.imports.length];
     entry.locals = locals;
     entry.body = body.slice();
+    entry.unlikely = unlikely;
   }
 
   /** @param name its own unless given */
@@ -269,27 +290,32 @@ export class ModuleBuilder {
         for (const ref of this.table) w.u32(ref.index);
       });
     }
+    const declarations = this.functions.map(({ locals }) => declaration(locals));
+    const hinted = this.functions.filter(({ unlikely }) => unlikely.length > 0);
+    // WebAssembly's branch hinting proposal, "Branch Hints Section": places are counted from the declaration of the locals on.
+    if (hinted.length > 0) {
+      section(0, (w) => {
+        w.name('metadata.code.branch_hint');
+        w.u32(hinted.length);
+        for (const { ref, unlikely } of hinted) {
+          w.u32(ref.index);
+          w.u32(unlikely.length);
+          for (const at of unlikely) {
+            w.u32(declarations[ref.index - this.imports.length].length + at);
+            w.bytes([0x01, 0x00]);
+          }
+        }
+      });
+    }
     section(10, (w) => {
       w.u32(this.functions.length);
-      for (const f of this.functions) {
-        if (!f.body) throw new Error(`function ${f.ref.name} was declared and never defined`);
-        const code = new Writer();
-        const runs: [ValType, number][] = [];
-        for (const type of f.locals) {
-          const last = runs[runs.length - 1];
-          if (last && last[0] === type) last[1]++;
-          else runs.push([type, 1]);
-        }
-        code.u32(runs.length);
-        for (const [type, count] of runs) {
-          code.u32(count);
-          code.byte(typeCode(type));
-        }
-        code.bytes(f.body);
-        code.byte(0x0b);
-        w.u32(code.length);
-        w.bytes(code.view());
-      }
+      this.functions.forEach(({ ref, body }, n) => {
+        if (!body) throw new Error(`function ${ref.name} was declared and never defined`);
+        w.u32(declarations[n].length + body.length + 1);
+        w.bytes(declarations[n]);
+        w.bytes(body);
+        w.byte(0x0b);
+      });
     });
     // Function names, so that profiles and stack traces can be read.
     section(0, (w) => {

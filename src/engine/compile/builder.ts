@@ -114,7 +114,7 @@ export class CompileBuilder extends HandlerBuilder {
   private readonly desc: Variable;
   private readonly stubs: Stub[] = [];
   /** Branches to stubs: where the two bytes of their distance are, and how many blocks of the body they stand in. */
-  private readonly leaves: { readonly at: number; readonly depth: number; readonly stub: number }[] = [];
+  private readonly leaves: { readonly at: number; readonly isConditional: boolean; readonly depth: number; readonly stub: number }[] = [];
   private readonly code64: boolean;
   /** The stack pointer has 32 bits, where segments are not flat. */
   private readonly hasStack32: boolean;
@@ -456,7 +456,7 @@ export class CompileBuilder extends HandlerBuilder {
     condition?.emit(this.w);
     this.w.byte(condition ? 0x0d : 0x0c);
     // How far outside its stub's block is, finish() tells: two bytes.
-    this.leaves.push({ at: this.w.length, depth: this.depth, stub: this.stub() });
+    this.leaves.push({ at: this.w.length, isConditional: condition !== null, depth: this.depth, stub: this.stub() });
     this.w.byte(0x80);
     this.w.byte(0x00);
     if (condition) this.w.byte(0x1a);
@@ -951,6 +951,11 @@ export class CompileBuilder extends HandlerBuilder {
     for (let n = 0; n <= last; n++) out.set([0x02, typeCode('i64')], 2 * n);
     out.set(code, 2 * (last + 1));
     return out;
+  }
+
+  /** Where the body's exits have conditional branches, by their opcodes. */
+  get exitBranches(): number[] {
+    return this.leaves.filter(({ isConditional }) => isConditional).map(({ at }) => at - 1);
   }
 
   /** Names of the locals that stand for something, by their index: for listings. */

@@ -50,6 +50,8 @@ export function hashOf(offsets: readonly number[]): { factor: number; shift: num
 export interface RegionCode {
   localTypes: CompileBuilder['localTypes'];
   body: Uint8Array;
+  /** ModuleBuilder.define */
+  unlikely: readonly number[];
 }
 
 /** Where in a function's body something begins, and what: for listings. */
@@ -169,8 +171,9 @@ export class RegionEmitter {
     parts?.push({ at: b.w.length, what: 'exits' });
     const body = b.finish();
     // The blocks that the exits leave were put before them.
-    if (parts) for (const part of parts) part.at += body.length - b.w.length;
-    return { body, localTypes: b.localTypes };
+    const before = body.length - b.w.length;
+    if (parts) for (const part of parts) part.at += before;
+    return { body, localTypes: b.localTypes, unlikely: b.exitBranches.map((at) => at + before) };
   }
 
   /** CompileBuilder.localNames */
