@@ -1,7 +1,7 @@
 // Builds one WebAssembly function: typed expression nodes, folded where constant, and statements written at once.
 // A node has no side effect and may be used in one place only, unless it is a constant or a local: let() makes it one.
 
-import { Writer, type FunctionRef, type ValType } from './module.ts';
+import { Writer, type BranchHint, type FunctionRef, type ValType } from './module.ts';
 import { i32Value, i64Value, loadValue, localValue, operatorValue, otherValue, selectValue, Value, Variable, widenedValue, widthOf } from './value.ts';
 
 export { Value, Variable } from './value.ts';
@@ -14,6 +14,9 @@ const SMALL: readonly Value[] = Array.from({ length: 1024 }, (_, n) => i32Value(
 export interface Label {
   readonly depth: number;
 }
+
+/** How often a condition holds: the engine lays out the code by it. */
+export type Odds = 'seldom' | 'mostly' | null;
 
 export type Operand = Value | number | bigint;
 
@@ -84,8 +87,8 @@ const STORES: Record<ValType, Record<number, number | undefined>> = {
 
 export class FunctionBuilder {
   readonly w = new Writer();
-  /** Where conditional branches stand that are seldom taken, by their opcodes: for ModuleBuilder.define. */
-  readonly unlikely: number[] = [];
+  /** For ModuleBuilder.define. */
+  readonly hints: BranchHint[] = [];
   private readonly locals: ValType[] = [];
   /** What reads a local, by its index. */
   private readonly gets: Value[] = [];
@@ -571,13 +574,19 @@ export class FunctionBuilder {
     }
   }
 
-  if(condition: Value, then: () => void, otherwise?: () => void): void {
+  /** The next byte is the opcode of a branch by a condition that holds so often. */
+  protected hint(odds: Odds): void {
+    if (odds) this.hints.push({ at: this.w.length, holds: odds === 'mostly' });
+  }
+
+  if(condition: Value, then: () => void, otherwise?: () => void, odds: Odds = null): void {
     if (condition.isConstant) {
       if (!condition.is(0)) then();
       else otherwise?.();
       return;
     }
     condition.emit(this.w);
+    this.hint(odds);
     this.w.bytes([0x04, 0x40]);
     this.depth++;
     then();
@@ -585,18 +594,6 @@ export class FunctionBuilder {
       this.w.byte(0x05);
       otherwise();
     }
-    this.depth--;
-    this.w.byte(0x0b);
-  }
-
-  /** An if whose condition seldom holds. */
-  ifSeldom(condition: Value, then: () => void): void {
-    if (condition.isConstant) return this.if(condition, then);
-    condition.emit(this.w);
-    this.unlikely.push(this.w.length);
-    this.w.bytes([0x04, 0x40]);
-    this.depth++;
-    then();
     this.depth--;
     this.w.byte(0x0b);
   }
@@ -634,16 +631,9 @@ export class FunctionBuilder {
     this.w.u32(this.depth - label.depth);
   }
 
-  brIf(label: Label, condition: Value): void {
+  brIf(label: Label, condition: Value, odds: Odds = null): void {
     condition.emit(this.w);
-    this.w.byte(0x0d);
-    this.w.u32(this.depth - label.depth);
-  }
-
-  /** A branch that is seldom taken. */
-  brIfSeldom(label: Label, condition: Value): void {
-    condition.emit(this.w);
-    this.unlikely.push(this.w.length);
+    this.hint(odds);
     this.w.byte(0x0d);
     this.w.u32(this.depth - label.depth);
   }

@@ -125,13 +125,19 @@ export interface FunctionRef {
   readonly typeIndex: number;
 }
 
+/** Whether a conditional branch's condition mostly holds or seldom does. */
+export interface BranchHint {
+  /** Where in the function's body, behind the declaration of its locals, the opcode of the `if` or `br_if` stands. */
+  readonly at: number;
+  readonly holds: boolean;
+}
+
 interface DefinedFunction {
   ref: FunctionRef;
   /** Types of the locals after the parameters. */
   locals: ValType[];
   body: Uint8Array | null;
-  /** Where in the body conditional branches stand that are seldom taken, in ascending order. */
-  unlikely: readonly number[];
+  hints: readonly BranchHint[];
 }
 
 /** A function's locals, as its code begins with. */
@@ -183,7 +189,7 @@ export class ModuleBuilder {
   /** Declare a function; its body follows by define(). */
   declare(name: string, params: readonly ValType[], result: ValType | null): FunctionRef {
     const ref = { name, params, result, index: this.imports.length + this.functions.length, typeIndex: this.typeIndex(params, result) };
-    this.functions.push({ ref, locals: [], body: null, unlikely: [] });
+    this.functions.push({ ref, locals: [], body: null, hints: [] });
     return ref;
   }
 
@@ -192,12 +198,12 @@ export class ModuleBuilder {
     return (this.imports[index]?.ref ?? this.functions[index - this.imports.length]?.ref)?.name;
   }
 
-  /** @param unlikely DefinedFunction.unlikely */
-  define(ref: FunctionRef, locals: ValType[], body: Uint8Array, unlikely: readonly number[] = []): void {
+  /** @param hints in ascending order */
+  define(ref: FunctionRef, locals: ValType[], body: Uint8Array, hints: readonly BranchHint[] = []): void {
     const entry = this.functions[ref.index - this.imports.length];
     entry.locals = locals;
     entry.body = body.slice();
-    entry.unlikely = unlikely;
+    entry.hints = hints;
   }
 
   /** @param name its own unless given */
@@ -291,18 +297,18 @@ export class ModuleBuilder {
       });
     }
     const declarations = this.functions.map(({ locals }) => declaration(locals));
-    const hinted = this.functions.filter(({ unlikely }) => unlikely.length > 0);
+    const hinted = this.functions.filter(({ hints }) => hints.length > 0);
     // WebAssembly's branch hinting proposal, "Branch Hints Section": places are counted from the declaration of the locals on.
     if (hinted.length > 0) {
       section(0, (w) => {
         w.name('metadata.code.branch_hint');
         w.u32(hinted.length);
-        for (const { ref, unlikely } of hinted) {
+        for (const { ref, hints } of hinted) {
           w.u32(ref.index);
-          w.u32(unlikely.length);
-          for (const at of unlikely) {
+          w.u32(hints.length);
+          for (const { at, holds } of hints) {
             w.u32(declarations[ref.index - this.imports.length].length + at);
-            w.bytes([0x01, 0x00]);
+            w.bytes([0x01, holds ? 0x01 : 0x00]);
           }
         }
       });

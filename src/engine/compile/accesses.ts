@@ -124,6 +124,7 @@ export class Accesses {
         this.b.leU(this.b.add(this.b.and(host, PAGE_SIZE - 1), distance), PAGE_SIZE - bytes),
         () => found.set(this.b.add(host, distance)),
         () => found.set(lookUp()),
+        'mostly',
       );
       return { host: found.get(), offset: 0 };
     }
@@ -194,7 +195,7 @@ export class Accesses {
       const entry = this.found(va, bytes, write);
       b.store(at, site, masked(PAGE_MASK));
       b.store(at, site + 8, this.builder.addend(entry));
-    });
+    }, undefined, 'seldom');
     return b.add(b.wrap(va), b.load('i32', at, site + 8));
   }
 
@@ -204,7 +205,7 @@ export class Accesses {
       const entry = this.found(va, bytes, write);
       page.set(this.b.and(va, PAGE_MASK));
       addend.set(this.builder.addend(entry));
-    });
+    }, undefined, 'seldom');
     return this.b.add(this.b.wrap(va), addend.get());
   }
 

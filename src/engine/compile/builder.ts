@@ -4,7 +4,7 @@
 
 import { CodeTlb, Cpu, Doubt, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
 import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
-import type { Value, Variable } from '../../wasm/function.ts';
+import type { Odds, Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { FloatStack, Precision } from '../../x86/builder.ts';
 import { Simd } from '../../wasm/simd.ts';
@@ -114,7 +114,7 @@ export class CompileBuilder extends HandlerBuilder {
   private readonly desc: Variable;
   private readonly stubs: Stub[] = [];
   /** Branches to stubs: where the two bytes of their distance are, and how many blocks of the body they stand in. */
-  private readonly leaves: { readonly at: number; readonly isConditional: boolean; readonly depth: number; readonly stub: number }[] = [];
+  private readonly leaves: { readonly at: number; readonly depth: number; readonly stub: number }[] = [];
   private readonly code64: boolean;
   /** The stack pointer has 32 bits, where segments are not flat. */
   private readonly hasStack32: boolean;
@@ -454,9 +454,10 @@ export class CompileBuilder extends HandlerBuilder {
     if (cause >= RegionCause.SPAN) this.leavesForHope = true;
     this.i64(this.describe(how, cause, left, ripOffset)).emit(this.w);
     condition?.emit(this.w);
+    if (condition) this.hint('seldom');
     this.w.byte(condition ? 0x0d : 0x0c);
     // How far outside its stub's block is, finish() tells: two bytes.
-    this.leaves.push({ at: this.w.length, isConditional: condition !== null, depth: this.depth, stub: this.stub() });
+    this.leaves.push({ at: this.w.length, depth: this.depth, stub: this.stub() });
     this.w.byte(0x80);
     this.w.byte(0x00);
     if (condition) this.w.byte(0x1a);
@@ -577,7 +578,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.ending = { kind: 'branch', condition: this.let(condition) };
   }
 
-  override if(condition: Value, then: () => void, otherwise?: () => void): void {
+  override if(condition: Value, then: () => void, otherwise?: () => void, odds: Odds = null): void {
     if (condition.isConstant) return super.if(condition, then, otherwise);
     // Branches of a meaning start from the same state; what they change is seen by both only through locals.
     const { changed, flagsChanged } = this;
@@ -596,7 +597,7 @@ export class CompileBuilder extends HandlerBuilder {
       after ||= this.changed;
       flagsAfter ||= this.flagsChanged;
     };
-    super.if(condition, note(inBranch(then)), otherwise && note(inBranch(otherwise)));
+    super.if(condition, note(inBranch(then)), otherwise && note(inBranch(otherwise)), odds);
     this.changed = after;
     this.flagsChanged = flagsAfter;
   }
@@ -951,11 +952,6 @@ export class CompileBuilder extends HandlerBuilder {
     for (let n = 0; n <= last; n++) out.set([0x02, typeCode('i64')], 2 * n);
     out.set(code, 2 * (last + 1));
     return out;
-  }
-
-  /** Where the body's exits have conditional branches, by their opcodes. */
-  get exitBranches(): number[] {
-    return this.leaves.filter(({ isConditional }) => isConditional).map(({ at }) => at - 1);
   }
 
   /** Names of the locals that stand for something, by their index: for listings. */

@@ -71,8 +71,8 @@ export function generateRegions(requests: readonly RegionRequest[], where: Regio
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
   const sizes = requests.map(({ plan, slot, doubts }, n) => {
     const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
-    const { body, localTypes, unlikely } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, doubts, hasNeighbours: requests.length > 1, parts: null }).emit();
-    module.define(refs[n], localTypes, body, unlikely);
+    const { body, localTypes, hints } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, doubts, hasNeighbours: requests.length > 1, parts: null }).emit();
+    module.define(refs[n], localTypes, body, hints);
     module.export(refs[n], String(slot));
     return body.length;
   });

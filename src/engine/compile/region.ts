@@ -4,7 +4,7 @@
 
 import { Cpu, Doubt, Mem, Mode, Rec, RegionCause, RegionExit, Status } from '../../core/layout.ts';
 import type { Label, Value, Variable } from '../../wasm/function.ts';
-import type { FunctionRef } from '../../wasm/module.ts';
+import type { BranchHint, FunctionRef } from '../../wasm/module.ts';
 import { holds, type Assumption } from '../../x86/assumptions.ts';
 import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
@@ -50,8 +50,7 @@ export function hashOf(offsets: readonly number[]): { factor: number; shift: num
 export interface RegionCode {
   localTypes: CompileBuilder['localTypes'];
   body: Uint8Array;
-  /** ModuleBuilder.define */
-  unlikely: readonly number[];
+  hints: readonly BranchHint[];
 }
 
 /** Where in a function's body something begins, and what: for listings. */
@@ -173,7 +172,7 @@ export class RegionEmitter {
     // The blocks that the exits leave were put before them.
     const before = body.length - b.w.length;
     if (parts) for (const part of parts) part.at += before;
-    return { body, localTypes: b.localTypes, unlikely: b.exitBranches.map((at) => at + before) };
+    return { body, localTypes: b.localTypes, hints: b.hints.map(({ at, holds }) => ({ at: at + before, holds })) };
   }
 
   /** CompileBuilder.localNames */
@@ -481,20 +480,26 @@ export class RegionEmitter {
     const label = this.plainLabel(taken, from);
     if (label) {
       this.meet(taken);
-      b.brIf(label, ending.condition);
+      b.brIf(label, ending.condition, this.leavesFor(next) ? 'mostly' : null);
       return this.go(next, from);
     }
     const other = this.plainLabel(next, from);
     if (other) {
       this.meet(next);
-      b.brIf(other, b.eqz(ending.condition));
+      b.brIf(other, b.eqz(ending.condition), this.leavesFor(taken) ? 'mostly' : null);
       return this.go(taken, from);
     }
     b.if(
       ending.condition,
       () => this.edge(taken, from),
       () => this.edge(next, from),
+      this.leavesFor(taken) === this.leavesFor(next) ? null : this.leavesFor(next) ? 'mostly' : 'seldom',
     );
+  }
+
+  /** Is it left for the interpreter or another region there, as the place was seldom gone to when it was planned? */
+  private leavesFor(target: Target): boolean {
+    return target.block < 0 && target.cold;
   }
 
   /** Before an instruction's code. */
@@ -573,7 +578,7 @@ export class RegionEmitter {
       b.store(b.cpu(), Cpu.EXIT_STATUS, status);
       b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(RegionExit.STATUS | (RegionCause.STATUS << 2)));
       b.return(b.i64(GONE));
-    });
+    }, undefined, 'seldom');
   }
 
   private interruptCheck(instruction: PlannedInstruction, left: number): void {
@@ -647,7 +652,7 @@ export class RegionEmitter {
     b.if(condition, () => {
       this.spillAll();
       b.return(b.ripOf(b.distance.get()));
-    });
+    }, undefined, 'seldom');
     b.registers.dirty = dirty;
     b.flags.state = state;
   }
@@ -675,7 +680,7 @@ export class RegionEmitter {
             labels[table.places.indexOf(n)] = label;
             arms(n - 1);
           });
-          b.brIf(miss, b.eqz(isAt(targets[n])));
+          b.brIf(miss, b.eqz(isAt(targets[n])), 'seldom');
           this.edge(targets[n], from);
         };
         arms(targets.length - 1);
@@ -706,8 +711,8 @@ export class RegionEmitter {
     b.if(isNotBack(), () => {
       const base = b.isReal ? [b.extendU(b.codeBase)] : [];
       b.target.set(b.call(this.imports.resume, [b.target.get(), b.cpu(), b.ripAt(next.at), b.param(0), b.stackPointer(), ...base]));
-      b.if(isNotBack(), () => b.return(b.target.get()));
-    });
+      b.if(isNotBack(), () => b.return(b.target.get()), undefined, 'seldom');
+    }, undefined, 'seldom');
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
     b.registers.dirty = 0;
     b.flags.state = 'memory';
