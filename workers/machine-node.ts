@@ -18,6 +18,7 @@ import { ImageInUse } from '../src/backends/block/file-lock-node.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
 import { Folder } from '../src/backends/fs/folder-node.ts';
 import { YOUNG_MB } from '../src/machine/worker-limits.ts';
+import { readBranchHints } from './flags-node.ts';
 import { lowerV8Threads } from './threads-node.ts';
 
 /** A TFTP server's files are read into memory. */
@@ -26,6 +27,8 @@ const LONGEST_TFTP_FILE = 256 * 2 ** 20;
 const LOG_BUFFER = 1 << 16;
 /** Smaller files of the machine line are read at once and kept. */
 const SMALLEST_HOST_FILE = 1 << 20;
+
+readBranchHints();
 
 const environment: HostEnvironment = {
   monitor: (target) => new Monitor(target),

@@ -69,7 +69,7 @@ export class DispatchBuilder extends HandlerBuilder {
 
   protected onHit(hit: Value, then: () => void): void {
     if (this.changed) throw new Error(`${this.kind.label}: a second access to memory after something was changed`);
-    this.brIf(this.labels.cold, this.eqz(hit));
+    this.brIf(this.labels.cold, this.eqz(hit), 'seldom');
     then();
   }
 
@@ -135,7 +135,7 @@ export class DispatchBuilder extends HandlerBuilder {
     this.if(this.eq(this.rip.get(), this.param(2)), () => {
       this.spillAll();
       this.return(this.rip.get());
-    });
+    }, undefined, 'seldom');
   }
 
   /** Take the record's place in its block, and the given number, from the budget. */
@@ -152,10 +152,10 @@ export class DispatchBuilder extends HandlerBuilder {
         this.budget.set(this.add(this.budget.get(), this.ordinal(link)));
         this.countJump(link, 'inner');
         this.br(this.labels.next);
-      });
+      }, undefined, 'mostly');
       this.rip.set(this.ownRip());
       this.br(this.labels.exit);
-    });
+    }, undefined, 'mostly');
     this.rip.set(this.relativeTarget());
     this.store(this.cpu(), Cpu.LINK_FROM, this.rec.get());
     this.br(this.labels.lookup);
@@ -190,7 +190,7 @@ export class DispatchBuilder extends HandlerBuilder {
             this.block((cold) => {
               this.block((region) => {
                 // For a region that was left.
-                this.brIf(region, this.eqz(this.rec.get()));
+                this.brIf(region, this.eqz(this.rec.get()), 'seldom');
                 this.block((counted) => {
                   this.loop((next) => {
                     this.block((lookup) => {
@@ -200,7 +200,7 @@ export class DispatchBuilder extends HandlerBuilder {
                     // A jump to rip.
                     this.count(1);
                     this.cameBack();
-                    this.brIf(exit, this.leS(this.budget.get(), 0));
+                    this.brIf(exit, this.leS(this.budget.get(), 0), 'seldom');
                     this.findRecord('inner');
                     this.br(slow);
                   });
@@ -320,15 +320,15 @@ export class DispatchBuilder extends HandlerBuilder {
               () => this.store(linkFrom, Rec.LINK, found),
             );
             this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
-          });
+          }, undefined, 'seldom');
           this.store(this.cpu(), Cpu.RIP_PAGE, page);
           this.rec.set(found);
           this.budget.set(this.add(this.budget.get(), this.ordinal(found)));
           if (then === 'interpret') this.brIf(this.labels.cold, this.eq(this.field(Rec.KIND, 16), Pseudo.REGION));
           else this.countJump(found, then);
           this.br(this.labels.next);
-        });
-      });
+        }, undefined, 'mostly');
+      }, undefined, 'mostly');
     });
   }
 
@@ -342,8 +342,8 @@ export class DispatchBuilder extends HandlerBuilder {
     const count = this.let(this.add(this.load('i32', side, Side.COUNT, 16), 1));
     this.store(side, Side.COUNT, count, 16);
     const enough = this.eq(count, this.load('i32', this.cpu(), Cpu.HOT_THRESHOLD));
-    if (where === 'inner') this.brIf(this.labels.hot, enough);
-    else this.if(enough, () => this.callVoid(this.links.hot, [this.cpu(), record]));
+    if (where === 'inner') this.brIf(this.labels.hot, enough, 'seldom');
+    else this.if(enough, () => this.callVoid(this.links.hot, [this.cpu(), record]), undefined, 'seldom');
   }
 
   /** Count at an offset in the vCPU area. */
@@ -405,7 +405,7 @@ export class DispatchBuilder extends HandlerBuilder {
       });
     });
     this.cameBack();
-    this.brIf(labels.exit, this.leS(this.budget.get(), 0));
+    this.brIf(labels.exit, this.leS(this.budget.get(), 0), 'seldom');
     this.store(this.cpu(), Cpu.LINK_FROM, this.i32(0));
     this.findRecord('outer');
     this.br(labels.slow);
@@ -575,7 +575,7 @@ export class DispatchBuilder extends HandlerBuilder {
   }
 
   private addressSegment(): void {
-    this.brIf(this.labels.cold, this.limitedSegment());
+    this.brIf(this.labels.cold, this.limitedSegment(), 'seldom');
     this.address(this.segmentAddress());
   }
 

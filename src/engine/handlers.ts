@@ -427,11 +427,11 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   checkFault(): void {
-    this.if(this.load('i32', this.cpu(), Cpu.FAULT), () => this.exits.fault());
+    this.if(this.load('i32', this.cpu(), Cpu.FAULT), () => this.exits.fault(), undefined, 'seldom');
   }
 
   assume(assumption: Assumption, otherwise: () => void): void {
-    this.if(this.eqz(holds(this, assumption)), otherwise);
+    this.if(this.eqz(holds(this, assumption)), otherwise, undefined, 'seldom');
   }
 
   x87(_quick: (stack: FloatStack) => void, general: () => void): void {
@@ -446,7 +446,7 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
   }
 
   raiseIf(condition: Value, vector: number, error?: number): void {
-    this.if(condition, () => this.raise(vector, error));
+    this.if(condition, () => this.raise(vector, error), undefined, 'seldom');
   }
 
   /** Linear address of the record's memory operand. */
@@ -768,7 +768,7 @@ export class ColdBuilder extends HandlerBuilder {
     return this.load('i64', this.cpu(), Cpu.ADDRESS_MASK);
   }
   protected onHit(hit: Value, then: () => void, slow: () => void): void {
-    this.if(hit, then, slow);
+    this.if(hit, then, slow, 'mostly');
   }
 
   /** The address records that the dispatch function has inline, for when a region begins at them. */

@@ -58,7 +58,7 @@ export function generateInterpreter(profile = false): Uint8Array {
     profile,
   );
   dispatch.build(kinds.kinds.filter((k) => k.hot));
-  module.define(execute, dispatch.localTypes, dispatch.w.view());
+  module.define(execute, dispatch.localTypes, dispatch.w.view(), dispatch.hints);
   module.export(defineRun(module, execute));
   const enterAddress = defineEnterAddress(module, regionTable);
   const storeFlags = defineStoreFlags(module);

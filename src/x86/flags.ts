@@ -159,7 +159,8 @@ export class Flags {
       b.if(
         b.eqz(b.and(kind(), FlagKind.MASK | kept)),
         () => out.set(fast[even]()),
-        other[even] ? () => b.if(unusual(), slow, () => out.set(other[even]())) : slow,
+        other[even] ? () => b.if(unusual(), slow, () => out.set(other[even]()), 'seldom') : slow,
+        'mostly',
       );
     } else {
       slow();
