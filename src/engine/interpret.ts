@@ -33,7 +33,7 @@ export function generateInterpreter(profile = false): Uint8Array {
     const b = new ColdBuilder(shared);
     body(b);
     b.result(b.i32(Status.NEXT));
-    module.define(ref, b.localTypes, b.w.view());
+    module.define(ref, b.localTypes, b.w.view(), b.hints);
     functions.set(number, ref);
   };
   define(Pseudo.ADDRESS, 'address', (b) => b.plainAddressRecord());
@@ -84,7 +84,7 @@ function defineRun(module: ModuleBuilder, execute: FunctionRef): FunctionRef {
   const ref = module.declare('run', RUN_PARAMS, 'i32');
   const b = new FunctionBuilder(RUN_PARAMS);
   b.result(b.wrap(b.call(execute, [b.param(0), b.param(1), b.i64(GONE), b.i32(0)])));
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
 
@@ -170,7 +170,7 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress:
     b.return(rip);
   });
   b.unreachable();
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
 
@@ -178,7 +178,7 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress:
 function enterAt(module: ModuleBuilder, table: number, b: FunctionBuilder, record: Value, depth: Value, page: Value, rip: () => Value): void {
   const slot = b.variable('i32', b.i32(0));
   b.if(record, () => slot.set(b.load('i32', b.add(b.shrU(b.sub(record, Mem.RECORDS), 2), Mem.SIDE), Side.SLOT)));
-  b.if(slot.get(), () => b.returnCallIndirect(module.typeIndex(REGION_PARAMS, 'i64'), slot.get(), [depth, page], table));
+  b.if(slot.get(), () => b.returnCallIndirect(module.typeIndex(REGION_PARAMS, 'i64'), slot.get(), [depth, page], table), undefined, 'mostly');
   b.store(b.param(0), Cpu.RIP, rip());
   b.store(b.param(0), Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.TARGET << 2)));
   b.result(b.i64(GONE));
@@ -197,7 +197,7 @@ function defineEnterCode(module: ModuleBuilder, table: number): FunctionRef {
   // A map is aligned to its size, and has a word for each byte of the page.
   const offset = (): Value => b.extendU(b.shrU(b.and(at, 4 * 4096 - 1), 2));
   enterAt(module, table, b, b.let(b.load('i32', at, 0)), b.param(2), b.param(3), () => b.add(b.param(3), offset()));
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
 
@@ -215,7 +215,7 @@ function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
     record.set(b.load('i32', b.add(b.load('i32', entry, CodeTlb.CODE_MAP), b.shl(offset, 2)), 0));
   });
   enterAt(module, table, b, record.get(), depth, b.sub(rip, b.extendU(offset)), () => rip);
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
 
@@ -243,7 +243,7 @@ function defineEnterTransfer(module: ModuleBuilder, enterAddress: FunctionRef): 
   b.store(cpu, Cpu.EXIT_STATUS, status);
   b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.STATUS | (RegionCause.STATUS << 2)));
   b.result(b.i64(GONE));
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
 
@@ -258,7 +258,7 @@ function defineCallHandler(module: ModuleBuilder, table: number): FunctionRef {
   b.store(cpu, Cpu.NEXT_RIP, b.and(b.add(rip, b.load('i64', record, Rec.LENGTH, 8)), b.load('i64', cpu, Cpu.ADDRESS_MASK)));
   b.returnCallIndirect(module.typeIndex(RUN_PARAMS, 'i32'), kind, [cpu, record], table);
   b.unreachable();
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
 
@@ -273,6 +273,6 @@ function defineStoreFlags(module: ModuleBuilder): FunctionRef {
   b.store(b.param(0), Cpu.FLAG_KIND, b.and(kind, ~FlagKind.RAW));
   b.store(b.param(0), Cpu.FLAG_A, b.shl(b.param(2), b.select(b.eq(operation, FlagKind.RESULT), 0n, unused)));
   b.store(b.param(0), Cpu.FLAG_X, b.shl(b.param(3), b.select(b.eq(operation, FlagKind.EXPLICIT), 0n, unused)));
-  module.define(ref, b.localTypes, b.w.view());
+  module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }

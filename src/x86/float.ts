@@ -150,13 +150,13 @@ function precisionKnown(b: Builder, op: FloatOp, f: Format, x: Value, c: Value, 
     if (op === FloatOp.ADD || op === FloatOp.SUB) return known.set(exactSum(b, op, f, x, c, r));
     if (op === FloatOp.MUL && packed) {
       known.set(shortFactors(b, f, x, c));
-      return b.if(b.eqz(known.get()), () => (double ? known.set(exactProducts(b, x, c, r)) : askLanes()));
+      return b.if(b.eqz(known.get()), () => (double ? known.set(exactProducts(b, x, c, r)) : askLanes()), undefined, 'seldom');
     }
     if (!packed) {
       const ask = (): void => known.set(b.pure(name, b.i32(op), x, c, r));
       if (op !== FloatOp.MUL || !bits) return ask();
       known.set(exactProduct(b, f, bits));
-      return b.if(b.eqz(known.get()), ask);
+      return b.if(b.eqz(known.get()), ask, undefined, 'seldom');
     }
     askLanes();
   });
@@ -278,12 +278,14 @@ export const arithmetic = (op: FloatOp, f: Format): Meaning =>
         b.let(b.and(b.and(b.and(masked(b), plain), b.eqz(denormals)), b.ne(precisionKnown(b, op, f, x, c, r, [destinationBits, sourceBits]), 0))),
         () => i.dst.write(r),
         () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
+        'mostly',
       );
     }
     b.if(
       raisesNothing(b, a, op, f, x, c, r),
       () => i.dst.write(r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
+      'mostly',
     );
   });
 
@@ -299,6 +301,7 @@ export const squareRoot = (f: Format): Meaning =>
       b.and(b.and(masked(b), good), b.ne(precisionKnown(b, FloatOp.SQRT, f, c, c, r), 0)),
       () => i.dst.write(r),
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [FloatOp.SQRT, laneCount(f)], sourceBits),
+      'mostly',
     );
   });
 
@@ -328,6 +331,7 @@ export const extreme = (op: FloatOp.MIN | FloatOp.MAX, f: Format): Meaning =>
         }
       },
       () => byCore(b, i, f.double ? 'sse_arith64' : 'sse_arith32', [op, laneCount(f)], sourceBits),
+      'mostly',
     );
   });
 
@@ -352,6 +356,7 @@ export const compareMask = (f: Format): Meaning =>
         i.dst.write(b.let(f.packed ? holds : b.sub(b.i64(0), b.extendU(holds))));
       },
       byCore,
+      'mostly',
     );
   });
 
@@ -394,6 +399,7 @@ export const compareFlags = (signaling: boolean, f: Format): Meaning =>
         flags.set(b.core(f.double ? 'sse_comi64' : 'sse_comi32', b.i32(signaling ? 1 : 0), destinationBits, sourceBits));
         b.checkFault();
       },
+      'mostly',
     );
     b.flags.explicit(flags.get());
   });
@@ -409,6 +415,7 @@ const sum = (op: FloatOp.ADD | FloatOp.SUB, f: Format, name: CoreFunction, first
       raisesNothing(b, a, op, f, x, c, r),
       () => i.dst.write(r),
       () => byCore(b, i, name, first, source),
+      'mostly',
     );
   });
 
@@ -472,7 +479,7 @@ export const fromInteger = (f: Format): Meaning =>
       b.if(b.and(masked(b), b.or(exact, precisionSet(b))), convert, () => {
         b.core(f.double ? 'sse_cvtsi2sd' : 'sse_cvtsi2ss', registerAddress(b, i.dst), value);
         b.checkFault();
-      });
+      }, 'mostly');
     }
   });
 
@@ -500,6 +507,7 @@ export const toInteger = (truncate: boolean, f: Format): Meaning =>
         out.set(b.core(f.double ? 'sse_int_of64' : 'sse_int_of32', bits, b.i32(size), b.i32(truncate ? 1 : 0)));
         b.checkFault();
       },
+      'mostly',
     );
     i.dst.write(out.get());
   });
@@ -516,6 +524,7 @@ export const widenScalar: Meaning = sse((i, b) => {
       b.core('sse_cvtss2sd', registerAddress(b, i.dst), bits);
       b.checkFault();
     },
+    'mostly',
   );
 });
 
@@ -534,6 +543,7 @@ export const narrowScalar: Meaning = sse((i, b) => {
       b.core('sse_cvtsd2ss', registerAddress(b, i.dst), bits);
       b.checkFault();
     },
+    'mostly',
   );
 });
 
@@ -548,6 +558,7 @@ export const widenPacked: Meaning = sse((i, b) => {
       b.core('sse_cvtps2pd', registerAddress(b, i.dst), lane64(b, x, 0));
       b.checkFault();
     },
+    'mostly',
   );
 });
 
@@ -566,6 +577,7 @@ export const narrowPacked: Meaning = sse((i, b) => {
     b.and(b.and(masked(b), a.none(bad)), b.ne(b.or(precisionSet(b), a.none(a.ne(widened, v))), 0)),
     () => i.dst.write(r),
     () => byCore(b, i, 'sse_cvtpd2ps', [], v),
+    'mostly',
   );
 });
 
@@ -582,6 +594,7 @@ export const integersToSingles: Meaning = sse((i, b) => {
     areQuietIntegers(b, v),
     () => i.dst.write(b.let(v1(b, Simd.F32X4_CONVERT_I32X4_S, v))),
     () => byCore(b, i, 'sse_cvtdq2ps', [], v),
+    'mostly',
   );
 });
 
@@ -607,6 +620,7 @@ export const packedToIntegers = (truncate: boolean, f: Format): Meaning =>
       isQuiet,
       () => i.dst.write(integers()),
       () => byCore(b, i, f.double ? 'sse_cvtpd2dq' : 'sse_cvtps2dq', [truncate ? 1 : 0], v),
+      'mostly',
     );
   });
 

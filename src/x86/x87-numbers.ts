@@ -46,6 +46,7 @@ export function widen(b: Builder, s: FloatStack, operand: OperandRef): FloatNumb
       significand.set(b.or(b.shl(bits, 63 - fraction), b.i64(INTEGER_BIT)));
       signExponent.set(b.or(sign(), b.add(exponent, BIAS - bias)));
     },
+    'seldom',
   );
   return { significand: significand.get(), signExponent: signExponent.get(), isPlain: true };
 }

@@ -90,7 +90,7 @@ function rounded(
           significand.set(b.i64(0));
           signExponent.set(b.i32(0));
           bits.set(b.i32(0));
-          b.brIf(done, condition);
+          b.brIf(done, condition, 'seldom');
         });
         const { hi, lo } = exact;
         // What is kept of a shorter significand is moved down, rounded, and moved up again.
@@ -104,12 +104,13 @@ function rounded(
         b.if(b.eqz(significand.get()), () => {
           significand.set(b.i64(TOP_BIT));
           exponent.set(b.add(exponent.get(), 1));
-        });
+        }, undefined, 'seldom');
         s.requireShort(b.ltU(b.sub(exponent.get(), 1), EXPONENT - 1));
         signExponent.set(b.or(b.and(exact.sign, SIGN), exponent.get()));
         bits.set(roundingBits(b, up, rest));
       });
     },
+    'seldom',
   );
   return { number: { significand: significand.get(), signExponent: signExponent.get(), isPlain: true }, bits: bits.get() };
 }
@@ -231,6 +232,7 @@ export function narrowed(b: Builder, s: FloatStack, size: 32 | 64, { significand
       value.set(b.or(sign(), magnitude));
       bits.set(roundingBits(b, up, rest));
     },
+    'seldom',
   );
   return { value: value.get(), bits: bits.get() };
 }
