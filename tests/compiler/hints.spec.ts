@@ -23,8 +23,8 @@ describe('branch hints of regions', () => {
     expect(branches).toContain('if seldom');
   });
 
-  it('are in the interpreter', () => {
-    const module = new WebAssembly.Module(generateInterpreter() as BufferSource);
-    expect(WebAssembly.Module.customSections(module, 'metadata.code.branch_hint').length).toBe(1);
+  it('are in the interpreter\'s dispatch function, which has most of its branches', () => {
+    const dispatch = hintsOf(generateInterpreter()).sort((a, b) => b.length - a.length)[0];
+    expect(dispatch.filter((branch) => branch.includes(' ')).length).toBeGreaterThan(200);
   });
 });
