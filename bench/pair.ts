@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Process } from '../tests/compiler/process.ts';
+import { readBranchHints } from '../workers/flags-node.ts';
 import { buildProgram, type Arch } from './mix-guest.ts';
 import { figure, median, table } from './statistics.ts';
 
@@ -17,6 +18,7 @@ const { values, positionals: [other] } = parseArgs({
   options: { arch: { type: 'string', default: 'amd64' }, parts: { type: 'string', default: 'rounds,sieve,list,matrix,state,crc,qsort,memcpy,switch,fib,chacha,hash64' }, pairs: { type: 'string', default: '24' }, interpreter: { type: 'boolean' } },
 });
 if (!other) throw new Error('which other checkout? It needs its node_modules and its build');
+readBranchHints();
 
 const theirs = (await import(resolve(other, 'tests/compiler/process.ts'))) as { Process: typeof Process };
 const elf = readFileSync(buildProgram('mix', values.arch as Arch).path);

@@ -28,7 +28,7 @@ const HELP = `npm run bench -- [OPTION…]: measures Tabvisor and its peers on t
   --peers NAME[,NAME…]  only these machines: ${PEERS.map((peer) => peer.name).join(', ')}
   --runs N              runs of each, of which the median counts (default 3)
   --mix-seconds N       time of each part of the mix, and of each test of devices (default 1)
-  --tabvisor OPTIONS    Tabvisor with these options besides, under Node; again for others: --tabvisor "-accel interpreter"
+  --tabvisor OPTIONS    Tabvisor with these options besides, under Node; again for others: --tabvisor="-accel interpreter"
   --json FILE           where the figures go (default bench/results/TIME.json)
   --help                this text
 

@@ -148,7 +148,7 @@ const int3: Meaning = (_i, b) => b.coreStatus('int_n', b.i32(Vector.BP), b.i32(1
 const intN: Meaning = (i, b) => b.coreStatus('int_n', b.let(b.and(b.wrap(i.dst.read()), 0xff)), b.i32(0));
 const int1: Meaning = (_i, b) => b.coreStatus('int1');
 const into: Meaning = (_i, b) => {
-  b.if(b.flags.condition(0), () => b.coreStatus('int_n', b.i32(Vector.OF), b.i32(1)));
+  b.if(b.flags.condition(0), () => b.coreStatus('int_n', b.i32(Vector.OF), b.i32(1)), undefined, 'seldom');
 };
 
 const bound: Meaning = (i, b) => {

@@ -109,7 +109,7 @@ const idiv: Meaning = (i, b) => {
   const divisor = i.dst.read();
   b.raiseIf(b.eqz(divisor), Vector.DE);
   if (size === 64) {
-    b.if(b.eqz(b.core('divide_s128', b.register(2, 64), b.register(0, 64), divisor)), () => b.raise(Vector.DE));
+    b.if(b.eqz(b.core('divide_s128', b.register(2, 64), b.register(0, 64), divisor)), () => b.raise(Vector.DE), undefined, 'seldom');
     return;
   }
   const d = b.let(b.signExtend(divisor, size));

@@ -44,7 +44,7 @@ const popa: Meaning = (i, b) => {
 /** In virtual-8086 mode IOPL decides, which is core's. */
 const pushf: Meaning = (i, b) => {
   const flags = b.state('i32', Cpu.RFLAGS);
-  b.if(b.and(flags, Rflags.VM), () => b.coreStatus('pushf', b.i32(i.size)));
+  b.if(b.and(flags, Rflags.VM), () => b.coreStatus('pushf', b.i32(i.size)), undefined, 'seldom');
   b.push(b.let(b.extendU(b.or(b.and(flags, ~Rflags.RF), b.flags.arithmetic()))), i.size);
 };
 
@@ -56,7 +56,7 @@ const popf: Meaning = (i, b) => {
   const others = Rflags.TF | Rflags.DF | Rflags.IOPL | Rflags.NT | Rflags.RF | Rflags.VM | Rflags.AC | Rflags.ID;
   const isInner = b.or(b.state('i32', Cpu.CPL), b.state('i32', Cpu.INTERRUPT_PENDING));
   const change = b.let(b.xor(image, flags));
-  b.if(b.and(change, b.select(isInner, b.i32(others | Rflags.IF), b.i32(others))), () => b.coreStatus('popf', b.i32(i.size)));
+  b.if(b.and(change, b.select(isInner, b.i32(others | Rflags.IF), b.i32(others))), () => b.coreStatus('popf', b.i32(i.size)), undefined, 'seldom');
   b.dropStack(i.size / 8);
   b.setState(Cpu.RFLAGS, b.let(b.xor(flags, b.and(change, Rflags.IF))));
   b.flags.explicit(b.let(b.and(image, Rflags.ARITHMETIC)));

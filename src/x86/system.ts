@@ -58,14 +58,14 @@ const lmsw: Meaning = (i, b) => {
 
 /** At privilege 0; what IOPL allows to others is core's. */
 const cli: Meaning = (_i, b) => {
-  b.if(b.state('i32', Cpu.CPL), () => b.coreStatus('cli'));
+  b.if(b.state('i32', Cpu.CPL), () => b.coreStatus('cli'), undefined, 'seldom');
   b.setState(Cpu.RFLAGS, b.let(b.and(b.state('i32', Cpu.RFLAGS), ~Rflags.IF)));
 };
 
 /** If IF was clear, interrupts wait for the end of the next instruction. */
 const sti: Meaning = (_i, b) => {
   const isOther = b.or(b.state('i32', Cpu.CPL), b.state('i32', Cpu.INTERRUPT_PENDING));
-  b.if(isOther, () => b.coreStatus('sti'));
+  b.if(isOther, () => b.coreStatus('sti'), undefined, 'seldom');
   const flags = b.state('i32', Cpu.RFLAGS);
   b.setState(Cpu.INTERRUPT_SHADOW, b.let(b.select(b.and(flags, Rflags.IF), b.state('i32', Cpu.INTERRUPT_SHADOW), b.i32(1))));
   b.setState(Cpu.RFLAGS, b.let(b.or(flags, Rflags.IF)));
@@ -73,7 +73,7 @@ const sti: Meaning = (_i, b) => {
 
 /** Known in 64-bit code only; at other privileges core raises #GP(0). */
 const swapgs: Meaning = (_i, b) => {
-  b.if(b.state('i32', Cpu.CPL), () => b.coreStatus('swapgs'));
+  b.if(b.state('i32', Cpu.CPL), () => b.coreStatus('swapgs'), undefined, 'seldom');
   const base = b.state('i64', Cpu.GS + Seg.BASE);
   b.setState(Cpu.GS + Seg.BASE, b.state('i64', Cpu.KERNEL_GS_BASE));
   b.setState(Cpu.KERNEL_GS_BASE, base);

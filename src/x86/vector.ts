@@ -24,7 +24,7 @@ export function checkMmx(b: Builder): void {
     b.checkFault();
   };
   b.assume('x87', check);
-  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), check);
+  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), check, undefined, 'seldom');
 }
 
 /** The x87 registers become MM0-7: TOP = 0, all valid (SDM volume 1, 9.5.1). After everything that can fault. */

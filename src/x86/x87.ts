@@ -21,7 +21,7 @@ function check(b: Builder, waiting: boolean): void {
 }
 
 function checkPending(b: Builder): void {
-  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), () => ask(b, true));
+  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), () => ask(b, true), undefined, 'seldom');
 }
 
 function ask(b: Builder, waiting: boolean): void {
@@ -256,7 +256,7 @@ const nop: Meaning = waiting(() => {});
 const fwait: Meaning = (_i, b) => {
   const ask = (): void => b.coreStatus('x87_fwait');
   b.assume('x87', ask);
-  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), ask);
+  b.if(b.and(b.state('i32', Cpu.FSW), FSW_ES), ask, undefined, 'seldom');
 };
 
 export function defineX87(t: InstructionTable): void {
