@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, type Page, test } from '@playwright/test';
+import { expect, type Page, test, type Worker } from '@playwright/test';
 import { type PageServer, servePage } from './page-server.ts';
 import { expectShortTasks, longestTask, waitForText } from './room.ts';
 
@@ -26,8 +26,35 @@ interface Drawn { top: number; height: number }
 declare global {
   /** In the screen's worker. */
   var drawn: Drawn[];
+  var framesAsked: number;
   /** In the page. */
   interface Window { sizes: (string | undefined)[] }
+}
+
+const screenWorker = (page: Page): Worker => page.workers().find((it) => /\/screen-[^/]*\.js/.test(it.url()))!;
+
+/** Have the worker keep what it draws, in `drawn`. */
+const recordDrawing = (worker: Worker): Promise<void> => worker.evaluate(() => {
+  globalThis.drawn = [];
+  const { putImageData } = OffscreenCanvasRenderingContext2D.prototype;
+  OffscreenCanvasRenderingContext2D.prototype.putImageData = function put(this: OffscreenCanvasRenderingContext2D, ...given: unknown[]) {
+    globalThis.drawn.push({ top: given[4] as number, height: given[6] as number });
+    (putImageData as (...all: unknown[]) => void).apply(this, given);
+  } as typeof putImageData;
+});
+
+/** How many frames the screen's worker asks the browser for in a second. */
+async function framesOf(page: Page): Promise<number> {
+  const worker = screenWorker(page);
+  await worker.evaluate(() => {
+    if (globalThis.framesAsked === undefined) {
+      const request = globalThis.requestAnimationFrame;
+      globalThis.requestAnimationFrame = (then) => (globalThis.framesAsked++, request(then));
+    }
+    globalThis.framesAsked = 0;
+  });
+  await page.waitForTimeout(1000);
+  return worker.evaluate(() => globalThis.framesAsked);
 }
 
 /** Dots of the screen's picture: two corners, and how many of a row through the square are the square's. */
@@ -60,21 +87,15 @@ test('of a large framebuffer only rows that changed are drawn, and not by the pa
   expect(await page.evaluate(() => window.sizes), 'the text screen comes first').toContain('720x400');
   // Both the ground and the square have come, sooner or later, and then nothing but the square's rows is drawn.
   await expect.poll(() => dots(page), { timeout: 60_000 }).toEqual(WHOLE);
-  const worker = page.workers().find((it) => /\/screen-[^/]*\.js/.test(it.url()))!;
-  await worker.evaluate(() => {
-    globalThis.drawn = [];
-    const { putImageData } = OffscreenCanvasRenderingContext2D.prototype;
-    OffscreenCanvasRenderingContext2D.prototype.putImageData = function put(this: OffscreenCanvasRenderingContext2D, ...given: unknown[]) {
-      globalThis.drawn.push({ top: given[4] as number, height: given[6] as number });
-      (putImageData as (...all: unknown[]) => void).apply(this, given);
-    } as typeof putImageData;
-  });
+  const worker = screenWorker(page);
+  await recordDrawing(worker);
   await expect.poll(async () => {
     await worker.evaluate(() => { globalThis.drawn = []; });
     await page.waitForTimeout(1000);
     const drawn = await worker.evaluate(() => globalThis.drawn);
     return drawn.length > 1 && drawn.filter(({ top, height }) => top < 800 || top + height > 864).length;
   }, { timeout: 60_000 }).toBe(0);
+  await expect.poll(() => framesOf(page), { timeout: 30_000 }).toBeGreaterThan(2);
 
   // All of it once more: text, the new mode, the whole ground many times, a small picture of it for Home.
   expectShortTasks(await longestTask(page, async () => {
@@ -84,4 +105,16 @@ test('of a large framebuffer only rows that changed are drawn, and not by the pa
     await page.waitForTimeout(1000);
   }));
   await expect.poll(() => dots(page), { timeout: 60_000 }).toEqual(WHOLE);
+});
+
+test('a screen on which nothing but the cursor changes asks for no frames', async ({ page }) => {
+  test.setTimeout(120_000);
+  await page.goto(`${server.url}#${encodeURI('-m 32')}`);
+  await expect.poll(() => page.evaluate(() => window.tabvisor?.screenText() ?? ''), { timeout: 60_000 }).toContain('No bootable device');
+  await expect.poll(() => framesOf(page), { timeout: 30_000 }).toBe(0);
+  // And what comes then is seen.
+  await recordDrawing(screenWorker(page));
+  await page.getByRole('button', { name: 'Reset' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Reset' }).click();
+  await expect.poll(() => screenWorker(page).evaluate(() => Math.max(0, ...globalThis.drawn.map(({ height }) => height))), { timeout: 60_000 }).toBeGreaterThan(32);
 });

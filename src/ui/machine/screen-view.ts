@@ -1,6 +1,7 @@
 // Draws a machine's screen on a canvas, in a worker of its own (workers/screen.ts): looks at the card's registers and video memory in shared memory
 // once a frame of the display, and draws the lines that have changed. No more of them at once than a few milliseconds allow; the rest follows with the
-// next frame.
+// next frame. While the guest draws nothing it looks less often and asks for no frames: each keeps the browser's compositor awake, which takes a processor
+// from the guest (4 % of one, where two are all there are).
 
 import { Control } from '../../machine/protocol.ts';
 import { ScreenPainter, ScreenReader, type VgaView } from '../../machine/screen-block.ts';
@@ -9,6 +10,10 @@ import { ScreenPainter, ScreenReader, type VgaView } from '../../machine/screen-
 const BUDGET_MS = 8;
 /** The cursor is on for 16 frames of a 70 Hz screen and off for 16; blinking text is twice as slow. */
 const CURSOR_MS = 229;
+/** The guest has drawn nothing in so many frames: from then on a look at each REST_MS. */
+const RESTING_AFTER = 8;
+/** So late at most is the first change after a rest seen. */
+const REST_MS = 33;
 
 export interface ScreenSize {
   /** Dots. */
@@ -40,6 +45,7 @@ export class ScreenView {
   private image: ImageData | undefined;
   private size: ScreenSize = { width: 0, height: 0, aspect: 4 / 3 };
   private frame = 0;
+  private rest: ReturnType<typeof setTimeout> | undefined;
   /** What was looked at last: when none of it has changed, nothing on the screen has. */
   private seen = { generation: -1, icount: -1n, blink: -1 };
   private unfinished = false;
@@ -51,13 +57,16 @@ export class ScreenView {
   /** @param memory of the machine whose screen it is now; without one the last picture stays */
   show(memory: SharedArrayBuffer | undefined): void {
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.rest);
     this.reader = memory && new ScreenReader(memory);
     if (!memory) return;
     this.icount = new BigUint64Array(memory, Control.ICOUNT, 1);
     this.seen = { generation: -1, icount: -1n, blink: -1 };
+    let unchanged = 0;
     const next = () => {
-      this.draw();
-      this.frame = requestAnimationFrame(next);
+      unchanged = this.draw() ? 0 : unchanged + 1;
+      if (unchanged < RESTING_AFTER) this.frame = requestAnimationFrame(next);
+      else this.rest = setTimeout(next, REST_MS);
     };
     next();
   }
@@ -77,21 +86,24 @@ export class ScreenView {
     return small.convertToBlob({ type: 'image/webp', quality: 0.85 });
   }
 
-  private draw(): void {
+  /** @returns whether there will be something to draw in the next frame: the guest has drawn, which a cursor that blinks is not */
+  private draw(): boolean {
     const blink = this.isStill ? 0 : Math.floor(performance.now() / CURSOR_MS) & 3;
     const { seen } = this;
     const { generation } = this.reader!;
     const icount = Atomics.load(this.icount, 0);
-    if (!this.unfinished && generation === seen.generation && icount === seen.icount && blink === seen.blink) return;
+    if (!this.unfinished && generation === seen.generation && icount === seen.icount && blink === seen.blink) return false;
     const view = this.reader!.read();
-    if (!view) return;
+    if (!view) return false;
+    const isBlink = blink !== seen.blink;
     this.seen = { generation, icount, blink };
     const until = performance.now() + BUDGET_MS;
     this.unfinished = false;
     const painted = this.painter.update(view, { cursor: (blink & 1) === 0, text: blink < 2 }, () => (this.unfinished = performance.now() > until));
     this.fit(view);
-    if (!painted || !this.image) return;
+    if (!painted || !this.image) return this.unfinished;
     this.context.putImageData(this.image, 0, 0, 0, painted.top, this.image.width, painted.bottom - painted.top);
+    return this.unfinished || !isBlink;
   }
 
   private fit({ vbe }: VgaView): void {
