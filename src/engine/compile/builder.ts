@@ -3,7 +3,7 @@
 // instruction.
 
 import { CodeTlb, Cpu, Doubt, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
-import { typeCode, type FunctionRef, type ValType } from '../../wasm/module.ts';
+import type { FunctionRef, ValType } from '../../wasm/module.ts';
 import type { Odds, Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
 import type { FloatStack, Precision } from '../../x86/builder.ts';
@@ -12,12 +12,13 @@ import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction
 import type { FlagFunctions } from '../../x86/flags.ts';
 import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
-import { CompiledFlags, type FlagsChange, type FlagsForm, type FlagsState } from './flags.ts';
+import { CompiledFlags, type FlagsChange, type FlagsState } from './flags.ts';
 import { Accesses, type Place } from './accesses.ts';
 import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState } from './pages.ts';
 import { Segments } from './segments.ts';
 import { Registers } from './registers.ts';
 import { Sites } from './sites.ts';
+import { inBlocks, Stubs } from './stubs.ts';
 import { RegisterStack, type KnownStack } from './x87-stack.ts';
 
 /** The bytes of records, wherever they are kept. */
@@ -91,17 +92,6 @@ export interface Watcher {
 export const NEVER = 0x7fff_ffff;
 const ALL_ONES = 0xffffffffn;
 
-interface Stub {
-  readonly dirty: number;
-  readonly flags: FlagsForm;
-}
-
-const bitCount = (mask: number): number => {
-  let count = 0;
-  for (let rest = mask; rest !== 0; rest &= rest - 1) count++;
-  return count;
-};
-
 export class CompileBuilder extends HandlerBuilder {
   readonly flags: CompiledFlags;
   protected readonly exits: Exits;
@@ -112,9 +102,7 @@ export class CompileBuilder extends HandlerBuilder {
   readonly target: Variable;
   private distanceLocal: Variable | null = null;
   private readonly desc: Variable;
-  private readonly stubs: Stub[] = [];
-  /** Branches to stubs: where the two bytes of their distance are, and how many blocks of the body they stand in. */
-  private readonly leaves: { readonly at: number; readonly depth: number; readonly stub: number }[] = [];
+  private readonly stubs: Stubs;
   private readonly code64: boolean;
   /** The stack pointer has 32 bits, where segments are not flat. */
   private readonly hasStack32: boolean;
@@ -184,6 +172,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.budget = this.permanent('i32');
     this.target = this.permanent('i64');
     this.desc = this.permanent('i64');
+    this.stubs = new Stubs(this.w, this.desc);
     this.pages = new KnownPages(
       () => this.permanent('i32'),
       () => ({ page: this.permanent('i64'), addend: this.permanent('i32') }),
@@ -438,16 +427,6 @@ export class CompileBuilder extends HandlerBuilder {
     return Math.abs(ripOffset) < 0x10_0000 ? ripOffset * 2 ** 32 + rest : (BigInt(ripOffset) << 32n) | BigInt(rest);
   }
 
-  /** The exit that writes back what is newer than memory now; gives how many blocks outside the function's body it is. */
-  private stub(): number {
-    const flags = this.flags.form;
-    const { dirty } = this.registers;
-    const known = this.stubs.findIndex((stub) => stub.dirty === dirty && stub.flags === flags);
-    if (known >= 0) return known;
-    this.stubs.push({ dirty, flags });
-    return this.stubs.length - 1;
-  }
-
   /** Leave the region for good if a condition (i32) holds; with null always. */
   exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
     if (cause === RegionCause.TARGET) this.leavesForTarget = true;
@@ -456,10 +435,7 @@ export class CompileBuilder extends HandlerBuilder {
     condition?.emit(this.w);
     if (condition) this.hint('seldom');
     this.w.byte(condition ? 0x0d : 0x0c);
-    // How far outside its stub's block is, finish() tells: two bytes.
-    this.leaves.push({ at: this.w.length, depth: this.depth, stub: this.stub() });
-    this.w.byte(0x80);
-    this.w.byte(0x00);
+    this.stubs.leave(this.depth, this.registers.dirty, this.flags.form);
     if (condition) this.w.byte(0x1a);
   }
 
@@ -881,51 +857,16 @@ export class CompileBuilder extends HandlerBuilder {
     this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.add(this.budget.get(), givenBack)));
   }
 
-  /**
-   * The function's code: the exits stand around the body, each a block that the body leaves with its description. A stub writes back
-   * what the next stub outside does not and goes on there; the flags follow, and what all have in common.
-   * Call once, when the body is complete.
-   */
+  /** The function's code: the body in the blocks of its exits, and what these have in common. Call once, when the body is complete. */
   finish(): Uint8Array {
     const { desc } = this;
     // What comes before never falls through.
     this.unreachable();
-    const stubs: (Stub & { n: number })[] = [];
-    this.stubs.forEach(({ dirty, flags }, n) => stubs.push({ dirty, flags, n }));
-    stubs.sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
-    const forms = [...new Set(stubs.map((stub) => stub.flags))];
-    const placeOf = new Map(stubs.map((stub, place) => [stub.n, place]));
-    for (const { at, depth, stub } of this.leaves) {
-      const out = depth + placeOf.get(stub)!;
-      this.w.patch(at, (out & 0x7f) | 0x80);
-      this.w.patch(at + 1, out >> 7);
-    }
-    let place = 0;
-    /** The block at a place, counted from the innermost, ends; its code, and the place of the block that it goes on to. */
-    const ending = (code: (() => void) | null, next: number): void => {
-      this.w.byte(0x0b);
-      if (code) {
-        this.w.byte(0x21);
-        this.w.u32(desc.index);
-        code();
-        desc.get().emit(this.w);
-      }
-      place++;
-      if (next === place) return;
-      this.w.byte(0x0c);
-      this.w.u32(next - place);
-    };
-    const last = stubs.length + forms.length;
-    stubs.forEach(({ dirty, flags }, n) => {
-      const next = stubs.findIndex((other, m) => m > n && other.flags === flags && (other.dirty & ~dirty) === 0);
-      const own = next < 0 ? dirty : dirty & ~stubs[next].dirty;
-      ending(own === 0 ? null : () => this.registers.spill(own), next < 0 ? stubs.length + forms.indexOf(flags) : next);
-    });
     const kind = (): Value => this.and(this.shrU(this.wrap(desc.get()), 16), 0xffff);
-    for (const form of forms) ending(form === 'memory' ? null : () => this.flags.leave(form, kind), last);
-    this.w.byte(0x0b);
-    this.w.byte(0x21);
-    this.w.u32(desc.index);
+    const blocks = this.stubs.finish({
+      spill: (registers) => this.registers.spill(registers),
+      leaveFlags: (form) => this.flags.leave(form, kind),
+    });
     this.countExit(this.and(this.wrap(desc.get()), 15 << 2));
     const rip = this.add(this.param(1), this.shrS(desc.get(), 32));
     this.store(this.cpu(), Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
@@ -947,11 +888,7 @@ export class CompileBuilder extends HandlerBuilder {
     });
     this.store(this.cpu(), Cpu.EXIT_DESC, desc.get());
     this.result(this.i64(GONE));
-    const code = this.w.view();
-    const out = new Uint8Array(2 * (last + 1) + code.length);
-    for (let n = 0; n <= last; n++) out.set([0x02, typeCode('i64')], 2 * n);
-    out.set(code, 2 * (last + 1));
-    return out;
+    return inBlocks(blocks, this.w.view());
   }
 
   /** Names of the locals that stand for something, by their index: for listings. */
