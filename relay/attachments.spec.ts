@@ -119,6 +119,26 @@ describe('passt', () => {
     expect(told).toEqual(['passt has ended']);
   });
 
+  it('is waited for from the moment its socket has a name until it takes connections', async () => {
+    // A name that was given to another socket, which is closed then, is a socket nobody listens at.
+    pretend(`#!${process.execPath}
+const { createServer } = require('node:net');
+const { renameSync, unlinkSync } = require('node:fs');
+const path = process.argv.at(-1);
+const first = createServer().listen(path + '.first', () => {
+  renameSync(path + '.first', path);
+  first.close();
+  setTimeout(() => {
+    unlinkSync(path);
+    createServer(() => {}).listen(path);
+  }, 200);
+});
+`, 0o755);
+    const port = new Port();
+    endings.push(await attachPasst(port.segment));
+    expect(port.segment.ports.size).toBe(2);
+  });
+
   it('gives a guest of a room its address', async () => {
     const port = new Port();
     if (!hasWayOut()) return void await expect(attachPasst(port.segment)).rejects.toThrow(/passt ended with status/);

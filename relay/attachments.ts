@@ -3,7 +3,7 @@
 import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MAX_FRAME, MIN_FRAME } from '../src/devices/interfaces.ts';
@@ -37,14 +37,26 @@ function stop(child: ChildProcess): void {
   if (child.pid !== undefined) child.kill();
 }
 
-async function until(isThere: () => boolean, child: ChildProcess, what: string): Promise<void> {
+/** @returns what `look` found, which may take it several looks */
+async function until<T>(look: () => T | undefined | Promise<T | undefined>, child: ChildProcess, what: string): Promise<T> {
   const end = Date.now() + START_MS;
-  while (!isThere()) {
+  for (;;) {
+    const found = await look();
+    if (found) return found;
     if (child.pid === undefined) throw new AttachError(`${what} could not be started`);
     if (child.exitCode !== null) throw new AttachError(`${what} ended with status ${child.exitCode}`);
     if (Date.now() > end) throw new AttachError(`${what} did not start in ${START_MS / 1000} s`);
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
+}
+
+/** @returns undefined where nothing listens: a socket has its name from bind(2) on, and takes connections from listen(2) on */
+function connected(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const stream = connect(path);
+    stream.once('connect', () => resolve(stream));
+    stream.once('error', () => resolve(undefined));
+  });
 }
 
 /**
@@ -63,13 +75,8 @@ export async function attachPasst(segment: Switch, lost: (why: string) => void =
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await until(() => existsSync(path), child, 'passt');
-    const stream = connect(path);
+    const stream = await until(() => connected(path), child, 'passt');
     attachStream(segment, stream);
-    await new Promise<void>((resolve, reject) => {
-      stream.once('connect', resolve);
-      stream.once('error', reject);
-    });
     let isWanted = true;
     stream.on('close', () => {
       end();
