@@ -29,8 +29,8 @@ export const enum Mem {
   /** Where indirect jumps went to, for the compiler, see JumpTargets. */
   JUMP_TARGETS = 0x0164_0000,
   JUMP_TARGETS_SIZE = 0x0008_0000,
-  /** A u32 for each compiled region's slot: the least budget with which it may be entered (src/engine/compile). */
-  REGION_LIMIT = 0x017c_0000,
+  /** What those who enter a compiled region ask of its slot; see Entry. */
+  ENTRIES = 0x0178_0000,
   REGION_SLOTS = 0x1_0000,
   /** Physical page map: one u32 for each 4 KiB page below 4 GiB; see Pmap. */
   PMAP = 0x0180_0000,
@@ -403,8 +403,19 @@ export const enum Side {
   COUNT = 0,
   /** u16: the record's kind, while its KIND is Pseudo.REGION */
   KIND = 2,
-  /** u32: slot of the compiled region that begins at the record; 0: none */
+  /** u16: slot of the compiled region that begins at the record; 0: none */
   SLOT = 4,
+  /** u16: slot of the one that may come, which others' code names; 0: none */
+  RESERVED = 6,
+}
+
+/** For each compiled region's slot: whether the region is what a caller means, in one word of 64 bits. */
+export const enum Entry {
+  SIZE = 8,
+  /** u32: word of the page's map that stands for the first instruction of the region that is there or may come; 0: of none */
+  AT = 0,
+  /** i32: the region may be entered with a budget above this */
+  LIMIT = 4,
 }
 
 /**

@@ -361,7 +361,7 @@ export class DispatchBuilder extends HandlerBuilder {
       this.spillFlags();
       this.increment(this.i32(Cpu.REGION_ENTRIES));
       this.loop((again) => {
-        const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT);
+        const slot = this.load('i32', this.side(this.rec.get()), Side.SLOT, 16);
         const { type, table } = this.links.regions;
         this.rip.set(this.callIndirect(type, 'i64', slot, [this.param(3), this.load('i64', this.cpu(), Cpu.RIP_PAGE)], table));
         this.nextRegion(again);

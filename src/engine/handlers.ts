@@ -714,6 +714,8 @@ export const EXECUTE_PARAMS: ValType[] = ['i32', 'i32', 'i64', 'i32'];
 export const RESUME_PARAMS: ValType[] = ['i64', 'i32', 'i64', 'i32', 'i64'];
 /** Of a compiled region: depth of nested calls, RIP of offset 0 of its first page. Its result is the RIP it returns to, or GONE. */
 export const REGION_PARAMS: ValType[] = ['i32', 'i64'];
+/** Of enter_code: REGION_PARAMS first, as what it calls takes them where they are. */
+export const ENTER_PARAMS: ValType[] = [...REGION_PARAMS, 'i32', 'i32', 'i32'];
 /** Of what goes on behind a region's last instruction, which transferred control: vCPU, its Status, its record, depth of nested calls. */
 export const TRANSFER_PARAMS: ValType[] = ['i32', 'i32', 'i32', 'i32'];
 /** No canonical address: the region's exit is described at Cpu.EXIT_DESC. */

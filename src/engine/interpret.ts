@@ -1,14 +1,14 @@
 // Generates interpreter.wasm at build time: the meanings of src/x86 become one dispatch function (dispatch.ts) with the hot ones
 // inline, and a function for every record kind, hot or not (handlers.ts).
 
-import { CodeTlb, Cpu, FlagKind, Mem, Rec, RegionCause, RegionExit, Side, Status } from '../core/layout.ts';
+import { CodeTlb, Cpu, Entry, FlagKind, Mem, Rec, RegionCause, RegionExit, Side, Status } from '../core/layout.ts';
 import { FunctionBuilder, type Value } from '../wasm/function.ts';
 import { ModuleBuilder, type FunctionRef, type ValType } from '../wasm/module.ts';
 import { CORE_FUNCTIONS, type CoreFunction } from '../x86/core-functions.ts';
 import { importPure } from './pure.ts';
 import { defineFlagFunctions } from '../x86/flags.ts';
 import { DispatchBuilder } from './dispatch.ts';
-import { ColdBuilder, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, storeCodeBase, type Shared } from './handlers.ts';
+import { ColdBuilder, ENTER_PARAMS, EXECUTE_PARAMS, GONE, PAGE_MASK, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, storeCodeBase, type Shared } from './handlers.ts';
 import { kinds, Pseudo } from './kinds.ts';
 
 /**
@@ -175,28 +175,32 @@ function defineResume(module: ModuleBuilder, execute: FunctionRef, enterAddress:
 }
 
 /** Go on in the region at a record (0: none is known), or tell the interpreter to go on at RIP. */
-function enterAt(module: ModuleBuilder, table: number, b: FunctionBuilder, record: Value, depth: Value, page: Value, rip: () => Value): void {
+function enterAt(module: ModuleBuilder, table: number, b: FunctionBuilder, cpu: Value, record: Value, depth: Value, page: Value, rip: () => Value): void {
   const slot = b.variable('i32', b.i32(0));
-  b.if(record, () => slot.set(b.load('i32', b.add(b.shrU(b.sub(record, Mem.RECORDS), 2), Mem.SIDE), Side.SLOT)));
+  b.if(record, () => slot.set(b.load('i32', b.add(b.shrU(b.sub(record, Mem.RECORDS), 2), Mem.SIDE), Side.SLOT, 16)));
   b.if(slot.get(), () => b.returnCallIndirect(module.typeIndex(REGION_PARAMS, 'i64'), slot.get(), [depth, page], table), undefined, 'mostly');
-  b.store(b.param(0), Cpu.RIP, rip());
-  b.store(b.param(0), Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.TARGET << 2)));
+  b.store(cpu, Cpu.RIP, rip());
+  b.store(cpu, Cpu.EXIT_DESC, b.i64(RegionExit.JUMP | (RegionCause.TARGET << 2)));
   b.result(b.i64(GONE));
 }
 
 /**
- * (cpu, word of a page's map, depth, RIP of the page) -> what the region returns that begins at the map's record. Regions of other modules
- * call one another by this: V8 copies a table into each instance that imports it, so only this module has the table
- * (docs/decisions/16-one-table.md).
+ * (depth, RIP of the page, Entry of a slot, word of a page's map, cpu) -> what the region returns that begins at the map's record. Regions of
+ * other modules call one another by this: V8 copies a table into each instance that imports it, so only this module has the table
+ * (docs/decisions/16-one-table.md). The slot is the one that the caller was made with: mostly it still is the region's, whose code looks at
+ * the entry next, and neither the map nor what it leads to is to be fetched.
  */
 function defineEnterCode(module: ModuleBuilder, table: number): FunctionRef {
-  const params: ValType[] = ['i32', 'i32', ...REGION_PARAMS];
-  const ref = module.declare('enter_code', params, 'i64');
-  const b = new FunctionBuilder(params);
-  const at = b.param(1);
+  const ref = module.declare('enter_code', ENTER_PARAMS, 'i64');
+  const b = new FunctionBuilder(ENTER_PARAMS);
+  const [depth, page, entry, at] = [0, 1, 2, 3].map((n) => b.param(n));
+  b.if(b.eq(b.load('i64', entry, 0), b.extendU(at)), () => {
+    const slot = b.shrU(b.sub(entry, Mem.ENTRIES), Math.log2(Entry.SIZE));
+    b.returnCallIndirect(module.typeIndex(REGION_PARAMS, 'i64'), slot, [depth, page], table);
+  }, undefined, 'mostly');
   // A map is aligned to its size, and has a word for each byte of the page.
   const offset = (): Value => b.extendU(b.shrU(b.and(at, 4 * 4096 - 1), 2));
-  enterAt(module, table, b, b.let(b.load('i32', at, 0)), b.param(2), b.param(3), () => b.add(b.param(3), offset()));
+  enterAt(module, table, b, b.param(4), b.let(b.load('i32', at, 0)), depth, page, () => b.add(page, offset()));
   module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }
@@ -214,7 +218,7 @@ function defineEnterAddress(module: ModuleBuilder, table: number): FunctionRef {
   b.if(b.eq(b.and(linear, PAGE_MASK), b.load('i64', entry, CodeTlb.TAG)), () => {
     record.set(b.load('i32', b.add(b.load('i32', entry, CodeTlb.CODE_MAP), b.shl(offset, 2)), 0));
   });
-  enterAt(module, table, b, record.get(), depth, b.sub(rip, b.extendU(offset)), () => rip);
+  enterAt(module, table, b, cpu, record.get(), depth, b.sub(rip, b.extendU(offset)), () => rip);
   module.define(ref, b.localTypes, b.w.view(), b.hints);
   return ref;
 }

@@ -77,8 +77,8 @@ describe('jobs of the compiler', () => {
     expect(process.vcpu.compiler.instructions).toBeGreaterThanOrEqual(LOOPS * each);
     expect(process.vcpu.compiler.counts.entries).toBeLessThan((LOOPS * 40 * 300) / 4);
     // What was not made keeps no place in the table.
-    const { live } = process.vcpu.compiler as unknown as { live: Set<{ slots: readonly number[] }> };
-    const places = [...live].reduce((sum, { slots }) => sum + slots.length, 0);
+    const { live } = process.vcpu.compiler as unknown as { live: Set<{ entries: readonly unknown[] }> };
+    const places = [...live].reduce((sum, { entries }) => sum + entries.length, 0);
     expect(places).toBe(channel.results.filter(({ module }) => module).reduce((sum, { regions }) => sum + regions.length, 0));
   });
 

@@ -54,7 +54,7 @@ export interface RegionImports {
   callHandler: FunctionRef;
   /** (result of a call, cpu, address behind the call, depth, RSP during the call; in real mode the caller's code base) -> RIP or GONE */
   resume: FunctionRef;
-  /** (cpu, word of a page's map, depth, RIP of the page) -> RIP or GONE: to the code that the word stands for */
+  /** (depth, RIP of the page, Entry of a slot, word of a page's map, cpu) -> RIP or GONE: to the code that the word stands for */
   enterCode: FunctionRef;
   /** (cpu, RIP, depth) -> RIP or GONE */
   enterAddress: FunctionRef;

@@ -7,11 +7,12 @@ import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../c
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
-import { NEVER, type RecordBytes, type RegionMode } from './builder.ts';
+import { type RecordBytes, type RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
 import { shortPrecision } from './x87-stack.ts';
 import { CompileQueue, type Pending } from './queue.ts';
 import type { PlannedPage } from './plan.ts';
+import { Slots, wordAt } from './slots.ts';
 import { CompileService, type CompileEntry, type CompileJob, type CompileResult } from './service.ts';
 
 /** Names of RegionCause, by number. */
@@ -94,10 +95,9 @@ const keyOf = ({ mode, user }: RegionMode): number => mode | (user ? 16 : 0);
 
 const numberOf = (record: number): number => (record - Mem.RECORDS) / Rec.SIZE;
 
-/** One compiled module; its slots are free again when its last region is gone. */
+/** One compiled module; its places in the table are free again when its last region is gone. */
 interface Module {
   readonly regions: Set<Region>;
-  readonly slots: readonly number[];
   /** Of all its regions, dropped ones among them. */
   readonly entries: readonly CompileEntry[];
   readonly bytes: number;
@@ -126,7 +126,7 @@ export class Compiler {
   private readonly records: RecordBytes;
   private readonly u32: Uint32Array;
   private readonly u64: BigUint64Array;
-  private readonly freeSlots: number[] = [];
+  private readonly slots: Slots;
   /** Live regions by the maps of their pages. */
   private readonly byMap = new Map<number, Set<Region>>();
   private readonly queue: CompileQueue;
@@ -163,6 +163,7 @@ export class Compiler {
     this.records = { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i32: new Int32Array(buffer) };
     this.u32 = new Uint32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
+    this.slots = new Slots(buffer);
     this.queue = new CompileQueue(this.records, { threshold: options?.threshold ?? 0, share: options?.channel?.share ?? 1 });
     this.known = new Uint8Array(options ? Mem.RECORDS_SIZE / Rec.SIZE : 0);
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: options ? Mem.REGION_SLOTS : 1 });
@@ -176,7 +177,7 @@ export class Compiler {
     this.core = core;
     this.u32[(this.cpu + Cpu.HOT_THRESHOLD) >> 2] = this.options?.threshold ?? 0;
     if (!this.options) return;
-    for (let slot = Mem.REGION_SLOTS - 1; slot >= 1; slot--) this.freeSlots.push(slot);
+    this.slots.open();
     this.cache.onClear = (page, records) => this.pageCleared(page, records);
     const desc = BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2));
     const module = new WebAssembly.Module(generateNoRegion(this.cpu + Cpu.EXIT_DESC, desc, GONE) as BufferSource);
@@ -263,17 +264,14 @@ export class Compiler {
   /** Have compiled what has become hot. */
   flush(): void {
     this.doubt();
-    while (!this.queue.isEmpty && this.jobs < JOBS_MAX && this.freeSlots.length > 0 && this.queue.mayStart) {
-      const chosen = this.queue.take(Math.min(BATCH_MAX, this.freeSlots.length));
+    while (!this.queue.isEmpty && this.jobs < JOBS_MAX && this.slots.left > 0 && this.queue.mayStart) {
+      const chosen = this.queue.take(Math.min(BATCH_MAX, this.slots.left));
       const { where } = chosen[0];
-      const entries = chosen.map(({ map, rip, linear, offset, record, again, doubts }): CompileEntry => ({ map, rip, linear, offset, record, slot: this.freeSlots.pop()!, again, doubts }));
-      for (const { slot } of entries) {
-        this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
-        this.u32[(Mem.REGION_DOUBTS >> 2) + slot] = 0;
-      }
+      const entries = chosen.map(({ map, rip, linear, offset, record, again, doubts }): CompileEntry => ({ map, rip, linear, offset, record, slot: this.slots.take({ at: wordAt(map, offset), record }), again, doubts }));
+      for (const { slot } of entries) this.u32[(Mem.REGION_DOUBTS >> 2) + slot] = 0;
       this.jobs++;
       const most = this.service ? Infinity : Math.max(INSTRUCTIONS_MIN, this.instructions >> 1);
-      const job: CompileJob = { where, entries, warmth: this.warmth, all: this.eager, isCounted: this.listener !== null, most };
+      const job: CompileJob = { where, entries, warmth: this.warmth, all: this.eager, isCounted: this.listener !== null, most, spare: this.slots.spare() };
       if (this.service) this.finished(this.service.compile(job));
       else this.options!.channel!.submit(job);
     }
@@ -289,7 +287,7 @@ export class Compiler {
       for (const { slot, record, pending } of module.regions) {
         const word = this.u32[(Mem.REGION_DOUBTS >> 2) + slot];
         const told = ((word & 0xffff) >= DOUBTS_MAX ? Doubt.SPANS : 0) | (word >>> 16 >= DOUBTS_MAX ? Doubt.NUMBERS : 0);
-        if ((told & ~pending.doubts) === 0 || this.queue.has(record) || this.u32[(sideOf(record) + Side.SLOT) >> 2] !== slot) continue;
+        if ((told & ~pending.doubts) === 0 || this.queue.has(record) || this.records.u16[(sideOf(record) + Side.SLOT) >> 1] !== slot) continue;
         this.queue.add({ ...pending, doubts: pending.doubts | told });
       }
     }
@@ -313,14 +311,13 @@ export class Compiler {
       return current && isThere(entry);
     });
     this.stale += regions.length - valid.length;
-    const all = job.entries.map(({ slot }) => slot);
-    if (!module || valid.length === 0) return void this.freeSlots.push(...all);
-    // Those of regions that came too late as well: their neighbours may call them, and their limits keep them out.
-    const slots = regions.map(({ entry }) => entry.slot);
-    const taken = new Set(slots);
-    this.freeSlots.push(...all.filter((slot) => !taken.has(slot)));
+    this.slots.takeBack(job.spare);
+    // Regions that came too late have their places as well: their neighbours may call them, and their limits keep them out.
+    const taken = new Set(module && valid.length > 0 ? regions.map(({ entry }) => entry.slot) : []);
+    for (const { slot, map, offset, record } of job.entries) if (!taken.has(slot)) this.slots.keep(slot, { at: wordAt(map, offset), record });
+    if (!module || valid.length === 0) return;
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter!, core: this.core! });
-    const shared: Module = { regions: new Set(), slots, entries: regions.map(({ entry }) => entry), bytes };
+    const shared: Module = { regions: new Set(), entries: regions.map(({ entry }) => entry), bytes };
     this.live.add(shared);
     this.liveBytes += bytes;
     this.modules++;
@@ -333,13 +330,13 @@ export class Compiler {
       }
       const { slot, record } = entry;
       this.table.set(slot, exports[String(slot)] as () => bigint);
-      this.u32[(Mem.REGION_LIMIT >> 2) + slot] = 0;
+      this.slots.fill(slot);
       const side = sideOf(record);
       // One that was there before, and is made again with a doubt, is still called by its neighbours.
-      const before = this.u32[(side + Side.SLOT) >> 2];
-      if (before !== 0) this.u32[(Mem.REGION_LIMIT >> 2) + before] = NEVER;
+      const before = u16[(side + Side.SLOT) >> 1];
+      if (before !== 0) this.slots.close(before);
       if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];
-      this.u32[(side + Side.SLOT) >> 2] = slot;
+      u16[(side + Side.SLOT) >> 1] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = BigInt.asUintN(64, entry.rip + BigInt(entry.offset));
       const { map, offset, again, doubts } = entry;
@@ -362,10 +359,11 @@ export class Compiler {
   /** Keep within bounds: the oldest modules go, an eighth at a time. What is hot becomes hot again. */
   private evict(keep: Module): void {
     const most = this.options!.bytesMax ?? BYTES_MAX;
-    if (this.liveBytes <= most && this.freeSlots.length >= BATCH_MAX) return;
+    if (this.slots.left < BATCH_MAX) this.slots.giveUp();
+    if (this.liveBytes <= most && this.slots.left >= BATCH_MAX) return;
     const wanted = most - (most >> 3);
     for (const module of this.live) {
-      if (module === keep || (this.liveBytes <= wanted && this.freeSlots.length >= 2 * BATCH_MAX)) break;
+      if (module === keep || (this.liveBytes <= wanted && this.slots.left >= 2 * BATCH_MAX)) break;
       for (const region of module.regions) this.drop(region);
     }
     // Nothing is being executed now but what asked for the code, and that looks where it goes on.
@@ -451,17 +449,17 @@ export class Compiler {
     }
     const { u16 } = this.records;
     const side = sideOf(record);
-    if (this.u32[(side + Side.SLOT) >> 2] === slot) {
-      this.u32[(side + Side.SLOT) >> 2] = 0;
+    if (u16[(side + Side.SLOT) >> 1] === slot) {
+      u16[(side + Side.SLOT) >> 1] = 0;
       if (u16[(record + Rec.KIND) >> 1] === Pseudo.REGION) u16[(record + Rec.KIND) >> 1] = u16[(side + Side.KIND) >> 1];
       u16[(side + Side.COUNT) >> 1] = 0;
     }
-    this.u32[(Mem.REGION_LIMIT >> 2) + slot] = NEVER;
+    this.slots.close(slot);
     this.table.set(slot, this.none);
     // Its neighbours in the module may still call it by its function, which asks the limit of its slot.
     module.regions.delete(region);
     if (module.regions.size > 0) return;
-    this.freeSlots.push(...module.slots);
+    for (const { slot: place, record: first } of module.entries) this.slots.release(place, first);
     this.live.delete(module);
     this.liveBytes -= module.bytes;
   }

@@ -6,11 +6,12 @@ import { ModuleBuilder } from '../../wasm/module.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
 import { CORE_FUNCTIONS, isContained, type CoreFunction } from '../../x86/core-functions.ts';
 import { CONDITIONS } from '../../x86/flags.ts';
-import { REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, type Shared } from '../handlers.ts';
+import { ENTER_PARAMS, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, type Shared } from '../handlers.ts';
 import { importPure } from '../pure.ts';
 import { isReal, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
 import { RegionEmitter } from './region.ts';
 import type { Plan } from './plan.ts';
+import { slotFor } from './slots.ts';
 
 /** A region to be compiled. */
 export interface RegionRequest {
@@ -43,7 +44,7 @@ export function declareImports(module: ModuleBuilder, calls: Iterable<CoreFuncti
       flags, storeFlags,
       callHandler: module.import('interpreter', 'call_handler', ['i32', ...RUN_PARAMS, 'i64'], 'i32'),
       resume: module.import('interpreter', isReal ? 'resume_real' : 'resume', isReal ? [...RESUME_PARAMS, 'i64'] : RESUME_PARAMS, 'i64'),
-      enterCode: module.import('interpreter', 'enter_code', ['i32', 'i32', ...REGION_PARAMS], 'i64'),
+      enterCode: module.import('interpreter', 'enter_code', ENTER_PARAMS, 'i64'),
       enterAddress: module.import('interpreter', 'enter_address', ['i32', 'i64', 'i32'], 'i64'),
       enterTransfer: module.import('interpreter', 'enter_transfer', TRANSFER_PARAMS, 'i64'),
     },
@@ -60,9 +61,10 @@ export function probeImports(isReal: boolean): { shared: Shared; imports: Region
 /**
  * A module whose exports are the regions' functions, each by the number of its slot.
  * @param isCounted entries and exits are counted
+ * @param spare places in the table that may be kept for what they call, taken from the end
  * @returns its bytes, and how many of them are each function's
  */
-export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes, isCounted = false): { code: Uint8Array; sizes: number[] } {
+export function generateRegions(requests: readonly RegionRequest[], where: RegionMode, records: RecordBytes, isCounted = false, spare: number[] = []): { code: Uint8Array; sizes: number[] } {
   const module = new ModuleBuilder(MEMORY);
   const calls = new Set(requests.flatMap(({ plan }) => plan.blocks.flatMap((block) => block.instructions.flatMap(({ facts }) => facts.calls))));
   const { shared, imports } = declareImports(module, calls, isReal(where));
@@ -70,7 +72,7 @@ export function generateRegions(requests: readonly RegionRequest[], where: Regio
   const byPlace = new Map<string, FunctionRef>();
   requests.forEach(({ plan }, n) => byPlace.set(`${plan.pages.get(0)!.map}:${plan.entry}`, refs[n]));
   const sizes = requests.map(({ plan, slot, doubts }, n) => {
-    const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null };
+    const neighbours = { regionAt: (map: number, offset: number) => byPlace.get(`${map}:${offset}`) ?? null, slotFor: (map: number, offset: number) => slotFor(records, map, offset, spare) };
     const { body, localTypes, hints } = new RegionEmitter(shared, imports, where, records, plan, slot, neighbours, { isCounted, doubts, hasNeighbours: requests.length > 1, parts: null }).emit();
     module.define(refs[n], localTypes, body, hints);
     module.export(refs[n], String(slot));

@@ -2,7 +2,7 @@
 // Guest calls are wasm calls whose result is compared with the return address; if it is another, the caller returns it as well, and
 // so the stack unwinds by itself. Layout and conventions: docs/compiler.md.
 
-import { Cpu, Doubt, Mem, Mode, Rec, RegionCause, RegionExit, Status } from '../../core/layout.ts';
+import { Cpu, Doubt, Entry, Mem, Mode, Rec, RegionCause, RegionExit, Status } from '../../core/layout.ts';
 import type { Label, Value, Variable } from '../../wasm/function.ts';
 import type { BranchHint, FunctionRef } from '../../wasm/module.ts';
 import { holds, type Assumption } from '../../x86/assumptions.ts';
@@ -15,6 +15,7 @@ import type { LoopRegisters, PagesMark } from './pages.ts';
 import { successorsOf, targetOf, targetsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
 import { reducible } from './reduce.ts';
 import { FLAGS } from './registers.ts';
+import { entryOf, wordAt } from './slots.ts';
 import { accessesMemory, wanderingIn } from './sites.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
@@ -69,6 +70,8 @@ export type Part = { at: number } & (
 export interface Neighbours {
   /** The function in the same module that begins there, or null. */
   regionAt(pageMap: number, offset: number): FunctionRef | null;
+  /** The place in the table of the region of another module that begins there or may come, or 0; it may have another by the time that it is called. */
+  slotFor(pageMap: number, offset: number): number;
 }
 
 /** What the blocks of a loop do. */
@@ -133,7 +136,7 @@ export class RegionEmitter {
     this.b = new CompileBuilder(shared, imports, where, records);
     this.b.doubts = doubts;
     this.b.doubtsAt = Mem.REGION_DOUBTS + slot * 4;
-    this.b.limitAt = Mem.REGION_LIMIT + slot * 4;
+    this.b.limitAt = entryOf(slot) + Entry.LIMIT;
     this.b.hasNeighbours = hasNeighbours;
     if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = unrolled(reducible(plan.blocks));
@@ -621,8 +624,8 @@ export class RegionEmitter {
     }
     this.spillAll();
     if (!page) return this.enterAddress(isCall, b.ripAt(target.at));
-    const at = b.i32(page.map + offset * 4);
-    return this.enter(isCall, this.imports.enterCode, [b.cpu(), at, ...this.entryArguments(isCall, target.at & ~(PAGE - 1))]);
+    const entry = entryOf(this.neighbours.slotFor(page.map, offset));
+    return this.enter(isCall, this.imports.enterCode, [...this.entryArguments(isCall, target.at & ~(PAGE - 1)), b.i32(entry), b.i32(wordAt(page.map, offset)), b.cpu()]);
   }
 
   /** What a region is called with: depth, and RIP of its first page. */

@@ -36,6 +36,8 @@ export interface CompileJob {
   readonly all: boolean;
   /** Regions count their entries and exits. */
   readonly isCounted: boolean;
+  /** Places in the table that are free, for what its regions call. */
+  readonly spare: readonly number[];
   /** With so many instructions the job is done, and what is left comes back: the code that is hottest is not to wait for the rest. */
   readonly most: number;
 }
@@ -145,7 +147,7 @@ export class CompileService {
     let bytes = 0;
     let sizes: number[] = [];
     if (requests.length > 0) {
-      const made = generateRegions(requests, where, this.records, job.isCounted);
+      const made = generateRegions(requests, where, this.records, job.isCounted, [...job.spare]);
       const { code } = made;
       sizes = made.sizes;
       this.lastBytes = code;
