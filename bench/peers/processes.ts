@@ -17,8 +17,9 @@ class ProcessRun implements Run {
     command: string,
     args: readonly string[],
     private readonly counts: boolean,
+    environment: Readonly<Record<string, string>> = {},
   ) {
-    this.process = new Watched(command, args);
+    this.process = new Watched(command, args, environment);
   }
 
   get pid(): number {
@@ -60,6 +61,12 @@ function machineLine(guest: Guest): string[] {
   ];
 }
 
+/** What bin/tabvisor tells glibc when it starts Node (docs/decisions/27-allocator.md). */
+export function runnerEnvironment(): Record<string, string> {
+  const [, words] = /^':' \/\/; export (.*?); exec node /m.exec(readFileSync(join(root, 'bin/tabvisor'), 'utf8'))!;
+  return Object.fromEntries(words.split(' ').map((word) => word.split('=')));
+}
+
 /** The machine worker of the headless runner, under a program that also tells its counters. */
 export const tabvisorNode: Peer = {
   name: 'tabvisor-node',
@@ -68,13 +75,13 @@ export const tabvisorNode: Peer = {
   refuses: () => undefined,
   version: () => `Node ${process.versions.node}`,
   async start(guest, until = '') {
-    return new ProcessRun(process.execPath, [join(root, 'build/bench/tabvisor-node.js'), until, ...machineLine(guest), ...(guest.tabvisor ?? [])], until !== '');
+    return new ProcessRun(process.execPath, [join(root, 'build/bench/tabvisor-node.js'), until, ...machineLine(guest), ...(guest.tabvisor ?? [])], until !== '', runnerEnvironment());
   },
 };
 
 /** bin/tabvisor itself, which tells no counters. */
 export function startRunner(guest: Guest): Run {
-  return new ProcessRun(process.execPath, [join(root, 'bin/tabvisor'), ...machineLine(guest), ...(guest.tabvisor ?? [])], false);
+  return new ProcessRun(join(root, 'bin/tabvisor'), [...machineLine(guest), ...(guest.tabvisor ?? [])], false);
 }
 
 export const v86Node: Peer = {

@@ -42,3 +42,12 @@ it('lowers nothing where nothing is compiled beside the guest', async () => {
   await machine.until(/No bootable device/);
   expect(lowered(machine.pid)).toBe(0);
 }, PATIENCE_MS);
+
+it('has glibc keep what V8 gives back, and is the one process that was started', async () => {
+  const machine = new Running(['-nographic', '-net', 'none', '-accel', 'interpreter']);
+  await machine.until(/No bootable device/);
+  const environment = readFileSync(`/proc/${machine.pid}/environ`, 'latin1').split('\0');
+  expect(environment.filter((word) => word.startsWith('MALLOC_')).sort()).toEqual(['MALLOC_ARENA_MAX=1', 'MALLOC_TOP_PAD_=4194304', 'MALLOC_TRIM_THRESHOLD_=67108864']);
+  expect([...niceOf(machine.pid).keys()]).toContain(machine.pid);
+  expect(readFileSync(`/proc/${machine.pid}/comm`, 'latin1').trim()).toBe('node');
+}, PATIENCE_MS);
