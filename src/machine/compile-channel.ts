@@ -17,11 +17,11 @@ export interface CompilePort {
 const PROCESSORS = 5;
 
 /**
- * Of the time, what compiling may take in a page, up to 1. A page has no priorities for its threads: where there are few processors, the compiler's
- * worker, and V8's threads that compile its JavaScript and what it makes, take from the guest what it would execute meanwhile
- * (docs/performance-history.md, The hottest first). @param processors navigator.hardwareConcurrency
+ * Processors that compiling may take in a page. A page has no priorities for its threads: where there are few processors, the compiler's
+ * worker, and V8's threads that optimise what it makes, take from the guest what it would execute meanwhile. So they have half of those
+ * that are not the guest's (docs/performance-history.md, The hottest first). @param processors navigator.hardwareConcurrency
  */
-export const compileShare = (processors: number): number => Math.min(1, Math.max(1, processors - 1) / (PROCESSORS - 1));
+export const compileShare = (processors: number): number => (processors >= PROCESSORS ? Infinity : Math.max(1, processors - 1) / 2);
 
 /** The machine worker's end. */
 export function openCompileChannel(port: CompilePort, memory: WebAssembly.Memory): CompileChannel {

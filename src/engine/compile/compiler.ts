@@ -49,7 +49,7 @@ const countsAt = (slot: number): number => (Mem.REGION_COUNTS + slot * Mem.REGIO
 
 /** Where regions are compiled beside the vCPU. */
 export interface CompileChannel {
-  /** Of the time, what compiling may take, up to 1: less where it takes the vCPU's own. Without it 1. */
+  /** Processors that compiling may take, where it takes the vCPU's own. Without it as many as there are. */
   readonly share?: number;
   submit(job: CompileJob): void;
   /** Called on the vCPU's thread, between slices. */
@@ -164,7 +164,7 @@ export class Compiler {
     this.u32 = new Uint32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
     this.slots = new Slots(buffer);
-    this.queue = new CompileQueue(this.records, { threshold: options?.threshold ?? 0, share: options?.channel?.share ?? 1 });
+    this.queue = new CompileQueue(this.records, { threshold: options?.threshold ?? 0, share: options?.channel?.share ?? Infinity });
     this.known = new Uint8Array(options ? Mem.RECORDS_SIZE / Rec.SIZE : 0);
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: options ? Mem.REGION_SLOTS : 1 });
     this.service = options && !options.channel ? new CompileService(memory) : null;
@@ -297,7 +297,7 @@ export class Compiler {
   private finished({ job, module, regions, left, bytes, milliseconds }: CompileResult): void {
     this.jobs--;
     this.milliseconds += milliseconds;
-    this.queue.spent(milliseconds);
+    this.queue.spent(milliseconds, regions.reduce((sum, region) => sum + region.instructions, 0));
     const isThere = ({ map, offset, record }: CompileEntry): boolean => this.u32[(map >> 2) + offset] === record;
     // What a job that was under way at the same time has made needs no region either.
     const isCovered = ({ record, again, doubts }: CompileEntry): boolean => !again && doubts === Doubt.NONE && this.known[numberOf(record)] === Known.COVERED;

@@ -13,6 +13,11 @@ import type { CompileEntry } from './service.ts';
  * may be owed, as what could not wait is not to make all else wait for long.
  */
 const CREDIT_MAX_MS = 300;
+/**
+ * What V8's threads take to optimise a guest instruction, about (docs/performance.md, System calls). It counts like the compiler's own time: that
+ * is more at first, as its JavaScript is new, and less later, so that without this V8 would have ever more.
+ */
+const OPTIMISING_MS = 0.06;
 /** Calls between two looks at the clock. */
 const CALLS = 16;
 /** A record whose counter has come round so often does not wait for time: the guest would lose more. */
@@ -35,7 +40,7 @@ const isUrgent = ({ rounds }: Waiting): boolean => rounds >= URGENT_ROUNDS;
 export interface QueueOptions {
   /** Jumps to a record before it is compiled. */
   threshold: number;
-  /** Of the time, what compiling may take: above 0, up to 1. */
+  /** Processors that compiling may take: above 0; Infinity: it is not asked how many. */
   share: number;
   /** Milliseconds. */
   now?: () => number;
@@ -121,15 +126,15 @@ export class CompileQueue {
     return true;
   }
 
-  /** So many milliseconds were spent on compiling. */
-  spent(milliseconds: number): void {
-    this.credit = Math.max(-CREDIT_MAX_MS, this.credit - milliseconds);
+  /** So many milliseconds were spent on compiling so many instructions, which V8 is to optimise yet. */
+  spent(milliseconds: number, instructions: number): void {
+    this.credit = Math.max(-CREDIT_MAX_MS, this.credit - milliseconds - instructions * OPTIMISING_MS);
   }
 
   /** There is time for more, or something cannot wait for it. Costs little when asked often. */
   get mayStart(): boolean {
     const { share } = this.options;
-    if (share >= 1 || this.urgent > 0) return true;
+    if (share === Infinity || this.urgent > 0) return true;
     if (this.credit <= 0 && this.calls++ < CALLS) return false;
     this.calls = 0;
     const now = this.now();
@@ -139,7 +144,7 @@ export class CompileQueue {
   }
 
   private get hasTime(): boolean {
-    return this.options.share >= 1 || this.credit > 0;
+    return this.options.share === Infinity || this.credit > 0;
   }
 
   private put(it: Waiting): void {
