@@ -56,7 +56,10 @@ interface Locals {
 }
 
 export class CompiledFlags extends Flags {
-  state: FlagsState = 'memory';
+  private current: FlagsState = 'memory';
+  /** Of the operands in the locals, as long as the state is that of the operation which set them: bits of the first; the second, if it is known. */
+  private width = 64;
+  private second: bigint | null = null;
   /** Whether anything after the current instruction can see the flags it leaves. */
   needed = true;
   /** Told what a meaning does, when it is being looked at. */
@@ -75,6 +78,15 @@ export class CompiledFlags extends Flags {
     private readonly isConditional: () => boolean,
   ) {
     super(b, locals, calls, null);
+  }
+
+  get state(): FlagsState {
+    return this.current;
+  }
+  set state(state: FlagsState) {
+    this.current = state;
+    this.width = 64;
+    this.second = null;
   }
 
   /** CompileBuilder.localNames */
@@ -99,6 +111,10 @@ export class CompiledFlags extends Flags {
     const later = this.b.let(x);
     if (first) this.locals.a.set(first);
     this.locals.x.set(later);
+    // Of a known operation: set in a branch, they may be another's.
+    if (this.state !== number) return;
+    this.width = first?.width ?? 64;
+    this.second = later.constant;
   }
 
   override sub(size: number, a: Value, c: Value): void {
@@ -243,8 +259,9 @@ export class CompiledFlags extends Flags {
   private known(state: number, even: number, locals: Locals): Value | null {
     const { b } = this;
     const size = kindOf(state) >> 8;
-    const a = (): Value => locals.a.get();
-    const x = (): Value => locals.x.get();
+    const isLast = locals === this.locals;
+    const a = (): Value => locals.a.get(isLast ? this.width : 64);
+    const x = (): Value => (isLast && this.second !== null ? b.i64(this.second) : locals.x.get());
     if (state & FlagKind.CARRY_KEPT) {
       if (even === 2) return this.carryUnder(state);
       if (even === 6) {
@@ -261,8 +278,10 @@ export class CompiledFlags extends Flags {
         switch (even) {
           case 2:
             return b.ltU(low(a()), low(x()));
-          case 4:
-            return b.eq(low(a()), low(x()));
+          case 4: {
+            const second = low(x());
+            return second.is(0) ? b.eqz(low(a())) : b.eq(low(a()), second);
+          }
           case 6:
             return b.leU(low(a()), low(x()));
           case 8:
