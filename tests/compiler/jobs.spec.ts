@@ -7,6 +7,7 @@ import { Side } from '../../src/core/layout.ts';
 import type { CompileChannel } from '../../src/engine/compile/compiler.ts';
 import type { CompileQueue } from '../../src/engine/compile/queue.ts';
 import { CompileService, type CompileJob, type CompileResult } from '../../src/engine/compile/service.ts';
+import type { Slots } from '../../src/engine/compile/slots.ts';
 import { sideOf } from '../../src/engine/records.ts';
 import { program } from './emitted.ts';
 import { Process } from './process.ts';
@@ -92,6 +93,24 @@ describe('jobs of the compiler', () => {
     channel.onResult!({ job, module: null, regions: [], left: job.entries, bytes: 0, milliseconds: 0 });
     process.vcpu.compiler.flush();
     expect(channel.jobs).toEqual([]);
+    while (process.run(100_000)) channel.work();
+    expect(process.status).toBe(0);
+    expect(channel.results.some(({ regions }) => regions.length > 0)).toBe(true);
+  });
+
+  it('find places in the table though nothing came of those before', { timeout: 60_000 }, () => {
+    const { process, channel } = start([...loop(1_000, adds(30)), ...loop(100_000, adds(30)), ...EXIT]);
+    process.run(3_000);
+    process.vcpu.compiler.flush();
+    const [job] = channel.jobs.splice(0);
+    const { slots } = process.vcpu.compiler as unknown as { slots: Slots };
+    for (let n = 1; slots.left > 0; n++) {
+      const place = { at: 4 * n, record: job.entries[0].record };
+      slots.keep(slots.take(place), place);
+    }
+    process.vcpu.cache.flush();
+    // Where few were left, it had none to bring back.
+    channel.onResult!({ job: { ...job, spare: [] }, module: null, regions: [], left: [], bytes: 0, milliseconds: 0 });
     while (process.run(100_000)) channel.work();
     expect(process.status).toBe(0);
     expect(channel.results.some(({ regions }) => regions.length > 0)).toBe(true);

@@ -7,7 +7,7 @@ import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../c
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
 import { sideOf } from '../records.ts';
-import { type RecordBytes, type RegionMode } from './builder.ts';
+import type { RecordBytes, RegionMode } from './builder.ts';
 import { generateNoRegion } from './module.ts';
 import { shortPrecision } from './x87-stack.ts';
 import { CompileQueue, type Pending } from './queue.ts';
@@ -315,6 +315,8 @@ export class Compiler {
     // Regions that came too late have their places as well: their neighbours may call them, and their limits keep them out.
     const taken = new Set(module && valid.length > 0 ? regions.map(({ entry }) => entry.slot) : []);
     for (const { slot, map, offset, record } of job.entries) if (!taken.has(slot)) this.slots.keep(slot, { at: wordAt(map, offset), record });
+    // Also where nothing came of the job: without places there would be no other.
+    if (this.slots.left < BATCH_MAX) this.slots.giveUp();
     if (!module || valid.length === 0) return;
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory }, interpreter: this.interpreter!, core: this.core! });
     const shared: Module = { regions: new Set(), entries: regions.map(({ entry }) => entry), bytes };
@@ -359,7 +361,6 @@ export class Compiler {
   /** Keep within bounds: the oldest modules go, an eighth at a time. What is hot becomes hot again. */
   private evict(keep: Module): void {
     const most = this.options!.bytesMax ?? BYTES_MAX;
-    if (this.slots.left < BATCH_MAX) this.slots.giveUp();
     if (this.liveBytes <= most && this.slots.left >= BATCH_MAX) return;
     const wanted = most - (most >> 3);
     for (const module of this.live) {
