@@ -390,6 +390,8 @@ export const enum Rec {
   OFFSET = 14,
   /** i32 displacement; of RIP-relative operands with the next instruction's page offset added */
   DISP = 16,
+  /** u32 of a conditional branch, which has no displacement: how often it was not taken */
+  PASSED = 16,
   /** u32: record of a branch's target if it is in the same page and known, else 0 */
   LINK = 20,
   /** i64 immediate; of a relative branch the target as an offset from the page's start */

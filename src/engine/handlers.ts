@@ -392,6 +392,8 @@ export abstract class HandlerBuilder extends FunctionBuilder implements Builder 
 
   branch(condition: Value): void {
     this.if(condition, () => this.exits.relative());
+    // The compiler leaves out what is behind branches that are always taken.
+    this.store(this.record(), Rec.PASSED, this.add(this.load('i32', this.record(), Rec.PASSED), 1));
   }
 
   /** RIP of the relative target. */

@@ -271,7 +271,7 @@ class Planner {
         if (flow === 'branch') {
           const taken = this.relative(instruction);
           if (this.isWarm(taken)) lead(taken);
-          lead(next);
+          if (this.isPassed(instruction) || this.isWarm(next)) lead(next);
           break;
         }
         if (flow === 'jump') {
@@ -302,16 +302,28 @@ class Planner {
     return this.blocks(seen, count);
   }
 
+  /** The first record of an instruction, or 0. */
+  private recordAt(at: number): number {
+    const page = this.page(at >> 12);
+    return page ? this.source.u32[(page.map >> 2) + (at & (PAGE - 1))] : 0;
+  }
+
   /** PlanSource.only */
   private isWanted({ first }: PlannedInstruction): boolean {
     return this.source.only === null || this.source.only.has(first);
   }
 
+  /** What follows a branch that is hardly ever passed is left out as well, though it was decoded with the branch. */
+  private isPassed({ at, length, record }: PlannedInstruction): boolean {
+    const { only, isOthersCold, records, warmth } = this.source;
+    if (only?.has(this.recordAt(at + length))) return true;
+    return !isOthersCold && records.i32[(record + Rec.PASSED) >> 2] >>> 0 >= warmth;
+  }
+
   /** What jumps seldom go to is left out: it is entered by an exit, as code that was never executed is. */
   private isWarm(at: number): boolean {
     if (this.leaders.has(at)) return true;
-    const page = this.page(at >> 12);
-    const record = page ? this.source.u32[(page.map >> 2) + (at & (PAGE - 1))] : 0;
+    const record = this.recordAt(at);
     if (this.source.isOthersCold && !this.source.only?.has(record)) return false;
     return record !== 0 && this.source.records.u16[(sideOf(record) + Side.COUNT) >> 1] >= this.source.warmth;
   }
