@@ -1,7 +1,7 @@
 // Plans and compiles regions: the part of the compiler that needs nothing but the shared memory, so that it can run beside the vCPU in a
 // worker of its own. What it reads may change under its hands; whoever takes the result compares the generations of its pages.
 
-import { CodeTlb, Cpu, Doubt, JumpTargets, Mode } from '../../core/layout.ts';
+import { CodeTlb, Cpu, Doubt, JumpTargets, Mem, Mode, Rec } from '../../core/layout.ts';
 import { EMPTY_MAP, generationOf } from '../cache.ts';
 import { jumpTargetsOf } from '../records.ts';
 import { isReal, type RecordBytes, type RegionMode } from './builder.ts';
@@ -10,6 +10,10 @@ import { generateRegions, probeImports, type RegionRequest } from './module.ts';
 import { planRegion, type Block, type Plan, type PlannedInstruction, type PlannedPage } from './plan.ts';
 
 const PAGE = 4096n;
+/** A region that has more than so many instructions, and more than half of its own, in common with earlier ones ends where others begin. */
+const COMMON_MAX = 64;
+/** What was made of a record, beside its Doubt. */
+const MADE = 4;
 
 /** A place to compile. */
 export interface CompileEntry {
@@ -75,6 +79,28 @@ export interface MadeOf {
   readonly isOthersCold: boolean;
 }
 
+interface Planned extends RegionRequest {
+  readonly entry: CompileEntry;
+  /** CompileEntry.again, whoever found it out. */
+  readonly again: boolean;
+  readonly records: Uint32Array;
+  readonly covered: number;
+}
+
+const numberOf = (record: number): number => (record - Mem.RECORDS) / Rec.SIZE;
+
+const entryWith = ({ map, rip, linear, offset, record, slot }: CompileEntry, again: boolean, doubts: Doubt): CompileEntry => ({ map, rip, linear, offset, record, slot, again, doubts });
+
+function withRecords(plan: Plan, entry: CompileEntry, again: boolean, doubts: Doubt): Planned {
+  // A transfer is gone to by resume() where somebody waits for the region, so it is to begin one as well.
+  const isOwn = (block: Block, { first, kind }: PlannedInstruction): boolean => !block.isInlined && (!kind.definition.transfers || first === entry.record);
+  const recordsOf = (wanted: boolean): number[] =>
+    plan.blocks.flatMap((block) => block.instructions.filter((instruction) => isOwn(block, instruction) === wanted).map(({ first }) => first));
+  const own = recordsOf(true);
+  const name = BigInt.asUintN(64, entry.rip + BigInt(entry.offset)).toString(16);
+  return { plan, entry, again, slot: entry.slot, doubts, name, records: Uint32Array.from([...own, ...recordsOf(false)]), covered: own.length };
+}
+
 export class CompileService {
   readonly records: RecordBytes;
   private readonly u32: Uint32Array;
@@ -84,6 +110,8 @@ export class CompileService {
   private readonly functions = new Map<string, Set<number>>();
   /** Records that the last job's regions execute: whoever submitted the next one did not know of them yet. */
   private justCovered = new Set<number>();
+  /** By a record's number MADE and the doubts of the region that executes it, also when region or record are gone: what is made of that is only smaller, or slower. */
+  private readonly made = new Uint8Array(Mem.RECORDS_SIZE / Rec.SIZE);
   /** The last module's bytes, for whoever wants to look at it. */
   lastBytes: Uint8Array | null = null;
 
@@ -97,7 +125,7 @@ export class CompileService {
   compile(job: CompileJob): CompileResult {
     const started = performance.now();
     const { where } = job;
-    const planned: (RegionRequest & { entry: CompileEntry; records: Uint32Array; covered: number })[] = [];
+    const planned: Planned[] = [];
     const reached = new Set<number>();
     /** Need no region. */
     const none = new Set<number>();
@@ -108,19 +136,13 @@ export class CompileService {
       }
       // What is reached from here is reached from there as well, mostly.
       if (!job.all && !entry.again && reached.has(entry.record)) continue;
-      const plan = this.plan(entry, job);
-      if (!plan) {
+      const it = this.planned(entry, job);
+      if (!it) {
         none.add(entry.record);
         continue;
       }
-      // A transfer is gone to by resume() where somebody waits for the region, so it is to begin one as well.
-      const isOwn = (block: Block, { first, kind }: PlannedInstruction): boolean => !block.isInlined && (!kind.definition.transfers || first === entry.record);
-      const recordsOf = (wanted: boolean): number[] =>
-        plan.blocks.flatMap((block) => block.instructions.filter((instruction) => isOwn(block, instruction) === wanted).map(({ first }) => first));
-      const own = recordsOf(true);
-      for (const record of own) reached.add(record);
-      const records = Uint32Array.from([...own, ...recordsOf(false)]);
-      planned.push({ plan, entry, slot: entry.slot, doubts: entry.doubts, name: BigInt.asUintN(64, entry.rip + BigInt(entry.offset)).toString(16), records, covered: own.length });
+      for (const record of it.records.subarray(0, it.covered)) reached.add(record);
+      planned.push(it);
     }
     // All that is hot in a function becomes so together: its entry, its loops' heads, where its calls return. The largest has most of it.
     planned.sort((a, b) => b.plan.instructions - a.plan.instructions);
@@ -154,8 +176,29 @@ export class CompileService {
       bytes = code.length;
       module = new WebAssembly.Module(code as BufferSource);
     }
-    const regions = requests.map(({ entry, plan, records, covered }, n) => ({ entry, pages: [...plan.pages.values()], instructions: plan.instructions, records, covered, bytes: sizes[n] }));
+    const regions = requests.map(({ entry, again, doubts, plan, records, covered }, n) => {
+      for (const record of records.subarray(0, covered)) this.made[numberOf(record)] = MADE | doubts;
+      return { entry: entryWith(entry, again, doubts), pages: [...plan.pages.values()], instructions: plan.instructions, records, covered, bytes: sizes[n] };
+    });
     return { job, module, regions, left, bytes, milliseconds: performance.now() - started };
+  }
+
+  private planned(entry: CompileEntry, job: CompileJob): Planned | null {
+    const whole = this.plan(entry, job);
+    if (!whole) return null;
+    const first = withRecords(whole, entry, entry.again, entry.doubts);
+    if (job.all || entry.again || entry.doubts !== Doubt.NONE) return first;
+    let common = 0;
+    let doubts = Doubt.NONE;
+    for (const record of first.records.subarray(0, first.covered)) {
+      const made = this.made[numberOf(record)];
+      if (made === 0) continue;
+      common++;
+      doubts |= made & ~MADE;
+    }
+    // A function whose inside became hot before its entry is there but for its beginning.
+    const cut = common > COMMON_MAX && 2 * common > first.covered ? this.plan(entryWith(entry, true, doubts), job) : null;
+    return cut ? withRecords(cut, entry, true, doubts) : withRecords(whole, entry, false, doubts);
   }
 
   /** The first records of the functions that a region calls. */
