@@ -38,6 +38,20 @@ const CALLING = [
   0xc3, // ret
 ];
 
+/** The loop, 200 rounds of it, in a function: the loop's region doubts before the function's entry is hot. */
+const INSIDE = [
+  ...[0xbb, 0xf4, 0x0f, 0x60, 0x00], // mov ebx, DATA
+  ...[0xbe, ROUNDS / 200, 0x00, 0x00, 0x00], // mov esi, ROUNDS / 200
+  ...[0xe8, 13, 0x00, 0x00, 0x00], // again: call function
+  ...[0xff, 0xce], // dec esi
+  ...[0x75, 0xf7], // jnz again
+  ...[0xb8, 0x3c, 0x00, 0x00, 0x00, 0x31, 0xff, 0x0f, 0x05], // exit(0)
+  ...Array.from({ length: 26 }, () => [0x83, 0xc0, 0x01]).flat(), // function: add eax, 1
+  ...[0xb9, 200, 0x00, 0x00, 0x00], // mov ecx, 200
+  ...CODE.slice(10, 28), // the loop
+  0xc3, // ret
+];
+
 describe('accesses near one another on two pages', () => {
   beforeAll(() => buildIfOlder(), 120_000);
 
@@ -53,5 +67,16 @@ describe('accesses near one another on two pages', () => {
     expect(exits.span).toBeGreaterThan(500);
     // Most rounds came after that.
     expect(exits.span).toBeLessThan(ROUNDS / 4);
+  });
+
+  it('are doubted in a region that has the code of one that doubts', { timeout: 60_000 }, () => {
+    const process = new Process(program(64, INSIDE), ['spans'], { threshold: 20 });
+    while (process.run(500));
+    expect(process.status).toBe(0);
+    expect(process.view.getBigUint64(Mem.RAM + DATA + 16, true)).toBe(BigInt(3 * ROUNDS));
+    const { exits } = process.vcpu.compiler.counts;
+    // The loop's region comes to a thousand before it doubts; the function's is entered 75 times and more.
+    expect(exits.span).toBeGreaterThan(1_000);
+    expect(exits.span).toBeLessThan(1_100);
   });
 });

@@ -190,12 +190,12 @@ export class CompileService {
     if (job.all || entry.again || entry.doubts !== Doubt.NONE) return first;
     let common = 0;
     let doubts = Doubt.NONE;
-    for (const record of first.records.subarray(0, first.covered)) {
+    first.records.forEach((record, n) => {
       const made = this.made[numberOf(record)];
-      if (made === 0) continue;
-      common++;
+      if (made === 0) return;
+      if (n < first.covered) common++;
       doubts |= made & ~MADE;
-    }
+    });
     // A function whose inside became hot before its entry is there but for its beginning.
     const cut = common > COMMON_MAX && 2 * common > first.covered ? this.plan(entryWith(entry, true, doubts), job) : null;
     return cut ? withRecords(cut, entry, true, doubts) : withRecords(whole, entry, false, doubts);
