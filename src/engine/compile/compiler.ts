@@ -30,8 +30,12 @@ const INSTRUCTIONS_MIN = 600;
 const BYTES_MAX = 48 << 20;
 /** A block belongs to a region if it is executed at least once in 2^this rounds. */
 const WARMTH_SHIFT = 6;
-/** A region that was left so often for one doubt is made again with it; and how many such exits, of all regions, let look for it. */
+/**
+ * A region that was left so often for one doubt is made again with it; and so often for each of its instructions, as making one, and V8's optimising
+ * it, cost what 50 such exits do (80 µs). And how many such exits, of all regions, let look for it.
+ */
 const DOUBTS_MAX = 500;
+const DOUBTS_EACH = 16;
 const DOUBTS_STEP = 1000;
 
 /** What is known of a record, by its number. */
@@ -284,9 +288,10 @@ export class Compiler {
     if (left - this.doubtsSeen < DOUBTS_STEP) return;
     this.doubtsSeen = left;
     for (const module of this.live) {
-      for (const { slot, record, pending } of module.regions) {
+      for (const { slot, record, pending, instructions } of module.regions) {
         const word = this.u32[(Mem.REGION_DOUBTS >> 2) + slot];
-        const told = ((word & 0xffff) >= DOUBTS_MAX ? Doubt.SPANS : 0) | (word >>> 16 >= DOUBTS_MAX ? Doubt.NUMBERS : 0);
+        const enough = Math.max(DOUBTS_MAX, DOUBTS_EACH * instructions);
+        const told = ((word & 0xffff) >= enough ? Doubt.SPANS : 0) | (word >>> 16 >= enough ? Doubt.NUMBERS : 0);
         if ((told & ~pending.doubts) === 0 || this.queue.has(record) || this.records.u16[(sideOf(record) + Side.SLOT) >> 1] !== slot) continue;
         this.queue.add({ ...pending, doubts: pending.doubts | told });
       }
