@@ -170,6 +170,27 @@ describe('jobs of the compiler', () => {
     expect(process.vcpu.compiler.counts.exits.instruction).toBeLessThan(500);
   });
 
+  it.each([
+    // test edx, edx; jz over; 20 × add; over: 80 × add; …: every round, so that it becomes a region itself.
+    ['a part of its loop', [...loop(50, [0x85, 0xd2, 0x74, 3 * 20, ...adds(100)]), 0xc3], 20 + 85],
+    // cmp ecx, edx; je seldom; back: 80 × add; …; ret; seldom: 20 × add; jmp back: the last round.
+    ['a way around it', [...loop(50, [0x39, 0xd1, 0x0f, 0x84, ...word(249), ...adds(80)]), 0xc3, ...adds(20), 0xe9, ...word(-314)], 10 + 1 + 85 + 21],
+  ])('do not end there where it has not what is hot since: %s', { timeout: 60_000 }, (_, inner, size) => {
+    // The same, with 20 instructions in the loop that are executed from the fiftieth call on: edx is 1 then, and 0 before.
+    const called = [...adds(10), ...inner];
+    const body = [0x31, 0xd2, 0x81, 0xfe, ...word(1_950), 0x0f, 0x9c, 0xc2, 0xe8, ...word(0)]; // xor edx, edx; cmp esi, 1950; setl dl; call
+    const outer = [0xbe, ...word(2_000), ...body, 0xff, 0xce, 0x0f, 0x85, ...word(-(body.length + 8))]; // mov esi, 2000; …; dec esi; jnz
+    const main = [...outer, ...EXIT];
+    const call = 5 + body.length - 4;
+    main.splice(call, 4, ...word(main.length - (call + 4)));
+    const { process, channel } = start([...main, ...called], 256);
+    while (process.run(20_000)) channel.work();
+    expect(process.status).toBe(0);
+    const sizes = channel.results.flatMap(({ regions }) => regions.map((region) => region.instructions));
+    expect(sizes[0]).toBe(85); // the loop without them, and RET
+    expect(sizes).toContain(size);
+  });
+
   it('take along what their regions call', { timeout: 60_000 }, () => {
     const called = [...adds(40), 0xc3]; // ret
     // A jump to what follows it, as a block has 500 instructions at most; the call's distance comes later.

@@ -10,10 +10,12 @@ import { generateRegions, probeImports, type RegionRequest } from './module.ts';
 import { planRegion, type Block, type Plan, type PlannedInstruction, type PlannedPage } from './plan.ts';
 
 const PAGE = 4096n;
-/** A region that has more than so many instructions, and more than half of its own, in common with earlier ones ends where others begin. */
+/** Bits of a Doubt. */
+const DOUBT_BITS = 2;
+/** A region that has more than so many instructions, and more than half of its own, in common with an earlier one ends where others begin, */
 const COMMON_MAX = 64;
-/** What was made of a record, beside its Doubt. */
-const MADE = 4;
+/** unless neither has one of so many instructions: what is hot since, and may be part of a loop of the earlier one. */
+const MISSING_PART = 32;
 
 /** A place to compile. */
 export interface CompileEntry {
@@ -110,8 +112,9 @@ export class CompileService {
   private readonly functions = new Map<string, Set<number>>();
   /** Records that the last job's regions execute: whoever submitted the next one did not know of them yet. */
   private justCovered = new Set<number>();
-  /** By a record's number MADE and the doubts of the region that executes it, also when region or record are gone: what is made of that is only smaller, or slower. */
-  private readonly made = new Uint8Array(Mem.RECORDS_SIZE / Rec.SIZE);
+  /** By a record's number the last region that executes it, counted from 1, and its doubts; also when either is gone: what is made of that is only smaller, or slower. */
+  private readonly made = new Uint32Array(Mem.RECORDS_SIZE / Rec.SIZE);
+  private regions = 0;
   /** The last module's bytes, for whoever wants to look at it. */
   lastBytes: Uint8Array | null = null;
 
@@ -177,7 +180,8 @@ export class CompileService {
       module = new WebAssembly.Module(code as BufferSource);
     }
     const regions = requests.map(({ entry, again, doubts, plan, records, covered }, n) => {
-      for (const record of records.subarray(0, covered)) this.made[numberOf(record)] = MADE | doubts;
+      const made = (++this.regions << DOUBT_BITS) | doubts;
+      for (const record of records.subarray(0, covered)) this.made[numberOf(record)] = made;
       return { entry: entryWith(entry, again, doubts), pages: [...plan.pages.values()], instructions: plan.instructions, records, covered, bytes: sizes[n] };
     });
     return { job, module, regions, left, bytes, milliseconds: performance.now() - started };
@@ -188,17 +192,39 @@ export class CompileService {
     if (!whole) return null;
     const first = withRecords(whole, entry, entry.again, entry.doubts);
     if (job.all || entry.again || entry.doubts !== Doubt.NONE) return first;
-    let common = 0;
+    const { largest, common, doubts } = this.before(first);
+    // A function whose inside became hot before its entry is there but for its beginning. What control comes back to is part of a loop, and has all of it.
+    const isBeginning = !whole.blocks.some(({ terminator }) => terminator.successors.includes(0));
+    if (isBeginning && common > COMMON_MAX && 2 * common > first.covered) {
+      const rest = this.plan(entryWith(entry, true, doubts), job);
+      const beginning = rest && withRecords(rest, entry, true, doubts);
+      if (beginning && this.missing(first, beginning, largest) * MISSING_PART <= first.covered) return beginning;
+    }
+    return withRecords(whole, entry, false, doubts);
+  }
+
+  /** The region that has most of a planned one's instructions already, how many that are, and what is doubtful of any. */
+  private before({ records, covered }: Planned): { largest: number; common: number; doubts: Doubt } {
+    const counts = new Map<number, number>();
     let doubts = Doubt.NONE;
-    first.records.forEach((record, n) => {
+    records.forEach((record, n) => {
       const made = this.made[numberOf(record)];
-      if (made === 0) return;
-      if (n < first.covered) common++;
-      doubts |= made & ~MADE;
+      doubts |= made & ((1 << DOUBT_BITS) - 1);
+      const region = made >> DOUBT_BITS;
+      if (region !== 0 && n < covered) counts.set(region, (counts.get(region) ?? 0) + 1);
     });
-    // A function whose inside became hot before its entry is there but for its beginning.
-    const cut = common > COMMON_MAX && 2 * common > first.covered ? this.plan(entryWith(entry, true, doubts), job) : null;
-    return cut ? withRecords(cut, entry, true, doubts) : withRecords(whole, entry, false, doubts);
+    let largest = 0;
+    let common = 0;
+    for (const [region, count] of counts) if (count > common) [largest, common] = [region, count];
+    return { largest, common, doubts };
+  }
+
+  /** Instructions of a whole region that neither its beginning has nor the earlier region that has most of them. */
+  private missing(whole: Planned, beginning: Planned, earlier: number): number {
+    const there = new Set(beginning.records);
+    let missing = 0;
+    for (const record of whole.records.subarray(0, whole.covered)) if (this.made[numberOf(record)] >> DOUBT_BITS !== earlier && !there.has(record)) missing++;
+    return missing;
   }
 
   /** The first records of the functions that a region calls. */
