@@ -25,7 +25,7 @@ import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { DEBUGCON_RING, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { DEBUGCON_RING, HOT_THRESHOLD, HOT_THRESHOLD_FEW, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { Control, FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
@@ -107,7 +107,7 @@ function allocate(ramSize: number): WebAssembly.Memory {
 
 /** Is guest code compiled beside the vCPU? In virtual time a run repeats exactly, and so when something gets compiled must too. */
 export function compilesBeside({ accel, clock }: MachineConfig): boolean {
-  return accel.kind === 'jit' && accel.threshold > 1 && clock.kind === 'real';
+  return accel.kind === 'jit' && accel.threshold !== 1 && clock.kind === 'real';
 }
 
 export class Machine {
@@ -270,7 +270,8 @@ export class Machine {
   private compilerOptions(): CompilerOptions | null {
     const { accel } = this.options.config;
     if (accel.kind !== 'jit') return null;
-    return { threshold: accel.threshold, ...(this.channel ? { channel: this.channel } : {}) };
+    const threshold = accel.threshold ?? ((this.channel?.share ?? Infinity) < Infinity ? HOT_THRESHOLD_FEW : HOT_THRESHOLD);
+    return { threshold, ...(this.channel ? { channel: this.channel } : {}) };
   }
 
   /** Time-stamp counter since power-on: nanoseconds. */

@@ -157,8 +157,8 @@ export interface MachineConfig {
   /** Bytes, a multiple of 4096. */
   ramSize: number;
   cpus: number;
-  /** How guest code is run. threshold: jumps to a place before it is compiled. */
-  accel: { kind: 'interpreter' } | { kind: 'jit'; threshold: number };
+  /** How guest code is run. threshold: jumps to a place before it is compiled; null: as the host has processors for it. */
+  accel: { kind: 'interpreter' } | { kind: 'jit'; threshold: number | null };
   cpu: { model: string; features: ReadonlySet<CpuFeature> };
   /** Files as the line names them. */
   kernel?: string;
@@ -207,6 +207,11 @@ export interface MachineConfig {
 
 /** Jumps to a place before what is there is compiled. */
 export const HOT_THRESHOLD = 3_000;
+/**
+ * The same where compiling takes from the guest what it would execute (CompileChannel.share): half as much is compiled before it is known to be
+ * worth it (docs/performance-history.md, Less to compile).
+ */
+export const HOT_THRESHOLD_FEW = 6_000;
 export const HOT_THRESHOLD_MAX = 65535;
 export const MIB = 1024 * 1024;
 /** SeaBIOS. */
@@ -236,7 +241,7 @@ export function newConfig(): MachineConfig {
     name: '',
     ramSize: 128 * MIB,
     cpus: 1,
-    accel: { kind: 'jit', threshold: HOT_THRESHOLD },
+    accel: { kind: 'jit', threshold: null },
     cpu: { model: 'qemu64', features: new Set(CPU_MODELS.qemu64.features) },
     append: '',
     boot: { order: 'cad', menu: false, strict: false },

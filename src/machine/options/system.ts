@@ -2,7 +2,7 @@
 
 import { Mem } from '../../core/layout.ts';
 import { CPU_MODELS, FEATURE_ALIASES, SUPPORTED_FEATURES, UNSUPPORTED_FEATURES, type CpuFeature } from '../cpu-models.ts';
-import { HOT_THRESHOLD, HOT_THRESHOLD_MAX, MIB } from './config.ts';
+import { HOT_THRESHOLD, HOT_THRESHOLD_FEW, HOT_THRESHOLD_MAX, MIB } from './config.ts';
 import type { Draft, Options } from './draft.ts';
 import { notYet, OptionError, unknownKey } from './error.ts';
 import { keyValues, onOff, own } from './values.ts';
@@ -18,7 +18,7 @@ export const SYSTEM_OPTIONS: Options = {
   smp: { argument: '[cpus=]N', help: 'number of CPUs; only 1 is supported yet', apply: applySmp },
   cpu: { argument: 'MODEL[,+FEATURE][,-FEATURE]', help: 'CPU model and features; -cpu help lists them', apply: applyCpu },
   machine: { argument: 'pc[,accel=jit|interpreter][,vmport=on|off|auto]', help: 'the machine; pc is the only one. vmport: VMware\'s port and its absolute pointer (default on)', apply: applyMachine },
-  accel: { argument: 'jit[,threshold=N]|interpreter', help: `how guest code is run: jit compiles what N jumps go to (default ${HOT_THRESHOLD})`, apply: applyAccel },
+  accel: { argument: 'jit[,threshold=N]|interpreter', help: `how guest code is run: jit compiles what N jumps go to (default ${HOT_THRESHOLD}, in a page with few processors ${HOT_THRESHOLD_FEW})`, apply: applyAccel },
 };
 
 function applyMemory(draft: Draft, value: string, written: string): void {
@@ -103,7 +103,7 @@ function applyAccel(draft: Draft, value: string, written: string): void {
     return;
   }
   if (name !== 'interpreter' && name !== 'jit') throw new OptionError(written, `there is no accelerator "${name}" here`, 'There are jit and interpreter.');
-  let threshold = HOT_THRESHOLD;
+  let threshold: number | null = null;
   for (const [key, text] of fields) {
     if (key === 'accel') continue;
     if (key !== 'threshold' || name !== 'jit') throw unknownKey(written, key);
