@@ -52,6 +52,15 @@ const INSIDE = [
   0xc3, // ret
 ];
 
+/** The loop with 200 instructions more: its region costs more to make again. */
+const LARGE = [
+  ...CODE.slice(0, 10),
+  ...Array.from({ length: 200 }, () => [0x83, 0xc0, 0x01]).flat(), // again: add eax, 1
+  ...CODE.slice(10, 26), // its accesses; dec ecx
+  ...[0x0f, 0x85, 0x92, 0xfd, 0xff, 0xff], // jnz again
+  ...CODE.slice(28),
+];
+
 describe('accesses near one another on two pages', () => {
   beforeAll(() => buildIfOlder(), 120_000);
 
@@ -66,6 +75,16 @@ describe('accesses near one another on two pages', () => {
     const { exits } = process.vcpu.compiler.counts;
     expect(exits.span).toBeGreaterThan(500);
     // Most rounds came after that.
+    expect(exits.span).toBeLessThan(ROUNDS / 4);
+  });
+
+  it('are doubted in a large region when it was left 16 times for each of its instructions', { timeout: 60_000 }, () => {
+    const process = new Process(program(64, LARGE), ['spans'], { threshold: 20 });
+    while (process.run(5_000));
+    expect(process.status).toBe(0);
+    expect(process.view.getBigUint64(Mem.RAM + DATA + 16, true)).toBe(BigInt(3 * ROUNDS));
+    const { exits } = process.vcpu.compiler.counts;
+    expect(exits.span).toBeGreaterThan(16 * 205);
     expect(exits.span).toBeLessThan(ROUNDS / 4);
   });
 
