@@ -4,6 +4,7 @@
 import { Cpu } from '../core/layout.ts';
 import type { CompileChannel } from '../engine/compile/compiler.ts';
 import { CompileService, type CompileJob, type CompileResult } from '../engine/compile/service.ts';
+import { HOT_THRESHOLD, HOT_THRESHOLD_FEW } from './options/config.ts';
 
 /** What the two threads post to one another by; a Worker, or the worker's own global scope. */
 export interface CompilePort {
@@ -22,6 +23,9 @@ const PROCESSORS = 5;
  * that are not the guest's (docs/performance-history.md, The hottest first). @param processors navigator.hardwareConcurrency
  */
 export const compileShare = (processors: number): number => (processors >= PROCESSORS ? Infinity : Math.max(1, processors - 1) / 2);
+
+/** Jumps that make code hot where none are asked for. @param share CompileChannel.share */
+export const hotThreshold = (share = Infinity): number => (share < Infinity ? HOT_THRESHOLD_FEW : HOT_THRESHOLD);
 
 /** The machine worker's end. */
 export function openCompileChannel(port: CompilePort, memory: WebAssembly.Memory): CompileChannel {

@@ -25,7 +25,8 @@ import { bootDevicePaths, BoardDrives } from './drives.ts';
 import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
-import { DEBUGCON_RING, HOT_THRESHOLD, HOT_THRESHOLD_FEW, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { hotThreshold } from './compile-channel.ts';
+import { DEBUGCON_RING, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { Control, FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
@@ -270,8 +271,7 @@ export class Machine {
   private compilerOptions(): CompilerOptions | null {
     const { accel } = this.options.config;
     if (accel.kind !== 'jit') return null;
-    const threshold = accel.threshold ?? ((this.channel?.share ?? Infinity) < Infinity ? HOT_THRESHOLD_FEW : HOT_THRESHOLD);
-    return { threshold, ...(this.channel ? { channel: this.channel } : {}) };
+    return { threshold: accel.threshold ?? hotThreshold(this.channel?.share), ...(this.channel ? { channel: this.channel } : {}) };
   }
 
   /** Time-stamp counter since power-on: nanoseconds. */

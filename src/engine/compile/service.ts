@@ -200,7 +200,7 @@ export class CompileService {
       const beginning = rest && withRecords(rest, entry, true, doubts);
       if (beginning && this.missing(first, beginning, largest) * MISSING_PART <= first.covered) return beginning;
     }
-    return withRecords(whole, entry, false, doubts);
+    return doubts === Doubt.NONE ? first : withRecords(whole, entry, false, doubts);
   }
 
   /** The region that has most of a planned one's instructions already, how many that are, and what is doubtful of any. */
