@@ -31,7 +31,7 @@ export default defineConfig(({ mode }) => {
     base: './',
     // A file that is not there is a 404, not the page.
     appType: 'mpa',
-    plugins: [react(), guestsPlugin(here('./guests/out')), earlyPlugin(), ...(fake ? [fakeMachine()] : [])],
+    plugins: [react(), guestsPlugin(here('./guests/out')), earlyPlugin(here('./guests/out')), ...(fake ? [fakeMachine()] : [])],
     build: {
       target: 'es2022',
       outDir: fake ? 'build/fake-page' : 'dist',

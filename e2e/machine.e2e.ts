@@ -296,12 +296,32 @@ test('a link loads the machine’s parts side by side, and starts one worker for
   expect(asked.filter((name) => /^machine-room-.*css$/.test(name)), 'asked for once').toHaveLength(1);
   const first = asked.slice(0, asked.findIndex((name) => name.startsWith('icon')));
   // All of these before any of them could have asked for another: icon.svg is asked for by the page's program.
-  for (const name of [/^index-.*js$/, /^machine-room-.*js$/, /^index\.json$/]) expect(first.filter((it) => name.test(it)), `${name} in ${first.join(' ')}`).toHaveLength(1);
+  for (const name of [/^index-.*js$/, /^machine-room-.*js$/, /^index\.json$/, /^vmlinuz$/, /^initrd\.cpio\.gz$/]) expect(first.filter((it) => name.test(it)), `${name} in ${first.join(' ')}`).toHaveLength(1);
+  expect(asked.filter((name) => /^(?:vmlinuz|initrd.*)$/.test(name)), 'asked for once').toHaveLength(2);
   await test.step('a second machine has a worker of its own', async () => {
     await open(page, `${line} -name second`);
     await waitForText(page, /Linux version/, BOOT_MS);
     expect(workers).toHaveLength(2);
   });
+});
+
+test('a kernel that is still coming is not waited for by who goes Home, and one of the browser’s own is not asked for', async ({ page }) => {
+  const ended: string[] = [];
+  page.on('requestfailed', (request) => { ended.push(new URL(request.url()).pathname.replace(/.*\//, '')); });
+  const asked: string[] = [];
+  // Never answered.
+  await page.route(/vmlinuz|local\//, (route) => { asked.push(new URL(route.request().url()).pathname.replace(/.*\//, '')); });
+  const { line, title } = await guest(page, 'i386');
+  await open(page, line);
+  await expect.poll(() => asked).toEqual(['vmlinuz']);
+  // The machine's room takes what the head of the page has begun.
+  await expect(page.getByRole('heading', { name: title })).not.toHaveCount(0);
+  await page.evaluate(() => { location.hash = ''; });
+  await expect.poll(() => ended).toContain('vmlinuz');
+  await open(page, '-kernel local/nothing');
+  await page.reload();
+  await expect(page.getByRole('alert')).toContainText('local/nothing is not here', { timeout: 30_000 });
+  expect(asked).toEqual(['vmlinuz']);
 });
 
 test('bad input: a missing file, a file that is no kernel, too little memory, an unknown option', async ({ page }) => {

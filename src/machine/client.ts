@@ -111,7 +111,8 @@ export function wrapMachine(endpoint: Endpoint): MachineClient {
       waiting.clear();
     },
     async create(spec: MachineSpec, events: MachineEvents) {
-      const answer = await call<{ memory: SharedArrayBuffer }>('create', spec, proxy({ ...bound(events) }));
+      const ports = spec.files.flatMap(({ source }) => ('port' in source ? [source.port] : []));
+      const answer = await call<{ memory: SharedArrayBuffer }>('create', transfer(spec, ports), proxy({ ...bound(events) }));
       memory = answer.memory;
       return answer;
     },

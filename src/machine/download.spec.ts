@@ -7,9 +7,11 @@ import { download } from './download.ts';
 const content = Buffer.from('guest bytes '.repeat(20000));
 let server: Server;
 let base = '';
+const asked: string[] = [];
 
 beforeAll(async () => {
   server = createServer((request, response) => {
+    asked.push(request.url!);
     switch (request.url) {
       case '/plain': response.setHeader('content-length', content.length); return void response.end(content);
       case '/unsized': response.write(content.subarray(0, 1000)); return void response.end(content.subarray(1000));
@@ -45,6 +47,19 @@ describe('download', () => {
     expect(content.equals(await download(`${base}/encoded.gz`, 'initrd.cpio'))).toBe(true);
     expect(gzipSync(content).equals(await download(`${base}/packed.gz`, 'initrd.cpio.gz'))).toBe(true);
     await expect(download(`${base}/damaged.gz`, 'initrd.cpio')).rejects.toMatchObject({ what: 'initrd.cpio could not be decompressed' });
+  });
+
+  it('takes a request that is under way, and asks for itself where that failed', async () => {
+    asked.length = 0;
+    const early = fetch(`${base}/plain`);
+    expect(content.equals(await download(`${base}/plain`, 'kernel', () => {}, early))).toBe(true);
+    expect(asked).toEqual(['/plain']);
+    const failed = Promise.reject<Response>(new TypeError('Failed to fetch'));
+    expect(content.equals(await download(`${base}/unsized`, 'kernel', () => {}, failed))).toBe(true);
+    expect(asked).toEqual(['/plain', '/unsized']);
+    await expect(download(`${base}/plain`, 'kernel', () => {}, fetch(`${base}/plain`, { signal: AbortSignal.abort() }))).rejects.toMatchObject({ what: 'kernel could not be downloaded' });
+    expect(asked, 'ended by somebody').toEqual(['/plain', '/unsized']);
+    await expect(download(`${base}/none`, 'vmlinuz', () => {}, fetch(`${base}/none`))).rejects.toMatchObject({ why: expect.stringMatching(/404 Not Found.*\/none/) });
   });
 
   it('names the URL, the status and the cause of a failure', async () => {

@@ -14,12 +14,13 @@ const PROGRESS_INTERVAL_MS = 100;
  * it is decompressed here. Content decides, not the URL, because many servers then send "Content-Encoding: gzip" and the
  * browser has decompressed it already. Progress counts the bytes that arrive.
  * @param name what to call the file in messages
+ * @param early a request for it that is under way already
  * @throws MachineError
  */
-export async function download(url: string, name: string, progress: DownloadProgress = () => {}): Promise<Uint8Array> {
+export async function download(url: string, name: string, progress: DownloadProgress = () => {}, early?: Promise<Response>): Promise<Uint8Array<ArrayBuffer>> {
   let response: Response;
   try {
-    response = await fetch(url);
+    response = await early?.catch(forgetUnlessEnded) ?? await fetch(url);
   } catch (error) {
     throw unreachable(url, name, error);
   }
@@ -45,7 +46,7 @@ export async function download(url: string, name: string, progress: DownloadProg
   return packed && isGzip(bytes) ? gunzip(bytes, url, name) : bytes;
 }
 
-async function readAll(response: Response, url: string, name: string, progress: DownloadProgress): Promise<Uint8Array> {
+async function readAll(response: Response, url: string, name: string, progress: DownloadProgress): Promise<Uint8Array<ArrayBuffer>> {
   // With a Content-Encoding, Content-Length counts other bytes than those we get.
   const total = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length') ?? 0);
   let bytes = new Uint8Array(total || 1 << 20);
@@ -89,12 +90,17 @@ async function readAll(response: Response, url: string, name: string, progress: 
   return loaded === bytes.length ? bytes : bytes.slice(0, loaded);
 }
 
+/** Why an early request failed is told by one that fails now; one that was ended is not made again. */
+function forgetUnlessEnded(error: unknown): undefined {
+  if (error instanceof DOMException && error.name === 'AbortError') throw error;
+}
+
 /** RFC 1952 section 2.3.1: ID1, ID2, CM. */
 function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
 }
 
-async function gunzip(bytes: Uint8Array, url: string, name: string): Promise<Uint8Array> {
+async function gunzip(bytes: Uint8Array, url: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     const stream = new Blob([bytes as BlobPart]).stream().pipeThrough(new DecompressionStream('gzip'));
     return new Uint8Array(await new Response(stream).arrayBuffer());

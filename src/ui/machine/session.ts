@@ -3,6 +3,8 @@
 
 import { proxy, wrap, type Remote } from 'comlink';
 import MachineWorker from '../../../workers/machine.ts?worker';
+import { download } from '../../machine/download.ts';
+import { sendFile } from '../../machine/file-port.ts';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
 import { RunState, type BootProgress, type DriveView, type FolderView, type GivenFolder, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { needsIo, type GuestAnswer, type GuestRequest, type NetworkPortApi, type NetworkView } from '../../machine/network-io.ts';
@@ -19,7 +21,7 @@ import { LOCAL_PREFIX, localFile } from '../local-files.ts';
 import { notify } from '../notices.tsx';
 import { save } from '../save-file.ts';
 import { ConsolePump } from './console-pump.ts';
-import { takeEarlyWorker } from './early-worker.ts';
+import { type EarlyParts, takeEarlyParts } from './early.ts';
 import { FigureSampler, SAMPLE_MS, type Figures } from './figures.ts';
 
 /** One thing that is loaded before the machine starts. */
@@ -90,8 +92,8 @@ export class MachineSession {
   private figures: Figures = { instructions: 0, guest: 0, host: 0 };
   private readonly listeners = new Set<() => void>();
   private worker: Worker | undefined;
-  /** Started already, for this machine if it is the page's first. */
-  private early: Worker | undefined;
+  /** Begun already, for this machine if it is the page's first. */
+  private early: EarlyParts | undefined;
   private client: MachineClient | undefined;
   private sampling: ReturnType<typeof setInterval> | undefined;
   private disposed = false;
@@ -115,7 +117,7 @@ export class MachineSession {
   /** Load and start the machine. Whatever goes wrong becomes the view's failure. */
   async start(): Promise<void> {
     try {
-      this.early = takeEarlyWorker();
+      this.early = takeEarlyParts();
       const { words, config } = this.read();
       const wanted = filesOf(config);
       this.change({
@@ -166,7 +168,7 @@ export class MachineSession {
       this.fail(asFailure(error));
     } finally {
       // A line that cannot be started has no use for it.
-      this.early?.terminate();
+      this.early?.forget();
       this.early = undefined;
     }
   }
@@ -217,6 +219,7 @@ export class MachineSession {
     this.pump?.stop();
     this.client?.abandon({ what: 'The machine was closed', why: 'the page left it', advice: '' });
     this.worker?.terminate();
+    this.early?.forget();
     this.listeners.clear();
   }
 
@@ -326,8 +329,7 @@ export class MachineSession {
   }
 
   private startWorker(): MachineClient {
-    const worker = this.early ?? new MachineWorker({ name: 'machine' });
-    this.early = undefined;
+    const worker = this.early?.takeWorker() ?? new MachineWorker({ name: 'machine' });
     const client = wrapMachine(worker);
     const died = (why: string, details?: string) => {
       const failure = {
@@ -379,8 +381,9 @@ export class MachineSession {
       });
     }
     if (bundled) this.describe(name, { total: bundled.transfer });
-    else if (!isDisk) void this.askSize(name, url);
-    return { name, source: { url: url.href } };
+    else if (!isDisk && !this.early?.file(name)) void this.askSize(name, url);
+    const early = isDisk ? undefined : this.early?.file(name);
+    return { name, source: early ? { port: sendFile((progress) => download(url.href, name, progress, early)) } : { url: url.href } };
   }
 
   /** So that the page can say at once how much will come, even while an earlier file still loads. */
