@@ -8,6 +8,13 @@ import { kinds, Pseudo } from './kinds.ts';
 /** "No segment": the place whose base field is Cpu.ZERO. */
 const NO_SEGMENT = Cpu.ZERO - Seg.BASE;
 
+/** The bytes of records, wherever they are kept. */
+export interface RecordBytes {
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly i32: Int32Array;
+}
+
 /** Address of what the compiler keeps beside a record of the code cache. */
 export const sideOf = (record: number): number => Mem.SIDE + ((record - Mem.RECORDS) >>> 2);
 

@@ -2,49 +2,27 @@
 // form of an instruction does not cover leaves the region before anything was changed ("side exit"), and the interpreter executes that
 // instruction.
 
-import { CodeTlb, Cpu, Doubt, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
+import { Cpu, Doubt, Mode, Rec, RegionCause, RegionExit, Seg, SegAttr, Tlb } from '../../core/layout.ts';
 import type { FunctionRef, ValType } from '../../wasm/module.ts';
 import type { Odds, Value, Variable } from '../../wasm/function.ts';
 import type { Assumption } from '../../x86/assumptions.ts';
-import type { FloatStack, Precision } from '../../x86/builder.ts';
+import type { FloatStack } from '../../x86/builder.ts';
 import { Simd } from '../../wasm/simd.ts';
 import { CORE_FUNCTIONS, isContained, isNumeric, isRepeatable, type CoreFunction } from '../../x86/core-functions.ts';
 import type { FlagFunctions } from '../../x86/flags.ts';
-import { GONE, HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
+import { HandlerBuilder, REGION_PARAMS, type Exits, type Shared } from '../handlers.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
+import type { RecordBytes } from '../records.ts';
 import { CompiledFlags, type FlagsChange, type FlagsState } from './flags.ts';
 import { Accesses, type Place } from './accesses.ts';
+import { CodePages } from './code-pages.ts';
+import { Leaving } from './leaving.ts';
+import { isReal, type RegionMode } from './mode.ts';
 import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type PagesState } from './pages.ts';
 import { Segments } from './segments.ts';
 import { Registers } from './registers.ts';
 import { Sites } from './sites.ts';
-import { inBlocks, Stubs } from './stubs.ts';
 import { RegisterStack, type KnownStack } from './x87-stack.ts';
-
-/** The bytes of records, wherever they are kept. */
-export interface RecordBytes {
-  readonly u8: Uint8Array;
-  readonly u16: Uint16Array;
-  readonly i32: Int32Array;
-}
-
-/** What a region's code is made for; part of the code page's key. */
-export interface RegionMode {
-  /** Cpu.MODE */
-  readonly mode: number;
-  readonly user: boolean;
-  /** All exceptions of the x87 are masked. The region is left where they are not. */
-  readonly isX87Masked: boolean;
-  /** Bits of significand that the x87's short way (x87-short.ts) rounds to, by what FCW was when the code became hot; 0: it is not gone. */
-  readonly x87Precision: Precision | 0;
-  /** Real mode. The region is left where it is not. */
-  readonly isReal: boolean;
-  /** Address of the vCPU area. */
-  readonly cpu: number;
-}
-
-/** 16-bit code in real mode: regions load segment registers, CS among them. */
-export const isReal = ({ isReal, mode }: RegionMode): boolean => isReal && (mode & Mode.CODE_MASK) === Mode.CODE16;
 
 /** Functions and tables of a module of regions. */
 export interface RegionImports {
@@ -88,21 +66,16 @@ export interface Watcher {
   calls(name: CoreFunction): void;
 }
 
-/** Budget that no run has: a region with this limit is not entered. */
-export const NEVER = 0x7fff_ffff;
 const ALL_ONES = 0xffffffffn;
 
 export class CompileBuilder extends HandlerBuilder {
   readonly flags: CompiledFlags;
   protected readonly exits: Exits;
   protected override readonly tlbOffset: number;
-  private readonly codeTlbOffset: number;
   readonly budget: Variable;
   /** RIP of an indirect transfer. */
   readonly target: Variable;
   private distanceLocal: Variable | null = null;
-  private readonly desc: Variable;
-  private readonly stubs: Stubs;
   private readonly code64: boolean;
   /** The stack pointer has 32 bits, where segments are not flat. */
   private readonly hasStack32: boolean;
@@ -111,6 +84,8 @@ export class CompileBuilder extends HandlerBuilder {
   /** Bits that are asked for of an address' registers. */
   private addressBits = 64;
   readonly segments: Segments;
+  readonly leaving: Leaving;
+  readonly codePages: CodePages;
 
   // ---- the instruction being emitted
   /** Address of its record among `records`. */
@@ -121,20 +96,8 @@ export class CompileBuilder extends HandlerBuilder {
   pageOffset = 0;
   /** Instructions of the block that are on the budget already and not executed: this one and those after it. */
   left = 0;
-  /** An exit goes to code that was not compiled. */
-  private leavesForTarget = false;
-  /** Mem.REGION_DOUBTS of the region's slot. */
-  doubtsAt = 0;
-  /** Where the region's limit stands: with NEVER it has been dropped, or another has taken its place. */
-  limitAt = 0;
-  /** RegionForm.hasNeighbours */
-  hasNeighbours = false;
-  /** Some exits are counted by Mem.REGION_DOUBTS. */
-  private leavesForHope = false;
   /** What the region does not count on. */
   doubts = Doubt.NONE;
-  /** Address of the region's counters (Mem.REGION_COUNTS), or 0. */
-  counters = 0;
   ending: Ending | null = null;
   watcher: Watcher | null = null;
   private address: Value | null = null;
@@ -168,11 +131,9 @@ export class CompileBuilder extends HandlerBuilder {
     this.isNarrow = !this.code64;
     this.isHalving = this.code64;
     this.tlbOffset = where.cpu + (where.user ? Cpu.TLB_USER : Cpu.TLB_SUPERVISOR);
-    this.codeTlbOffset = where.cpu + (where.user ? Cpu.CODE_TLB_USER : Cpu.CODE_TLB_SUPERVISOR);
     this.budget = this.permanent('i32');
     this.target = this.permanent('i64');
-    this.desc = this.permanent('i64');
-    this.stubs = new Stubs(this.w, this.desc);
+    const desc = this.permanent('i64');
     this.pages = new KnownPages(
       () => this.permanent('i32'),
       () => ({ page: this.permanent('i64'), addend: this.permanent('i32') }),
@@ -248,6 +209,17 @@ export class CompileBuilder extends HandlerBuilder {
       status: () => this.exitAlways(RegionCause.RARE),
     };
     this.exits = exits;
+    this.leaving = new Leaving(this, desc, {
+      where,
+      flags: this.flags,
+      registers: this.registers,
+      storeFlags: imports.storeFlags,
+      enterAddress: imports.enterAddress,
+      depth: () => this.depth,
+      hint: () => this.hint('seldom'),
+      spillBudget: () => this.spillBudget(),
+    });
+    this.codePages = new CodePages(this, where, (offset) => this.ripAt(offset));
   }
 
   // ---- what is known
@@ -419,36 +391,13 @@ export class CompileBuilder extends HandlerBuilder {
 
   // ---- leaving
 
-  private describe(how: RegionExit, cause: RegionCause, left: number, ripOffset: number): number | bigint {
-    const { state } = this.flags;
-    const flags = typeof state === 'number' ? state & 0xffff : 0;
-    const rest = ((flags << 16) | (left << 6) | (cause << 2) | how) >>> 0;
-    // From a mebibyte on a number does not hold it.
-    return Math.abs(ripOffset) < 0x10_0000 ? ripOffset * 2 ** 32 + rest : (BigInt(ripOffset) << 32n) | BigInt(rest);
-  }
-
   /** Leave the region for good if a condition (i32) holds; with null always. */
   exitRegion(condition: Value | null, how: RegionExit, cause: RegionCause, ripOffset = this.ripOffset, left = this.left): void {
-    if (cause === RegionCause.TARGET) this.leavesForTarget = true;
-    if (cause >= RegionCause.SPAN) this.leavesForHope = true;
-    this.i64(this.describe(how, cause, left, ripOffset)).emit(this.w);
-    condition?.emit(this.w);
-    if (condition) this.hint('seldom');
-    this.w.byte(condition ? 0x0d : 0x0c);
-    this.stubs.leave(this.depth, this.registers.dirty, this.flags.form);
-    if (condition) this.w.byte(0x1a);
+    this.leaving.exit(condition, how, cause, ripOffset, left);
   }
 
   private refuse(): void {
     if (this.changed || this.flagsChanged) throw new Error(`${this.kind.label}: leaves after it has changed something`);
-  }
-
-  /** Count an exit, by its RegionCause times 4; or with null an entry. */
-  countExit(cause: Value | null): void {
-    if (this.counters === 0) return;
-    const at = cause ? this.let(cause) : this.i32(0);
-    const offset = this.counters + (cause ? 4 : 0);
-    this.store(at, offset, this.add(this.load('i32', at, offset), 1));
   }
 
   /** What the quick form does not cover. */
@@ -819,24 +768,6 @@ export class CompileBuilder extends HandlerBuilder {
     else this.setRegister(4, this.hasStack32 ? 32 : 16, value);
   }
 
-  /**
-   * Leave, where the region begins, if not all its code lies in the code segment, or if jumps of 16 bits wrap around: then its places are
-   * not where they were when it was made.
-   * @param from offset of the first place in the region or that it jumps to, from its first page
-   * @param end of the last one's end
-   */
-  codeMustBeInside(from: number, end: number): void {
-    const first = this.extendU(this.add(this.wrap(this.param(1)), from));
-    const limit = this.let(this.load('i32', this.cpu(), Cpu.CS + Seg.LIMIT));
-    const last = this.isSplit ? this.select(this.ltU(limit, 0xffff), limit, this.i32(0xffff)) : limit;
-    this.exitRegion(this.gtU(this.add(first, end - from), this.extendU(last)), RegionExit.SLOW, RegionCause.RARE);
-  }
-
-  /** Of a RIP. */
-  private linearOf(rip: Value): Value {
-    return this.where.mode & Mode.FLAT ? rip : this.extendU(this.add(this.wrap(rip), this.load('i32', this.cpu(), Cpu.CS + Seg.BASE)));
-  }
-
   // ---- state at calls and edges
 
   /** RSP as it was before a call, behind which it is in its local. The upper half of 16-bit code's, which may not be, counts as it is now. */
@@ -857,43 +788,10 @@ export class CompileBuilder extends HandlerBuilder {
     this.store(this.cpu(), Cpu.BUDGET, this.extendS(this.add(this.budget.get(), givenBack)));
   }
 
-  /** The function's code: the body in the blocks of its exits, and what these have in common. Call once, when the body is complete. */
-  finish(): Uint8Array {
-    const { desc } = this;
-    // What comes before never falls through.
-    this.unreachable();
-    const kind = (): Value => this.and(this.shrU(this.wrap(desc.get()), 16), 0xffff);
-    const blocks = this.stubs.finish({
-      spill: (registers) => this.registers.spill(registers),
-      leaveFlags: (form) => this.flags.leave(form, kind),
-    });
-    this.countExit(this.and(this.wrap(desc.get()), 15 << 2));
-    const rip = this.add(this.param(1), this.shrS(desc.get(), 32));
-    this.store(this.cpu(), Cpu.RIP, this.code64 ? rip : this.and(rip, ALL_ONES));
-    this.spillBudget();
-    if (this.leavesForHope) this.if(this.geU(this.and(this.wrap(desc.get()), 63), RegionCause.SPAN << 2), () => {
-      const at = this.let(this.shl(this.sub(this.and(this.shrU(this.wrap(desc.get()), 2), 15), RegionCause.SPAN), 1));
-      this.store(at, this.doubtsAt, this.add(this.load('i32', at, this.doubtsAt, 16), 1), 16);
-    });
-    // Its module's other regions call it by its function, whatever has become of it: who comes too late goes where the place's jumps go now.
-    if (this.hasNeighbours) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.LIMIT << 2)), () =>
-      this.if(this.eq(this.load('i32', this.i32(0), this.limitAt), NEVER), () =>
-        this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)])));
-    // Where nothing was known when this was made there may be a region by now.
-    if (this.leavesForTarget) this.if(this.eq(this.and(this.wrap(desc.get()), 63), RegionExit.JUMP | (RegionCause.TARGET << 2)), () => {
-      // To a region flags in memory are as the interpreter has them; elsewhere it takes them as they are.
-      const [kind, a, x] = [this.load('i32', this.cpu(), Cpu.FLAG_KIND), this.load('i64', this.cpu(), Cpu.FLAG_A), this.load('i64', this.cpu(), Cpu.FLAG_X)];
-      this.callVoid(this.imports.storeFlags, [this.cpu(), kind, a, x]);
-      this.returnCall(this.imports.enterAddress, [this.cpu(), this.load('i64', this.cpu(), Cpu.RIP), this.param(0)]);
-    });
-    this.store(this.cpu(), Cpu.EXIT_DESC, desc.get());
-    this.result(this.i64(GONE));
-    return inBlocks(blocks, this.w.view());
-  }
-
   /** Names of the locals that stand for something, by their index: for listings. */
   get localNames(): ReadonlyMap<number, string> {
-    const names = new Map([[0, 'depth'], [1, 'page'], [this.budget.index, 'budget'], [this.target.index, 'target'], [this.desc.index, 'exit']]);
+    const names = new Map([[0, 'depth'], [1, 'page'], [this.budget.index, 'budget'], [this.target.index, 'target']]);
+    this.leaving.nameLocals(names);
     if (this.distanceLocal) names.set(this.distanceLocal.index, 'distance');
     this.registers.nameLocals(names);
     this.flags.nameLocals(names);
@@ -905,30 +803,5 @@ export class CompileBuilder extends HandlerBuilder {
   /** Call a kind's function with everything in memory; the i32 that it answers. */
   coldCall(kind: number, record: number, rip: Value): Value {
     return this.let(this.call(this.imports.callHandler, [this.i32(kind), this.cpu(), this.i32(record), rip]));
-  }
-
-  /** Where the TLB's entry for code lies, from codeTlbOffset on. */
-  private codeEntry(linear: Value): Value {
-    return this.let(this.and(this.shrU(this.wrap(linear), 12 - 4), (CodeTlb.ENTRIES - 1) * CodeTlb.ENTRY_SIZE));
-  }
-
-  /** Is the page at an offset from the region's first one mapped to this map of decoded code? (i32) */
-  mapped(pageOffset: number, map: number): Value {
-    const linear = this.let(this.linearOf(this.ripAt(pageOffset)));
-    const entry = this.codeEntry(linear);
-    return this.and(
-      this.eq(linear, this.load('i64', entry, this.codeTlbOffset + CodeTlb.TAG)),
-      this.eq(this.load('i32', entry, this.codeTlbOffset + CodeTlb.CODE_MAP), map),
-    );
-  }
-
-  /** For an instruction on two pages: does the second one lie where it did? (i32) */
-  secondPage(pageOffset: number, host: number): Value {
-    const linear = this.let(this.linearOf(this.ripAt(pageOffset)));
-    const entry = this.codeEntry(linear);
-    return this.and(
-      this.eq(linear, this.load('i64', entry, this.codeTlbOffset + CodeTlb.TAG)),
-      this.eq(this.add(this.wrap(linear), this.load('i32', entry, this.codeTlbOffset + CodeTlb.ADDEND)), host),
-    );
   }
 }

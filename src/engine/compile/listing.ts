@@ -11,7 +11,7 @@ import type { Instruction, instructionsOf } from '../../wasm/text.ts';
 import type { CoreFunction } from '../../x86/core-functions.ts';
 import { REGION_PARAMS } from '../handlers.ts';
 import { generationOf } from '../cache.ts';
-import { isReal } from './builder.ts';
+import { isReal } from './mode.ts';
 import { CAUSES, linearOf, type Compiler, type Region } from './compiler.ts';
 import { declareImports, MEMORY } from './module.ts';
 import type { PlannedInstruction } from './plan.ts';

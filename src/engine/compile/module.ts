@@ -8,7 +8,9 @@ import { CORE_FUNCTIONS, isContained, type CoreFunction } from '../../x86/core-f
 import { CONDITIONS } from '../../x86/flags.ts';
 import { ENTER_PARAMS, REGION_PARAMS, RESUME_PARAMS, RUN_PARAMS, TRANSFER_PARAMS, type Shared } from '../handlers.ts';
 import { importPure } from '../pure.ts';
-import { isReal, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
+import type { RecordBytes } from '../records.ts';
+import type { RegionImports } from './builder.ts';
+import { isReal, type RegionMode } from './mode.ts';
 import { RegionEmitter } from './region.ts';
 import type { Plan } from './plan.ts';
 import { slotFor } from './slots.ts';

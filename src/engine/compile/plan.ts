@@ -3,8 +3,7 @@
 
 import { Rec, Side } from '../../core/layout.ts';
 import { Pseudo, type Kind } from '../kinds.ts';
-import { sideOf } from '../records.ts';
-import type { RecordBytes } from './builder.ts';
+import { sideOf, type RecordBytes } from '../records.ts';
 import { kindOf, type Facts } from './facts.ts';
 
 /** Instructions of one region at most: the large functions of decompressors have 700, and in two regions that overlap they take twice as long to compile. */

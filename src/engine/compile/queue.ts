@@ -4,8 +4,8 @@
 // once when a guest does something new, and most of it is not needed for long: the hottest first is what the guest gains most from.
 
 import { Doubt, Side } from '../../core/layout.ts';
-import { sideOf } from '../records.ts';
-import type { RecordBytes, RegionMode } from './builder.ts';
+import { sideOf, type RecordBytes } from '../records.ts';
+import type { RegionMode } from './mode.ts';
 import type { CompileEntry } from './service.ts';
 
 /**

@@ -9,7 +9,9 @@ import { holds, type Assumption } from '../../x86/assumptions.ts';
 import type { Shared } from '../handlers.ts';
 import { GONE } from '../handlers.ts';
 import { Pseudo } from '../kinds.ts';
-import { CompileBuilder, type RecordBytes, type RegionImports, type RegionMode } from './builder.ts';
+import type { RecordBytes } from '../records.ts';
+import { CompileBuilder, type RegionImports } from './builder.ts';
+import type { RegionMode } from './mode.ts';
 import { analyse, neededThrough, type BlockFlow } from './flow.ts';
 import type { LoopRegisters, PagesMark } from './pages.ts';
 import { successorsOf, targetOf, targetsOf, type Block, type Plan, type PlannedInstruction, type Target } from './plan.ts';
@@ -135,10 +137,10 @@ export class RegionEmitter {
     this.parts = parts;
     this.b = new CompileBuilder(shared, imports, where, records);
     this.b.doubts = doubts;
-    this.b.doubtsAt = Mem.REGION_DOUBTS + slot * 4;
-    this.b.limitAt = entryOf(slot) + Entry.LIMIT;
-    this.b.hasNeighbours = hasNeighbours;
-    if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
+    this.b.leaving.doubtsAt = Mem.REGION_DOUBTS + slot * 4;
+    this.b.leaving.limitAt = entryOf(slot) + Entry.LIMIT;
+    this.b.leaving.hasNeighbours = hasNeighbours;
+    if (isCounted && slot < Mem.REGION_COUNTS_SIZE / Mem.REGION_COUNTS_EACH) this.b.leaving.counters = Mem.REGION_COUNTS + slot * Mem.REGION_COUNTS_EACH;
     this.blocks = unrolled(reducible(plan.blocks));
     this.successors = successorsOf(this.blocks);
     this.structure = structureOf(this.successors);
@@ -152,18 +154,18 @@ export class RegionEmitter {
   emit(): RegionCode {
     const { b, parts } = this;
     parts?.push({ at: 0, what: 'entry' });
-    b.countExit(null);
+    b.leaving.count(null);
     b.budget.set(b.load('i32', b.cpu(), Cpu.BUDGET));
     b.registers.dirty = 0;
     b.flags.state = 'memory';
     b.left = 0;
     b.ripOffset = this.plan.entry;
     // A region that was dropped has a limit that no budget exceeds.
-    const isUsedUp = b.leS(b.budget.get(), b.load('i32', b.i32(0), b.limitAt));
+    const isUsedUp = b.leS(b.budget.get(), b.load('i32', b.i32(0), b.leaving.limitAt));
     b.exitRegion(b.or(isUsedUp, b.geU(b.param(0), DEPTH_MAX)), RegionExit.JUMP, RegionCause.LIMIT);
     if (!(this.where.mode & Mode.FLAT)) {
       const { from, end } = this.extent();
-      b.codeMustBeInside(from, end);
+      b.exitRegion(b.codePages.isOutside(from, end), RegionExit.SLOW, RegionCause.RARE);
     }
     for (const assumption of this.assumptions()) b.exitRegion(b.eqz(holds(b, assumption)), RegionExit.SLOW, RegionCause.RARE);
     b.segments.keep(this.segments());
@@ -171,7 +173,7 @@ export class RegionEmitter {
     if (this.flow[0].needed & FLAGS) b.flags.become(this.flow[0].flags!);
     this.tree(0);
     parts?.push({ at: b.w.length, what: 'exits' });
-    const body = b.finish();
+    const body = b.leaving.finish();
     // The blocks that the exits leave were put before them.
     const before = body.length - b.w.length;
     if (parts) for (const part of parts) part.at += before;
@@ -414,7 +416,7 @@ export class RegionEmitter {
   private checkMapped(target: Target): void {
     const { b } = this;
     const page = this.plan.pages.get(target.at >> 12)!;
-    b.scoped(() => b.exitRegion(b.eqz(b.mapped(target.at & ~(PAGE - 1), page.map)), RegionExit.JUMP, RegionCause.MAPPING, target.at, 0));
+    b.scoped(() => b.exitRegion(b.eqz(b.codePages.isMapped(target.at & ~(PAGE - 1), page.map)), RegionExit.JUMP, RegionCause.MAPPING, target.at, 0));
   }
 
   // ---- blocks
@@ -514,7 +516,7 @@ export class RegionEmitter {
     b.pageOffset = instruction.at & ~(PAGE - 1);
     if (instruction.crossing !== 0) {
       const host = b.field32(instruction.crossing);
-      b.scoped(() => b.exitRegion(b.eqz(b.secondPage(b.pageOffset + PAGE, host)), RegionExit.SLOW, RegionCause.MAPPING));
+      b.scoped(() => b.exitRegion(b.eqz(b.codePages.isSecondPage(b.pageOffset + PAGE, host)), RegionExit.SLOW, RegionCause.MAPPING));
     }
   }
 
@@ -576,7 +578,7 @@ export class RegionEmitter {
   private answer(status: Value, record: number): void {
     const { b } = this;
     b.if(b.ne(status, Status.NEXT), () => {
-      b.countExit(b.i32(RegionCause.STATUS << 2));
+      b.leaving.count(b.i32(RegionCause.STATUS << 2));
       b.store(b.cpu(), Cpu.EXIT_RECORD, b.i32(record));
       b.store(b.cpu(), Cpu.EXIT_STATUS, status);
       b.store(b.cpu(), Cpu.EXIT_DESC, b.i64(RegionExit.STATUS | (RegionCause.STATUS << 2)));

@@ -11,7 +11,8 @@ import { Cpu, Mode } from '../../core/layout.ts';
 import type { FunctionBuilder, Value, Variable } from '../../wasm/function.ts';
 import type { ValType } from '../../wasm/module.ts';
 import { Simd } from '../../wasm/simd.ts';
-import type { RegionMode, Watcher } from './builder.ts';
+import type { Watcher } from './builder.ts';
+import type { RegionMode } from './mode.ts';
 import type { Symbol } from './pages.ts';
 
 /** In masks of what is needed: the flags, beside the registers. */

@@ -3,8 +3,8 @@
 
 import { CodeTlb, Cpu, Doubt, JumpTargets, Mem, Mode, Rec } from '../../core/layout.ts';
 import { EMPTY_MAP, generationOf } from '../cache.ts';
-import { jumpTargetsOf } from '../records.ts';
-import { isReal, type RecordBytes, type RegionMode } from './builder.ts';
+import { jumpTargetsOf, type RecordBytes } from '../records.ts';
+import { isReal, type RegionMode } from './mode.ts';
 import { FactsTable } from './facts.ts';
 import { generateRegions, probeImports, type RegionRequest } from './module.ts';
 import { planRegion, type Block, type Plan, type PlannedInstruction, type PlannedPage } from './plan.ts';

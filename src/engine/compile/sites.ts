@@ -3,7 +3,7 @@
 
 import { Cpu, Rec } from '../../core/layout.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
-import type { RecordBytes } from './builder.ts';
+import type { RecordBytes } from '../records.ts';
 import { INVALID_PAGE } from './pages.ts';
 import type { Block, PlannedInstruction } from './plan.ts';
 

@@ -3,8 +3,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Entry, Mem, Rec, Side } from '../../core/layout.ts';
 import { sideOf } from '../records.ts';
-import { NEVER } from './builder.ts';
-import { entryOf, slotFor, Slots, wordAt, type SlotPlace } from './slots.ts';
+import { NEVER, entryOf, slotFor, Slots, wordAt, type SlotPlace } from './slots.ts';
 
 const MAP = Mem.RECORDS + 0x10_0000;
 

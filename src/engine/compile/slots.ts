@@ -3,7 +3,9 @@
 
 import { Entry, Mem, Side } from '../../core/layout.ts';
 import { sideOf } from '../records.ts';
-import { NEVER } from './builder.ts';
+
+/** Budget that no run has: a region with this limit is not entered. */
+export const NEVER = 0x7fff_ffff;
 
 /** What tells one place in the guest's code from another: word of its page's map, and the record that the word stands for. */
 export interface SlotPlace {
