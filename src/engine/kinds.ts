@@ -4,7 +4,7 @@
 import { Mode } from '../core/layout.ts';
 import { table } from '../x86/instructions.ts';
 import { HOT_KINDS } from './hot-kinds.ts';
-import type { InstructionDefinition, OperandSpec } from '../x86/table.ts';
+import { operandBits, type InstructionDefinition, type OperandSpec } from '../x86/table.ts';
 
 /** Records that are not instructions, or are made by the decoder itself. */
 export const enum Pseudo {
@@ -79,34 +79,6 @@ export interface Kind {
   readonly label: string;
 }
 
-function bitsOf(spec: OperandSpec, size: number, wide: boolean): number {
-  switch (spec.size) {
-    case 'b':
-      return 8;
-    case 'w':
-      return 16;
-    case 'd':
-      return 32;
-    case 'q':
-      return 64;
-    case 'v':
-    case 'p':
-      return size;
-    case 'z':
-      return size === 16 ? 16 : 32;
-    case 'y':
-      return wide ? 64 : 32;
-    case 'n':
-      return size === 64 ? 64 : 32;
-    case 'x':
-      return 128;
-    case 't':
-      return 80;
-    default:
-      return 0;
-  }
-}
-
 /** The operands' places for a definition, an operand size, and whether ModRM names memory. */
 export function operandShapes(d: InstructionDefinition, size: number, isMemory: boolean): OperandShape[] {
   let registers = 0;
@@ -116,7 +88,7 @@ export function operandShapes(d: InstructionDefinition, size: number, isMemory: 
   const shape = (place: Place, bits: number, vector?: OperandShape['vector'], field?: OperandShape['field']): OperandShape => ({ place, bits, field, vector });
   const register = (bits: number, vector?: 'xmm' | 'mmx'): OperandShape => shape(registers++ === 0 ? 'rm' : 'reg', bits, vector);
   const shapeOf = (o: OperandSpec): OperandShape => {
-    const bits = bitsOf(o, size, size === 64);
+    const bits = operandBits(o, size, size === 64, size === 64 ? 64 : 32);
     switch (o.method) {
       case 'E':
         return isMemory ? shape('memory', bits) : register(bits);

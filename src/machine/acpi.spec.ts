@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { buildDsdt, E820, type E820Entry, installAcpiTables, RSDP_ADDRESS } from './acpi.ts';
+import { buildDsdt, installAcpiTables, RSDP_ADDRESS } from './acpi.ts';
+import { type E820Entry, E820Type } from './boot/e820.ts';
 
 const RAM = 64 << 20;
 let rsdp: Uint8Array;
@@ -89,20 +90,20 @@ describe('tables', () => {
 
 describe('memory map', () => {
   it('covers RAM without gaps or overlaps, tables at its top', () => {
-    for (let i = 1; i < e820.length; i++) expect(e820[i].address).toBeGreaterThanOrEqual(e820[i - 1].address + e820[i - 1].length);
+    for (let i = 1; i < e820.length; i++) expect(e820[i].address).toBeGreaterThanOrEqual(e820[i - 1].address + e820[i - 1].size);
     expect(e820.slice(0, 3)).toEqual([
-      { address: 0, length: 0x9fc00, type: E820.RAM },
-      { address: 0x9fc00, length: 0x400, type: E820.RESERVED },
-      { address: 0xf0000, length: 0x10000, type: E820.RESERVED },
+      { address: 0, size: 0x9fc00, type: E820Type.RAM },
+      { address: 0x9fc00, size: 0x400, type: E820Type.RESERVED },
+      { address: 0xf0000, size: 0x10000, type: E820Type.RESERVED },
     ]);
     const last = e820.at(-1)!;
-    expect(last.address + last.length).toBe(RAM);
-    const tables = e820.find(({ type }) => type === E820.ACPI)!;
+    expect(last.address + last.size).toBe(RAM);
+    const tables = e820.find(({ type }) => type === E820Type.ACPI)!;
     for (const [address, bytes] of written) {
       if (signature(bytes) === 'FACS') expect(address).toBe(last.address);
       else {
         expect(address).toBeGreaterThanOrEqual(tables.address);
-        expect(address + bytes.length).toBeLessThanOrEqual(tables.address + tables.length);
+        expect(address + bytes.length).toBeLessThanOrEqual(tables.address + tables.size);
       }
     }
   });

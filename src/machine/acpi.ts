@@ -9,6 +9,7 @@ import { RESET_CONTROL } from '../devices/piix3.ts';
 import { ACPI_DISABLE, ACPI_ENABLE, GPE0_BASE, GPE0_LENGTH, PM1_CNT, PM1_STS, PM_TMR, SLP_TYP_S5, SMI_COMMAND } from '../devices/piix4-pm.ts';
 import { SERIAL_PORTS } from '../devices/serial16550.ts';
 import * as aml from './aml.ts';
+import { type E820Entry, E820Type } from './boot/e820.ts';
 import { TableLoader, Zone } from './table-loader.ts';
 
 /** Where firmware puts the PIIX4's power management ports. */
@@ -20,22 +21,6 @@ export const RSDP_ADDRESS = 0xf0000;
 export const PCI_IRQS = [5, 10, 11];
 /** The links' interrupts at the start: LNKA to LNKD. */
 export const PIRQ_DEFAULTS = [10, 10, 11, 11];
-
-/** Types of memory as INT 15h E820h gives them. */
-export const enum E820 {
-  RAM = 1,
-  RESERVED = 2,
-  ACPI = 3,
-  NVS = 4,
-}
-
-/** A range of the memory map that the loader presents. */
-export interface E820Entry {
-  address: number;
-  /** Bytes. */
-  length: number;
-  type: E820;
-}
 
 export interface AcpiOptions {
   ramSize: number;
@@ -317,12 +302,12 @@ export function installAcpiTables(memory: AcpiMemory, options: AcpiOptions): E82
   memory.writeRom(RSDP_ADDRESS, buildRsdp(rsdtAddress, xsdtAddress));
 
   return [
-    { address: 0, length: 0x9fc00, type: E820.RAM },
-    { address: 0x9fc00, length: 0x400, type: E820.RESERVED },
-    { address: 0xf0000, length: 0x10000, type: E820.RESERVED },
-    { address: 0x100000, length: start - 0x100000, type: E820.RAM },
-    { address: start, length: facsAddress - start, type: E820.ACPI },
-    { address: facsAddress, length: PAGE, type: E820.NVS },
+    { address: 0, size: 0x9fc00, type: E820Type.RAM },
+    { address: 0x9fc00, size: 0x400, type: E820Type.RESERVED },
+    { address: 0xf0000, size: 0x10000, type: E820Type.RESERVED },
+    { address: 0x100000, size: start - 0x100000, type: E820Type.RAM },
+    { address: start, size: facsAddress - start, type: E820Type.ACPI },
+    { address: facsAddress, size: PAGE, type: E820Type.NVS },
   ];
 }
 

@@ -2,7 +2,8 @@
 // QEMU, hw/i386/fw_cfg.c and softmmu/bootdevice.c; SeaBIOS, docs/Runtime_config.md.
 
 import { FW_CFG_BOOT_MENU, FW_CFG_MAX_CPUS, FW_CFG_NB_CPUS, FW_CFG_NOGRAPHIC, FW_CFG_RAM_SIZE, type FwCfg } from '../devices/fw-cfg.ts';
-import { type AcpiOptions, buildAcpiFiles, E820 } from './acpi.ts';
+import { type AcpiOptions, buildAcpiFiles } from './acpi.ts';
+import { type E820Entry, E820Type } from './boot/e820.ts';
 
 /** Sizes that images of firmware have, bytes. */
 export const MAX_FIRMWARE_BYTES = 0x200000;
@@ -44,7 +45,7 @@ export function fillFwCfg(fw: FwCfg, options: FirmwareOptions): void {
   fw.addInteger(FW_CFG_MAX_CPUS, cpus, 2);
   fw.addInteger(FW_CFG_NOGRAPHIC, options.noGraphic ? 1 : 0, 2);
   fw.addInteger(FW_CFG_BOOT_MENU, boot.menu ? 1 : 0, 2);
-  fw.addFile('etc/e820', e820File([{ address: 0, length: ramSize, type: E820.RAM }]));
+  fw.addFile('etc/e820', e820File([{ address: 0, size: ramSize, type: E820Type.RAM }]));
   for (const [name, bytes] of buildAcpiFiles(options)) fw.addFile(name, bytes);
   if (boot.splashTime !== undefined) fw.addFile('etc/boot-menu-wait', little(boot.splashTime, 2));
   fw.addFile('etc/boot-fail-wait', little(boot.rebootTimeout ?? 0xffffffff, 4));
@@ -61,12 +62,12 @@ export function bootOrderFile(paths: readonly string[], strict: boolean): Uint8A
 }
 
 /** etc/e820: entries of 20 bytes. */
-function e820File(entries: { address: number; length: number; type: number }[]): Uint8Array {
+function e820File(entries: readonly E820Entry[]): Uint8Array {
   const bytes = new Uint8Array(20 * entries.length);
   const view = new DataView(bytes.buffer);
-  entries.forEach(({ address, length, type }, i) => {
+  entries.forEach(({ address, size, type }, i) => {
     view.setBigUint64(20 * i, BigInt(address), true);
-    view.setBigUint64(20 * i + 8, BigInt(length), true);
+    view.setBigUint64(20 * i + 8, BigInt(size), true);
     view.setUint32(20 * i + 16, type, true);
   });
   return bytes;

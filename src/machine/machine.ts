@@ -286,7 +286,7 @@ export class Machine {
     this.pc.reset();
     // The CPU is at the reset vector.
     if (config.bios !== undefined) return;
-    const memoryMap = this.pc.setUpForDirectBoot().map((e) => ({ address: e.address, size: e.length, type: e.type as number }));
+    const memoryMap = this.pc.setUpForDirectBoot();
     const bytes = (name: string): FileData => files.get(name)!;
     const name = config.kernel!;
     const kernel = { name, bytes: bytes(name) };

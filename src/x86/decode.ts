@@ -3,7 +3,7 @@
 
 import { Cpu } from '../core/layout.ts';
 import { table } from './instructions.ts';
-import type { InstructionDefinition, OperandSpec } from './table.ts';
+import { operandBits, type InstructionDefinition, type OperandSpec } from './table.ts';
 
 export const enum DecodeResult {
   OK = 0,
@@ -232,35 +232,6 @@ export class Decoder {
     return DecodeResult.OK;
   }
 
-  /** Size in bits of an operand. */
-  private bits(spec: OperandSpec): number {
-    switch (spec.size) {
-      case 'b':
-        return 8;
-      case 'w':
-        return 16;
-      case 'd':
-        return 32;
-      case 'q':
-        return 64;
-      case 'v':
-      case 'p':
-        return this.operandSize;
-      case 'z':
-        return this.operandSize === 16 ? 16 : 32;
-      case 'y':
-        return this.rex & 8 ? 64 : 32;
-      case 'n':
-        return this.mode === 64 ? 64 : 32; // natural width: control and debug registers
-      case 'x':
-        return 128;
-      case 't':
-        return 80;
-      default:
-        return 0;
-    }
-  }
-
   private register(n: number, kind: OperandClass, number: number, bits: number): void {
     this.operandClass[n] = kind;
     this.operandNumber[n] = number;
@@ -294,7 +265,7 @@ export class Decoder {
     const { modrm, rex } = this;
     const reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
     const rm = (modrm & 7) | ((rex & 1) << 3);
-    const bits = this.bits(spec);
+    const bits = operandBits(spec, this.operandSize, (this.rex & 8) !== 0, this.mode === 64 ? 64 : 32);
     switch (spec.method) {
       case 'E':
         if (this.isMemory) this.memoryOperand(n, bits);

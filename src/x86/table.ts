@@ -36,6 +36,38 @@ export interface OperandSpec {
   readonly size: SizeLetter;
 }
 
+/**
+ * Size of an operand, bits; 0 where its letter tells none.
+ * @param operandSize of the instruction: 16, 32, 64  @param isWide 64 bits are asked for (REX.W)  @param natural size of control and debug registers
+ */
+export function operandBits({ size }: OperandSpec, operandSize: number, isWide: boolean, natural: number): number {
+  switch (size) {
+    case 'b':
+      return 8;
+    case 'w':
+      return 16;
+    case 'd':
+      return 32;
+    case 'q':
+      return 64;
+    case 'v':
+    case 'p':
+      return operandSize;
+    case 'z':
+      return operandSize === 16 ? 16 : 32;
+    case 'y':
+      return isWide ? 64 : 32;
+    case 'n':
+      return natural;
+    case 'x':
+      return 128;
+    case 't':
+      return 80;
+    default:
+      return 0;
+  }
+}
+
 export interface Attributes {
   /** Mandatory prefix: 0 means that 66, F3 and F2 must be absent. Absent: any prefix may stand there. */
   prefix?: 0 | 0x66 | 0xf2 | 0xf3;

@@ -2,7 +2,7 @@
 // fetched ahead. Read only. Beneath it are HTTP (http-storage.ts) and files of the browser (blob-storage.ts).
 
 import { type BlockDone, BlockError } from '../../devices/interfaces.ts';
-import type { Storage } from './io.ts';
+import { ReadOnlyStorage } from './read-only-storage.ts';
 
 export const CHUNK = 256 << 10;
 /** Chunks that are kept: 64 MiB. */
@@ -13,8 +13,7 @@ const AHEAD = 8;
 /** Gets a part of the bytes; rejects with what is to be told. */
 export type Fetch = (offset: number, length: number) => Promise<Uint8Array>;
 
-export class ChunkedStorage implements Storage {
-  readonly readOnly = true;
+export class ChunkedStorage extends ReadOnlyStorage {
   private readonly chunks = new Map<number, Promise<Uint8Array>>();
   /** The chunk behind the last that was read. */
   private expected = -1;
@@ -23,7 +22,9 @@ export class ChunkedStorage implements Storage {
   constructor(
     readonly size: number,
     private readonly fetch: Fetch,
-  ) {}
+  ) {
+    super('the file can only be read');
+  }
 
   /** A chunk, from memory or from afar; one fetch for all that want it. */
   private chunk(index: number): Promise<Uint8Array> {
@@ -74,29 +75,5 @@ export class ChunkedStorage implements Storage {
       const to = Math.min(offset + into.length, start + bytes.length);
       into.set(bytes.subarray(from - start, to - start), from - offset);
     });
-  }
-
-  private refuse(done: BlockDone): void {
-    done(new BlockError('the file can only be read'));
-  }
-
-  write(_offset: number, _data: Uint8Array, done: BlockDone): void {
-    this.refuse(done);
-  }
-
-  flush(done: BlockDone): void {
-    done(null);
-  }
-
-  truncate(_size: number, done: BlockDone): void {
-    this.refuse(done);
-  }
-
-  discard(_offset: number, _length: number, done: BlockDone): void {
-    this.refuse(done);
-  }
-
-  writeZeroes(_offset: number, _length: number, _mayUnmap: boolean, done: BlockDone): void {
-    this.refuse(done);
   }
 }

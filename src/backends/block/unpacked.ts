@@ -6,6 +6,7 @@
 
 import { type BlockDone, BlockError } from '../../devices/interfaces.ts';
 import { ImageError, type Io, start, type Storage } from './io.ts';
+import { ReadOnlyStorage } from './read-only-storage.ts';
 
 /** A decompressor that goes forward. */
 export interface Unpacker {
@@ -32,8 +33,7 @@ const KEPT_PIECES = 256;
 /** A file that unpacks to more than this is taken for a trap: it would be looked through whole. */
 const MAX_UNPACKED = 16 * 2 ** 30;
 
-export class UnpackedStorage implements Storage {
-  readonly readOnly = true;
+export class UnpackedStorage extends ReadOnlyStorage {
   size = 0;
   private checkpoints: Checkpoint[] = [];
   private readonly pieces = new Map<number, Uint8Array>();
@@ -42,7 +42,9 @@ export class UnpackedStorage implements Storage {
   private readonly waiting: (() => void)[] = [];
   private busy = false;
 
-  private constructor(private readonly from: () => Unpacker) {}
+  private constructor(private readonly from: () => Unpacker) {
+    super('a compressed file cannot be written');
+  }
 
   /**
    * @param from a decompressor at the start
@@ -164,30 +166,6 @@ export class UnpackedStorage implements Storage {
       this.waiting.shift()!();
     }
     this.serving = false;
-  }
-
-  private refuse(done: BlockDone): void {
-    done(new BlockError('a compressed file cannot be written'));
-  }
-
-  write(_offset: number, _data: Uint8Array, done: BlockDone): void {
-    this.refuse(done);
-  }
-
-  flush(done: BlockDone): void {
-    done(null);
-  }
-
-  truncate(_size: number, done: BlockDone): void {
-    this.refuse(done);
-  }
-
-  discard(_offset: number, _length: number, done: BlockDone): void {
-    this.refuse(done);
-  }
-
-  writeZeroes(_offset: number, _length: number, _mayUnmap: boolean, done: BlockDone): void {
-    this.refuse(done);
   }
 }
 

@@ -4,7 +4,7 @@
 
 import type { GuestMemory } from '../../devices/interfaces.ts';
 import { BootError, inMiB } from './boot-error.ts';
-import { type E820Entry, E820Type, ramEnd } from './e820.ts';
+import { type E820Entry, ramEnd } from './e820.ts';
 import { type EntryState, long64, protected32 } from './entry-state.ts';
 import { copyToGuest, type FileData, partOf } from './file-data.ts';
 
@@ -248,7 +248,7 @@ function writeMemoryMap(zero: DataView, map: readonly E820Entry[]): void {
     const at = ZeroPage.E820_TABLE + 20 * index;
     zero.setBigUint64(at, BigInt(entry.address), true);
     zero.setBigUint64(at + 8, BigInt(entry.size), true);
-    zero.setUint32(at + 16, entry.type as E820Type, true);
+    zero.setUint32(at + 16, entry.type, true);
   });
 }
 
