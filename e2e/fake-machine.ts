@@ -9,7 +9,6 @@ import type { TrackedFolder } from '../src/backends/fs/tracked.ts';
 import { Mem } from '../src/core/layout.ts';
 import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
-import { receiveFile } from '../src/machine/file-port.ts';
 import { Control, RunState, serialRings, type MachineApi, type MachineEvents, type MachineSpec } from '../src/machine/protocol.ts';
 import type { NetworkPortApi } from '../src/machine/network-io.ts';
 import { recognise } from '../src/ui/recognise.ts';
@@ -144,10 +143,9 @@ const api: MachineApi = {
     }
     for (const [i, file] of spec.files.entries()) {
       const phase = i === 0 ? 'kernel' as const : 'initrd' as const;
-      const told = (loaded: number, total: number): void => void events.progress({ phase, name: file.name, loaded, total });
       const bytes = 'bytes' in file.source ? file.source.bytes
         : 'blob' in file.source ? new Uint8Array(await file.source.blob.arrayBuffer())
-        : await ('port' in file.source ? receiveFile(file.source.port, told) : download(file.source.url, file.name, told));
+        : await download(file.source.url, file.name, (loaded, total) => { void events.progress({ phase, name: file.name, loaded, total }); });
       if (i === 0 && recognise(bytes).role !== 'kernel') {
         throw new MachineError({ what: `${file.name} is not a kernel`, why: `it is ${recognise(bytes).words}`, advice: 'Give a bzImage or a multiboot kernel.' });
       }

@@ -11,7 +11,6 @@ import { exposeMachine, MachineError } from '../src/machine/client.ts';
 import { download } from '../src/machine/download.ts';
 import type { FileData } from '../src/machine/boot/file-data.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
-import { receiveFile } from '../src/machine/file-port.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
@@ -61,7 +60,6 @@ const environment: HostEnvironment = {
       return file.source.bytes;
     }
     if ('blob' in file.source) return new Uint8Array(await file.source.blob.arrayBuffer());
-    if ('port' in file.source) return receiveFile(file.source.port, progress);
     if (!file.source.url.startsWith('file:')) return download(file.source.url, file.name, progress);
     try {
       const data = openHostFile(fileURLToPath(file.source.url));

@@ -12,7 +12,7 @@ import { MachineError, exposeMachine } from '../src/machine/client.ts';
 import { compileShare } from '../src/machine/compile-channel.ts';
 import { download, type DownloadProgress } from '../src/machine/download.ts';
 import type { HostEnvironment } from '../src/machine/environment.ts';
-import { receiveFile } from '../src/machine/file-port.ts';
+import { receiveResponse } from '../src/machine/response-port.ts';
 import { createMachineHost } from '../src/machine/host.ts';
 import { Monitor } from '../src/monitor/monitor.ts';
 import { type NetworkIoApi, startNetworkIo } from '../src/machine/network-io.ts';
@@ -94,13 +94,13 @@ const environment: HostEnvironment = {
       progress(bytes.length, bytes.length);
       return bytes;
     }
-    return 'port' in file.source ? receiveFile(file.source.port, progress) : download(file.source.url, file.name, progress);
+    const { url, early } = file.source;
+    return download(url, file.name, progress, early && receiveResponse(early));
   },
 
   async openDisk({ file, format, readOnly, snapshot }, given, warn) {
     // The monitor may name one that the line does not.
-    // Only what is loaded as a whole comes through a port.
-    const source = given && !('port' in given.source) ? given.source : await sourceOf(file);
+    const source = given?.source ?? await sourceOf(file);
     if (!source) throw new MachineError({ what: `${file} is missing`, why: 'No such file was given to the page', advice: 'Drop the file on the page, or use a URL.' });
     const { api, failed } = startIo();
     if (!ring) {

@@ -111,7 +111,7 @@ export function wrapMachine(endpoint: Endpoint): MachineClient {
       waiting.clear();
     },
     async create(spec: MachineSpec, events: MachineEvents) {
-      const ports = spec.files.flatMap(({ source }) => ('port' in source ? [source.port] : []));
+      const ports = spec.files.flatMap(({ source }) => ('url' in source && source.early ? [source.early] : []));
       const answer = await call<{ memory: SharedArrayBuffer }>('create', transfer(spec, ports), proxy({ ...bound(events) }));
       memory = answer.memory;
       return answer;

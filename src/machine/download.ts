@@ -17,10 +17,11 @@ const PROGRESS_INTERVAL_MS = 100;
  * @param early a request for it that is under way already
  * @throws MachineError
  */
-export async function download(url: string, name: string, progress: DownloadProgress = () => {}, early?: Promise<Response>): Promise<Uint8Array<ArrayBuffer>> {
+export async function download(url: string, name: string, progress: DownloadProgress = () => {}, early?: Promise<Response>): Promise<Uint8Array> {
   let response: Response;
   try {
-    response = await early?.catch(forgetUnlessEnded) ?? await fetch(url);
+    // Why an early one failed is told by one that fails now.
+    response = await early?.catch(() => undefined) ?? await fetch(url);
   } catch (error) {
     throw unreachable(url, name, error);
   }
@@ -46,7 +47,7 @@ export async function download(url: string, name: string, progress: DownloadProg
   return packed && isGzip(bytes) ? gunzip(bytes, url, name) : bytes;
 }
 
-async function readAll(response: Response, url: string, name: string, progress: DownloadProgress): Promise<Uint8Array<ArrayBuffer>> {
+async function readAll(response: Response, url: string, name: string, progress: DownloadProgress): Promise<Uint8Array> {
   // With a Content-Encoding, Content-Length counts other bytes than those we get.
   const total = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length') ?? 0);
   let bytes = new Uint8Array(total || 1 << 20);
@@ -90,17 +91,12 @@ async function readAll(response: Response, url: string, name: string, progress: 
   return loaded === bytes.length ? bytes : bytes.slice(0, loaded);
 }
 
-/** Why an early request failed is told by one that fails now; one that was ended is not made again. */
-function forgetUnlessEnded(error: unknown): undefined {
-  if (error instanceof DOMException && error.name === 'AbortError') throw error;
-}
-
 /** RFC 1952 section 2.3.1: ID1, ID2, CM. */
 function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
 }
 
-async function gunzip(bytes: Uint8Array, url: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
+async function gunzip(bytes: Uint8Array, url: string, name: string): Promise<Uint8Array> {
   try {
     const stream = new Blob([bytes as BlobPart]).stream().pipeThrough(new DecompressionStream('gzip'));
     return new Uint8Array(await new Response(stream).arrayBuffer());

@@ -56,8 +56,8 @@ export const enum Control {
 /** A file the machine line names, under the name it has there. */
 export interface MachineFile {
   name: string;
-  /** Its bytes, or where to fetch them; or they are on their way, through the port of sendFile(). */
-  source: { bytes: Uint8Array } | { url: string } | { blob: Blob } | { port: MessagePort };
+  /** Its bytes, or where to fetch them; with `early` somebody has asked for them already (response-port.ts). */
+  source: { bytes: Uint8Array } | { url: string; early?: MessagePort } | { blob: Blob };
 }
 
 /** One file of a folder that the user gave to the page: the names that lead to it, and when it was changed, ms since 1970. */

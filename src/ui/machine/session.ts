@@ -3,8 +3,7 @@
 
 import { proxy, wrap, type Remote } from 'comlink';
 import MachineWorker from '../../../workers/machine.ts?worker';
-import { download } from '../../machine/download.ts';
-import { sendFile } from '../../machine/file-port.ts';
+import { sendResponse } from '../../machine/response-port.ts';
 import { MachineError, asFailure, wrapMachine, type MachineClient } from '../../machine/client.ts';
 import { RunState, type BootProgress, type DriveView, type FolderView, type GivenFolder, type MachineFailure, type MachineFile } from '../../machine/protocol.ts';
 import { needsIo, type GuestAnswer, type GuestRequest, type NetworkPortApi, type NetworkView } from '../../machine/network-io.ts';
@@ -383,7 +382,7 @@ export class MachineSession {
     if (bundled) this.describe(name, { total: bundled.transfer });
     else if (!isDisk && !this.early?.file(name)) void this.askSize(name, url);
     const early = isDisk ? undefined : this.early?.file(name);
-    return { name, source: early ? { port: sendFile((progress) => download(url.href, name, progress, early)) } : { url: url.href } };
+    return { name, source: { url: url.href, ...(early ? { early: sendResponse(early) } : {}) } };
   }
 
   /** So that the page can say at once how much will come, even while an earlier file still loads. */
