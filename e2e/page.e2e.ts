@@ -133,9 +133,12 @@ test('says what it boots and how much comes before any of it has come, and names
   await expect(page.getByText(/to load$/)).toBeVisible();
   for (const part of ['Engine', 'Kernel']) await expect(page.getByRole('progressbar', { name: part })).toBeVisible();
   await expect(page.getByRole('listitem').filter({ hasText: 'Kernel' })).toContainText('4.10 kB');
+  await expect(page.locator('.xterm-screen')).toBeVisible();
+  await expect(page.locator('.xterm-cursor'), 'nothing to type into yet').toHaveCount(0);
   send();
   await waitForText(page, /~ #$/);
   await expect(page.getByRole('heading', { name: /Starting/ })).toBeHidden();
+  await expect(page.locator('.xterm-cursor')).toHaveCount(1);
 });
 
 test('the console has the keyboard without a click; pause stops the figures, resume goes on', async ({ page }) => {

@@ -13,6 +13,10 @@ import { allText, lastLines } from './terminal-text.ts';
 import { followTheme } from './terminal-theme.ts';
 import styles from './console.module.css';
 
+/** DECTCEM. */
+const HIDE_CURSOR = '\x1b[?25l';
+const SHOW_CURSOR = '\x1b[?25h';
+
 /** What the bar and the touch keys do to a console. */
 export interface ConsoleHandle {
   focus(): void;
@@ -102,6 +106,8 @@ export function Console(props: ConsoleProps) {
     it.onBinary((data) => send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
     const stopFollowing = followTheme(it);
     const stopBlinking = isBlinking ? blinkCursor(it, place.current!, styles.cursorHidden) : () => {};
+    // Until there is a machine that could put it anywhere.
+    it.write(HIDE_CURSOR);
     setTerminal({ it, fit, search });
     return () => {
       stopBlinking();
@@ -131,6 +137,7 @@ export function Console(props: ConsoleProps) {
     // The machine's virtio consoles follow the window's size.
     const tell = ({ cols, rows }: { cols: number; rows: number }) => pump.resize(port, cols, rows);
     tell(terminal.it);
+    terminal.it.write(SHOW_CURSOR);
     const resizing = terminal.it.onResize(tell);
     const detach = pump.attach(port, terminal.it);
     return () => {
