@@ -379,9 +379,9 @@ export class MachineSession {
         advice: 'Use a path relative to the page, an http(s) address, or drop the file on Home.',
       });
     }
-    if (bundled) this.describe(name, { total: bundled.transfer });
-    else if (!isDisk && !this.early?.file(name)) void this.askSize(name, url);
     const early = isDisk ? undefined : this.early?.file(name);
+    if (bundled) this.describe(name, { total: bundled.transfer });
+    else if (!isDisk && !early) void this.askSize(name, url);
     return { name, source: { url: url.href, ...(early ? { early: sendResponse(early) } : {}) } };
   }
 
