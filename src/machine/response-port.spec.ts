@@ -23,6 +23,7 @@ describe('an answer through a port', () => {
 
   it('says that there is none, and that it broke', async () => {
     await expect(receiveResponse(sendResponse(Promise.reject<Response>(new TypeError('Failed to fetch'))))).rejects.toThrow('Failed to fetch');
+    await expect(receiveResponse(sendResponse(Promise.resolve(new Response(null, { status: 204 }))))).rejects.toThrow('no body');
     const broken = await receiveResponse(sendResponse(Promise.resolve(new Response(pieces(Uint8Array.of(1), new TypeError('network error'))))));
     await expect(broken.arrayBuffer()).rejects.toThrow('network error');
   });

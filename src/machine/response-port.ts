@@ -18,8 +18,10 @@ export function sendResponse(response: Promise<Response>): MessagePort {
 async function forward(response: Promise<Response>, post: (message: Message, move?: Transferable[]) => void): Promise<void> {
   try {
     const { status, statusText, headers, body } = await response;
+    // No Response can be made with such a status and a body (Fetch, null body status).
+    if (!body) throw new TypeError('The answer has no body');
     post({ status, statusText, headers: [...headers] });
-    const reader = body!.getReader();
+    const reader = body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return post({ end: true });
