@@ -454,7 +454,7 @@ export const enum FlagKind {
   /** FLAG_X holds CF PF AF ZF SF OF at their places in RFLAGS. */
   EXPLICIT = 3,
   MASK = 3,
-  /** CF is not that of the operation but CARRY_VALUE: INC and DEC keep it, rotates set it. */
+  /** CF is not that of the operation but CARRY_VALUE: INC and DEC keep it, rotates and bit tests set it, and what sets nothing else. */
   CARRY_KEPT = 4,
   CARRY_VALUE = 8,
   /** With SUB: AF is the opposite of the subtraction's (INC). */

@@ -165,14 +165,9 @@ const aad: Meaning = (i, b) => {
 /** SALC (undocumented): AL = CF ? FF : 0. */
 const salc: Meaning = (_i, b) => b.setRegister(0, 8, b.sub(0, b.flags.carry()));
 
-const setCarry =
-  (change: (b: Builder, flags: Value) => Value): Meaning =>
-  (_i, b) =>
-    b.flags.explicit(b.let(change(b, b.flags.arithmetic())));
-
-const clc = setCarry((b, f) => b.and(f, ~Rflags.CF));
-const stc = setCarry((b, f) => b.or(f, Rflags.CF));
-const cmc = setCarry((b, f) => b.xor(f, Rflags.CF));
+const clc: Meaning = (_i, b) => b.flags.setCarry(b.i64(0));
+const stc: Meaning = (_i, b) => b.flags.setCarry(b.i64(1));
+const cmc: Meaning = (_i, b) => b.flags.setCarry(b.xor(b.flags.carry(), 1));
 
 const lahf: Meaning = (_i, b) => {
   const flags = b.and(b.flags.arithmetic(), 0xff);
@@ -243,10 +238,10 @@ export function defineAlu(t: InstructionTable): void {
   t.op(0xd4, 'aam', 'Ib', aam, { not64: true });
   t.op(0xd5, 'aad', 'Ib', aad, { not64: true });
   t.op(0xd6, 'salc', '', salc, { not64: true });
-  t.op(0xf5, 'cmc', '', cmc);
-  t.op(0xf8, 'clc', '', clc);
-  t.op(0xf9, 'stc', '', stc);
-  t.op(0xfc, 'cld', '', cld);
+  t.op(0xf5, 'cmc', '', cmc, { hot: true });
+  t.op(0xf8, 'clc', '', clc, { hot: true });
+  t.op(0xf9, 'stc', '', stc, { hot: true });
+  t.op(0xfc, 'cld', '', cld, { hot: true });
   t.op(0xfd, 'std', '', std);
   t.op(0x9f, 'lahf', '', lahf);
   t.op(0x9e, 'sahf', '', sahf);

@@ -5,12 +5,7 @@ import type { Value } from '../wasm/function.ts';
 import type { Builder, Meaning } from './builder.ts';
 import type { InstructionTable } from './table.ts';
 
-/** CF only; the other flags keep their values, as processors do. */
-function setCarry(b: Builder, carry: Value): void {
-  b.flags.explicit(b.let(b.or(b.and(b.flags.arithmetic(), ~Rflags.CF), b.wrap(carry))));
-}
-
-/** @param change what becomes of the bit: null leaves it (BT) */
+/** CF only is set; the other flags keep their values, as processors do. @param change what becomes of the bit: null leaves it (BT) */
 const bitTest =
   (change: ((b: Builder, a: Value, mask: Value) => Value) | null): Meaning =>
   (i, b) => {
@@ -25,7 +20,7 @@ const bitTest =
     const a = change ? target.readModify() : target.read();
     const carry = b.let(b.and(b.shrU(a, n), 1));
     if (change) target.write(b.let(change(b, a, b.let(b.shl(1n, n)))));
-    setCarry(b, carry);
+    b.flags.setCarry(carry);
   };
 
 /** The destination keeps its value when the source is 0, as on every processor since the 386. */
@@ -56,10 +51,10 @@ export function defineBits(t: InstructionTable): void {
     [7, 'btc', bitTest((b, a, mask) => b.xor(a, mask)), true],
   ];
   for (const [ext, name, meaning, writes] of group) {
-    t.op(0x0f83 + ext * 8, name, 'Ev,Gv', meaning, { bitString: true, lock: writes, readOnly: !writes });
-    t.op(0x0fba, name, 'Ev,Ib', meaning, { ext, lock: writes, readOnly: !writes });
+    t.op(0x0f83 + ext * 8, name, 'Ev,Gv', meaning, { hot: true, bitString: true, lock: writes, readOnly: !writes });
+    t.op(0x0fba, name, 'Ev,Ib', meaning, { ext, hot: true, lock: writes, readOnly: !writes });
   }
   t.op(0x0fb8, 'popcnt', 'Gv,Ev', popcnt, { prefix: 0xf3 });
-  t.op(0x0fbc, 'bsf', 'Gv,Ev', bsf);
-  t.op(0x0fbd, 'bsr', 'Gv,Ev', bsr);
+  t.op(0x0fbc, 'bsf', 'Gv,Ev', bsf, { hot: true });
+  t.op(0x0fbd, 'bsr', 'Gv,Ev', bsr, { hot: true });
 }

@@ -25,8 +25,9 @@ export interface FlagStorage {
   x: Pick<Variable, 'get' | 'set'>;
 }
 
-/** What a rotate replaces in the kind. */
-export const ROTATED = FlagKind.CARRY_KEPT | FlagKind.CARRY_VALUE | FlagKind.OVERFLOW_KEPT | FlagKind.OVERFLOW_VALUE;
+/** What setting CF alone replaces in the kind, and what a rotate does. */
+export const CARRY = FlagKind.CARRY_KEPT | FlagKind.CARRY_VALUE;
+export const ROTATED = CARRY | FlagKind.OVERFLOW_KEPT | FlagKind.OVERFLOW_VALUE;
 
 export class Flags {
   constructor(
@@ -83,6 +84,13 @@ export class Flags {
     this.storage.kind.set(b.or(b.or(others, FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT), b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7)))));
   }
 
+  /** CF, an i64 that is 0 or 1; the other flags stay. */
+  setCarry(carry: Value): void {
+    const { b } = this;
+    const others = b.and(this.storage.kind.get(), ~CARRY);
+    this.storage.kind.set(b.or(b.or(others, FlagKind.CARRY_KEPT), b.wrap(b.shl(carry, 3))));
+  }
+
   /** ZF, SF and PF of r; CF, AF and OF given as an i64 with the bits at their places, where they are needed. */
   result(size: number, r: Value, bits: () => Value): void {
     this.set(FlagKind.RESULT, size, bits(), this.top(r, size));
@@ -130,10 +138,12 @@ export class Flags {
     const kind = (): Value => this.storage.kind.get();
     const a = (): Value => this.storage.a.get();
     const x = (): Value => this.storage.x.get();
-    const slow = (): void => {
+    const worked = (): void => {
       if (this.functions) out.set(b.call(this.functions.conditions[even >> 1], this.args()));
       else this.giveUp!();
     };
+    // What a bit test or a rotate leaves is mostly asked for at once.
+    const slow = even === 2 ? () => b.if(b.and(kind(), FlagKind.CARRY_KEPT), () => out.set(b.and(b.shrU(kind(), 3), 1)), worked) : worked;
     const isKind = (k: FlagKind): Value => b.eq(b.and(kind(), FlagKind.MASK), k);
     // After SUB.
     const fast: Record<number, () => Value> = {

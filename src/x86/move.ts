@@ -163,21 +163,21 @@ export function defineMove(t: InstructionTable): void {
   t.op(0x86, 'xchg', 'Eb,Gb', xchg, { lock: true, implicitLock: true });
   t.op(0x87, 'xchg', 'Ev,Gv', xchg, { lock: true, implicitLock: true });
   // 90 is XCHG EAX, EAX by its place, but must not clear the upper half of RAX. With REX.B it is XCHG, F3 or not.
-  t.op(0x90, 'pause', '', nop, { prefix: 0xf3, b: 0 });
+  t.op(0x90, 'pause', '', nop, { prefix: 0xf3, b: 0, hot: true });
   t.op(0x90, 'nop', '', nop, { b: 0, hot: true });
   t.op8(0x90, 'xchg', 'Zv,rAX', xchg);
   CONDITIONS.forEach((name, cc) => {
     t.op(0x0f40 + cc, `cmov${name}`, 'Gv,Ev', cmov(cc), { hot: true });
     t.op(0x0f90 + cc, `set${name}`, 'Eb', setcc(cc), { hot: true });
   });
-  t.op8(0x0fc8, 'bswap', 'Zv', bswap);
+  t.op8(0x0fc8, 'bswap', 'Zv', bswap, { hot: true });
   t.op(0x98, 'cbw', '', convertInPlace, { hot: true, names: ['cbw', 'cwde', 'cdqe'] });
   t.op(0x99, 'cwd', '', convertToPair, { hot: true, names: ['cwd', 'cdq', 'cqo'] });
   t.op(0xd7, 'xlatb', '', xlat, { string: true });
   t.op(0x0fb0, 'cmpxchg', 'Eb,Gb', cmpxchg, { lock: true, implicitLock: true });
-  t.op(0x0fb1, 'cmpxchg', 'Ev,Gv', cmpxchg, { lock: true, implicitLock: true });
+  t.op(0x0fb1, 'cmpxchg', 'Ev,Gv', cmpxchg, { hot: true, lock: true, implicitLock: true });
   t.op(0x0fc0, 'xadd', 'Eb,Gb', xadd, { lock: true });
-  t.op(0x0fc1, 'xadd', 'Ev,Gv', xadd, { lock: true });
+  t.op(0x0fc1, 'xadd', 'Ev,Gv', xadd, { hot: true, lock: true });
   t.op(0x0fc7, 'cmpxchg16b', 'Mx', cmpxchgWide(() => 16), { ext: 1, mod: 'mem', w: 1, only64: true, lock: true });
   t.op(0x0fc7, 'cmpxchg8b', 'Mq', cmpxchgWide(() => 8), { ext: 1, mod: 'mem', lock: true });
   t.op(0x8c, 'mov', 'Mw,Sw', movFromSegment, { mod: 'mem' });

@@ -135,15 +135,15 @@ const idiv: Meaning = (i, b) => {
 export function defineMultiply(t: InstructionTable): void {
   const mul = multiplyAccumulator(false);
   const imul1 = multiplyAccumulator(true);
-  const group: [number, string, Meaning][] = [
-    [4, 'mul', mul],
-    [5, 'imul', imul1],
-    [6, 'div', div],
-    [7, 'idiv', idiv],
+  const group: [number, string, Meaning, boolean][] = [
+    [4, 'mul', mul, true],
+    [5, 'imul', imul1, true],
+    [6, 'div', div, false],
+    [7, 'idiv', idiv, false],
   ];
-  for (const [ext, name, meaning] of group) {
+  for (const [ext, name, meaning, hot] of group) {
     t.op(0xf6, name, 'Eb', meaning, { ext, readOnly: true });
-    t.op(0xf7, name, 'Ev', meaning, { ext, readOnly: true });
+    t.op(0xf7, name, 'Ev', meaning, { ext, hot, readOnly: true });
   }
   t.op(0x0faf, 'imul', 'Gv,Ev', imul(2), { hot: true });
   t.op(0x69, 'imul', 'Gv,Ev,Iz', imul(3), { hot: true });

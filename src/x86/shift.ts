@@ -165,8 +165,8 @@ const doubleShift =
 
 export function defineShift(t: InstructionTable): void {
   const group: [string, Meaning, boolean][] = [
-    ['rol', rol, false],
-    ['ror', ror, false],
+    ['rol', rol, true],
+    ['ror', ror, true],
     ['rcl', rcl, false],
     ['rcr', rcr, false],
     ['shl', shl, true],
@@ -182,8 +182,8 @@ export function defineShift(t: InstructionTable): void {
     t.op(0xd2, name, 'Eb,CL', meaning, { ext });
     t.op(0xd3, name, 'Ev,CL', meaning, { ext, hot });
   });
-  t.op(0x0fa4, 'shld', 'Ev,Gv,Ib', doubleShift(true));
-  t.op(0x0fa5, 'shld', 'Ev,Gv,CL', doubleShift(true));
-  t.op(0x0fac, 'shrd', 'Ev,Gv,Ib', doubleShift(false));
-  t.op(0x0fad, 'shrd', 'Ev,Gv,CL', doubleShift(false));
+  t.op(0x0fa4, 'shld', 'Ev,Gv,Ib', doubleShift(true), { hot: true });
+  t.op(0x0fa5, 'shld', 'Ev,Gv,CL', doubleShift(true), { hot: true });
+  t.op(0x0fac, 'shrd', 'Ev,Gv,Ib', doubleShift(false), { hot: true });
+  t.op(0x0fad, 'shrd', 'Ev,Gv,CL', doubleShift(false), { hot: true });
 }

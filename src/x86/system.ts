@@ -148,7 +148,7 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f01, 'smsw', 'Rv', smsw, { ext: 4, mod: 'reg' });
   t.op(0x0f01, 'lmsw', 'Ew', lmsw, { ext: 6, readOnly: true, resync: true });
   t.op(0x0f01, 'invlpg', 'Mb', invlpg, { ext: 7, mod: 'mem', readOnly: true, resync: true, showsChange: true });
-  t.op(0x0f01, 'swapgs', '', swapgs, { ext: 7, mod: 'reg', rm: 0, only64: true });
+  t.op(0x0f01, 'swapgs', '', swapgs, { hot: true, ext: 7, mod: 'reg', rm: 0, only64: true });
   t.op(0x0f01, 'rdtscp', '', status('rdtscp'), { ext: 7, mod: 'reg', rm: 1 });
   t.op(0x0f02, 'lar', 'Gv,Ew', descriptorQuery('lar'));
   t.op(0x0f03, 'lsl', 'Gv,Ew', descriptorQuery('lsl'));
@@ -169,8 +169,8 @@ export function defineSystem(t: InstructionTable): void {
   t.op(0x0f35, 'sysexit', '', statusSized('sysexit'), { ends: true, transfers: true, names: ['sysexit', 'sysexit', 'sysexitq'] });
   t.op(0x0fa2, 'cpuid', '', status('cpuid'));
   t.op(0xf4, 'hlt', '', status('hlt'), { ends: true });
-  t.op(0xfa, 'cli', '', cli);
-  t.op(0xfb, 'sti', '', sti, { interrupts: 'shadow' });
+  t.op(0xfa, 'cli', '', cli, { hot: true });
+  t.op(0xfb, 'sti', '', sti, { hot: true, interrupts: 'shadow' });
   t.op(0xe4, 'in', 'AL,Ib', portIn);
   t.op(0xe5, 'in', 'EAX,Ib', portIn);
   t.op(0xec, 'in', 'AL,DX', portIn);

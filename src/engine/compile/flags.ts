@@ -3,7 +3,7 @@
 
 import { Cpu, FlagKind, Rflags } from '../../core/layout.ts';
 import type { FunctionBuilder, Value, Variable } from '../../wasm/function.ts';
-import { Flags, ROTATED, type FlagFunctions } from '../../x86/flags.ts';
+import { CARRY, Flags, ROTATED, type FlagFunctions } from '../../x86/flags.ts';
 import type { FunctionRef } from '../../wasm/module.ts';
 
 /**
@@ -19,12 +19,12 @@ const enum Under {
   MEMORY = 1,
   /** In the second locals, kind included. */
   LOCALS = 2,
-  /** CARRY_VALUE and OVERFLOW_VALUE, in the local of the kind; all else there is 0. */
+  /** CARRY_VALUE and, where it is kept, OVERFLOW_VALUE, in the local of the kind; all else there is 0. */
   BITS = 3,
 }
 
-/** What an instruction does to the flags, whatever they were: sets them all, or CF stays (the kind of INC or DEC), or all but CF and OF do. */
-export type FlagsChange = FlagsState | { readonly step: number } | 'rotate';
+/** What an instruction does to the flags, whatever they were: sets them all, or CF stays (the kind of INC or DEC), or all but CF and OF do, or all but CF. */
+export type FlagsChange = FlagsState | { readonly step: number } | 'rotate' | 'carry';
 
 const kindOf = (state: number): number => state & 0xffff;
 const underOf = (state: number): number => state >>> 16;
@@ -42,6 +42,7 @@ export function changeFlags(state: FlagsState, change: FlagsChange): FlagsState 
     if (state === 'dynamic') return withUnder(change.step, Under.LOCALS);
     return withUnder(change.step, underOf(state) || kindOf(state));
   }
+  if (change === 'carry') return typeof state === 'number' ? withUnder((kindOf(state) & ~CARRY) | FlagKind.CARRY_KEPT, Under.BITS) : 'dynamic';
   if (change === 'rotate') return typeof state === 'number' ? withUnder((kindOf(state) & ~ROTATED) | FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT, Under.BITS) : 'dynamic';
   return change;
 }
@@ -60,6 +61,8 @@ export class CompiledFlags extends Flags {
   /** Of the operands in the locals, as long as the state is that of the operation which set them: bits of the first; the second, if it is known. */
   private width = 64;
   private second: bigint | null = null;
+  /** In the dynamic state: CF stands in the kind. */
+  private isCarryThere = false;
   /** Whether anything after the current instruction can see the flags it leaves. */
   needed = true;
   /** Told what a meaning does, when it is being looked at. */
@@ -87,6 +90,7 @@ export class CompiledFlags extends Flags {
     this.current = state;
     this.width = 64;
     this.second = null;
+    this.isCarryThere = false;
   }
 
   /** CompileBuilder.localNames */
@@ -103,6 +107,7 @@ export class CompiledFlags extends Flags {
     if (this.isConditional()) {
       if (this.state !== 'dynamic') throw new Error('flags are set in a branch, and were not made dynamic before');
       this.locals.kind.set(this.b.i32(number));
+      this.isCarryThere = false;
     } else {
       this.state = number;
     }
@@ -155,20 +160,37 @@ export class CompiledFlags extends Flags {
 
   override rotate(carry: Value, overflow: () => Value): void {
     const { b } = this;
-    this.watcher?.flagsPart('rotate');
+    this.setPart('rotate', ROTATED, FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT, () => b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7))));
+  }
+
+  override setCarry(carry: Value): void {
+    this.setPart('carry', CARRY, FlagKind.CARRY_KEPT, () => this.b.wrap(this.b.shl(carry, 3)));
+  }
+
+  /**
+   * Some flags are new and stand in the kind, the others stay.
+   * @param replaced bits of the kind that are others now
+   * @param kept those of them that say which flags stand there
+   * @param set these flags at their places in the kind
+   */
+  private setPart(change: 'rotate' | 'carry', replaced: number, kept: number, set: () => Value): void {
+    const { b, locals, state } = this;
+    this.watcher?.flagsPart(change);
     if (!this.needed) return;
-    const set = (): Value => b.wrap(b.or(b.shl(carry, 3), b.shl(overflow(), 7)));
     // In a branch the state is dynamic already.
-    if (typeof this.state === 'number') this.locals.kind.set(set());
-    else {
+    if (typeof state === 'number') {
+      const isOverflowThere = underOf(state) === Under.BITS && (state & FlagKind.OVERFLOW_KEPT & ~replaced) !== 0;
+      locals.kind.set(isOverflowThere ? b.or(b.and(locals.kind.get(), FlagKind.OVERFLOW_VALUE), set()) : set());
+    } else {
       const [now, a, x] = this.values();
-      if (this.state === 'memory') {
-        this.locals.a.set(a);
-        this.locals.x.set(x);
+      if (state === 'memory') {
+        locals.a.set(a);
+        locals.x.set(x);
       }
-      this.locals.kind.set(b.or(b.or(b.and(now, ~ROTATED), FlagKind.CARRY_KEPT | FlagKind.OVERFLOW_KEPT), set()));
+      locals.kind.set(b.or(b.or(b.and(now, ~replaced), kept), set()));
     }
-    this.state = changeFlags(this.state, 'rotate');
+    this.state = changeFlags(state, change);
+    this.isCarryThere = this.state === 'dynamic' && !this.isConditional();
   }
 
   private stored(): Value[] {
@@ -241,7 +263,7 @@ export class CompiledFlags extends Flags {
   }
 
   protected override carryBit(): Value {
-    if (this.state !== 'dynamic') return this.condition(2);
+    if (this.state !== 'dynamic' || this.isCarryThere) return this.condition(2);
     this.watcher?.flagsRead();
     return this.dynamicCarry(this.locals);
   }
@@ -250,7 +272,8 @@ export class CompiledFlags extends Flags {
     const { b } = this;
     this.watcher?.flagsRead();
     const even = cc & ~1;
-    const known = typeof this.state === 'number' ? this.known(this.state, even, this.locals) : null;
+    const kept = (): Value | null => (this.isCarryThere && even === 2 ? b.and(b.shrU(this.locals.kind.get(), 3), 1) : null);
+    const known = typeof this.state === 'number' ? this.known(this.state, even, this.locals) : kept();
     const holds = b.let(known ?? b.call(this.calls.conditions[even >> 1], this.values()));
     return cc & 1 ? b.eqz(holds) : holds;
   }

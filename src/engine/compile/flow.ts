@@ -42,7 +42,7 @@ function effectOf({ instructions }: Block): BlockEffect {
     } else {
       writes |= facts.writes;
       if (after === null) continue;
-      if (typeof after === 'object' || after === 'rotate') changes.push(after);
+      if (typeof after === 'object' || after === 'rotate' || after === 'carry') changes.push(after);
       else {
         flags = after;
         changes = [];
