@@ -472,9 +472,10 @@ function canBeInlined({ instructions, terminator }: Block): boolean {
 
 /**
  * The loop at whose head the region begins, without what surrounds it; all blocks if it is none. The surroundings lead back to the head
- * as well, and are told from the loop by their place: compilers put a loop's head first and its last jump back last.
+ * as well, and are told from the loop by their place: compilers put a loop's head first and its last jump back last. An interpreter's handler
+ * leads back to itself by others on either side, and is no such head.
  */
-function loopAlone(blocks: readonly Block[]): Block[] {
+export function loopAlone(blocks: readonly Block[]): Block[] {
   const [head] = blocks;
   const predecessors: number[][] = blocks.map(() => []);
   blocks.forEach((block, n) => {
@@ -488,8 +489,10 @@ function loopAlone(blocks: readonly Block[]): Block[] {
     inside.add(n);
     queue.push(...predecessors[n]);
   }
-  if (inside.size === 1 && !predecessors[0].includes(0)) return [...blocks];
-  const numbers = new Map([...inside].sort((a, b) => a - b).map((n, place) => [n, place]));
+  const reached = new Set([0]);
+  for (const n of reached) for (const to of blocks[n].terminator.successors) if (inside.has(to)) reached.add(to);
+  if (!predecessors[0].some((n) => reached.has(n))) return [...blocks];
+  const numbers = new Map([...reached].sort((a, b) => a - b).map((n, place) => [n, place]));
   const move = (target: Target): Target => renumbered(target, target.block < 0 ? -1 : (numbers.get(target.block) ?? -1));
   const out: Block[] = [];
   for (const n of numbers.keys()) out.push(ended(blocks[n], retarget(blocks[n].terminator, move)));
