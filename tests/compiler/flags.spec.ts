@@ -29,7 +29,7 @@ const AFTER: Record<string, readonly number[]> = {
   nothing: [], 'adc eax, ecx': [0x11, 0xc8], 'dec eax': [0xff, 0xc8], 'ror eax, 1': [0xd1, 0xc8], cmc: [0xf5], 'bt eax, 0': [0x0f, 0xba, 0xe0, 0x00],
   'test cl, 1; jz over; add eax, ecx': [0xf6, 0xc1, 0x01, 0x74, 0x02, 0x01, 0xc8],
 };
-const VALUES = [[0x8000_0000, 31], [0xffff_fffe, 2], [0, 0]] as const;
+const VALUES = [[0x8000_0000, 31], [0xffff_fffe, 2], [0xffff_ffff, 1], [0, 0]] as const;
 const FLAGS = [0, Rflags.ARITHMETIC];
 
 interface Sequence {
