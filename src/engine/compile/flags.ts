@@ -26,6 +26,9 @@ const enum Under {
 /** What an instruction does to the flags, whatever they were: sets them all, or CF stays (the kind of INC or DEC), or all but CF and OF do, or all but CF. */
 export type FlagsChange = FlagsState | { readonly step: number } | 'rotate' | 'carry';
 
+/** A change that leaves some flags as they were. */
+export const isPartial = (change: FlagsChange): change is Exclude<FlagsChange, FlagsState> => typeof change === 'object' || change === 'rotate' || change === 'carry';
+
 const kindOf = (state: number): number => state & 0xffff;
 const underOf = (state: number): number => state >>> 16;
 const withUnder = (kind: number, under: number): number => kind + under * 0x1_0000;

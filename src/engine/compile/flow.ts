@@ -2,7 +2,7 @@
 // somebody will still look at. So registers are loaded where they are first needed and written back only where the region is left.
 
 import type { FlagsChange, FlagsState } from './flags.ts';
-import { changeFlags, joinFlags } from './flags.ts';
+import { changeFlags, isPartial, joinFlags } from './flags.ts';
 import type { Block, PlannedInstruction, Terminator } from './plan.ts';
 import { FLAGS } from './registers.ts';
 import type { Structure } from './structure.ts';
@@ -42,7 +42,7 @@ function effectOf({ instructions }: Block): BlockEffect {
     } else {
       writes |= facts.writes;
       if (after === null) continue;
-      if (typeof after === 'object' || after === 'rotate' || after === 'carry') changes.push(after);
+      if (isPartial(after)) changes.push(after);
       else {
         flags = after;
         changes = [];
