@@ -28,10 +28,8 @@ export class Watched {
   constructor(
     readonly command: string,
     args: readonly string[],
-    /** Beside this process' own. */
-    environment: Readonly<Record<string, string>> = {},
   ) {
-    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+    this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.child.stdout!.setEncoding('latin1').on('data', (text: string) => {
       this.output += text;
       this.pieces.push({ at: (performance.now() - this.started) / 1000, end: this.output.length });

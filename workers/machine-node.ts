@@ -18,7 +18,7 @@ import { ImageInUse } from '../src/backends/block/file-lock-node.ts';
 import { openFileDisk } from '../src/backends/block/disk-node.ts';
 import { Folder } from '../src/backends/fs/folder-node.ts';
 import { YOUNG_MB } from '../src/machine/worker-limits.ts';
-import { readBranchHints } from './flags-node.ts';
+import { optimiseJavaScriptLater, readBranchHints } from './flags-node.ts';
 import { lowerV8Threads } from './threads-node.ts';
 
 /** A TFTP server's files are read into memory. */
@@ -29,6 +29,7 @@ const LOG_BUFFER = 1 << 16;
 const SMALLEST_HOST_FILE = 1 << 20;
 
 readBranchHints();
+optimiseJavaScriptLater();
 
 const environment: HostEnvironment = {
   monitor: (target) => new Monitor(target),

@@ -11,8 +11,8 @@ import { getPriority, setPriority } from 'node:os';
  */
 const BEHIND = 10;
 const NICE_MAX = 19;
-/** The threads of V8's platform, which Node makes before all others: one that waits for what is due later, four that work. */
-const V8_THREADS = 5;
+/** The threads of V8's platform that work, if Node is not told how many (--v8-pool-size, as by bin/tabvisor). */
+const V8_POOL_SIZE = 4;
 
 function lower(find: () => number[]): void {
   if (process.platform !== 'linux') return;
@@ -36,6 +36,12 @@ function inOrder(): number[] {
   return ids;
 }
 
+/** The threads of V8's platform, which Node makes before all others: one that waits for what is due later, and those that work. */
+function v8Threads(): number {
+  const told = /--v8-pool-size=(\d+)/.exec(process.execArgv.join(' '));
+  return 1 + (told ? Number(told[1]) : V8_POOL_SIZE);
+}
+
 const ownId = (): number => Number(readlinkSync('/proc/thread-self').split('/').pop());
 
 /** The thread that calls this, a worker's. */
@@ -47,6 +53,6 @@ export function lowerThisThread(): void {
 export function lowerV8Threads(): void {
   lower(() => {
     const own = ownId();
-    return inOrder().filter((id) => id !== process.pid).slice(0, V8_THREADS).filter((id) => id !== own);
+    return inOrder().filter((id) => id !== process.pid).slice(0, v8Threads()).filter((id) => id !== own);
   });
 }

@@ -17,9 +17,8 @@ class ProcessRun implements Run {
     command: string,
     args: readonly string[],
     private readonly counts: boolean,
-    environment: Readonly<Record<string, string>> = {},
   ) {
-    this.process = new Watched(command, args, environment);
+    this.process = new Watched(command, args);
   }
 
   get pid(): number {
@@ -61,10 +60,10 @@ function machineLine(guest: Guest): string[] {
   ];
 }
 
-/** What bin/tabvisor tells glibc when it starts Node (docs/decisions/27-allocator.md). */
-export function runnerEnvironment(): Record<string, string> {
-  const [, words] = /^':' \/\/; export (.*?); exec node /m.exec(readFileSync(join(root, 'bin/tabvisor'), 'utf8'))!;
-  return Object.fromEntries(words.split(' ').map((word) => word.split('=')));
+/** The line of bin/tabvisor that starts Node, for a shell, which calls the script $0. */
+function startLine(): string {
+  const [, line] = /^':' \/\/; (.*)$/m.exec(readFileSync(join(root, 'bin/tabvisor'), 'utf8'))!;
+  return line;
 }
 
 /** The machine worker of the headless runner, under a program that also tells its counters. */
@@ -75,7 +74,7 @@ export const tabvisorNode: Peer = {
   refuses: () => undefined,
   version: () => `Node ${process.versions.node}`,
   async start(guest, until = '') {
-    return new ProcessRun(process.execPath, [join(root, 'build/bench/tabvisor-node.js'), until, ...machineLine(guest), ...(guest.tabvisor ?? [])], until !== '', runnerEnvironment());
+    return new ProcessRun('sh', ['-c', startLine(), join(root, 'build/bench/tabvisor-node.js'), until, ...machineLine(guest), ...(guest.tabvisor ?? [])], until !== '');
   },
 };
 

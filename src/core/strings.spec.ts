@@ -156,6 +156,35 @@ describe('faults and interruptions', () => {
     expect(t.slice(0x902f, 2)).toEqual([1, 0]);
   });
 
+  it('leaves the registers at the element that faults going down, with the elements above it done', () => {
+    t.long();
+    const PTE = TABLES + 0x3000;
+    t.write64(TABLES + 0x2000 + 16, BigInt(PTE + 7));
+    t.write64(PTE + 8, 0x9063n);
+    t.core.set_rflags(CPU, Rflags.DF | Rflags.CF);
+    t.set({ rax: 0x11, rcx: 0x100, rdi: 0x40_1008 });
+    expect(run('stos', 4, 8, Cpu.DS, 1).status).toBe(Status.FAULT);
+    expect(t.takeFault()).toBe('#14(2)');
+    expect([t.reg('rcx'), t.reg('rdi'), t.get64(Cpu.CR2)]).toEqual([0xfdn, 0x40_0ffcn, 0x40_0ffcn]);
+    expect(t.words(0x9000, 4, 4)).toEqual([0x11, 0x11, 0x11, 0]);
+    // The first element lies on two pages, the lower one of which is not there.
+    t.set({ rcx: 3, rdi: 0x40_0ffe });
+    expect(t.call('stos', 4, 8, Cpu.DS, 1)).toBe(Status.FAULT);
+    expect(t.takeFault()).toBe('#14(2)');
+    expect([t.reg('rcx'), t.words(0x9000, 1, 4)[0]]).toEqual([3n, 0x11]);
+  });
+
+  it('notices writes to code going down', () => {
+    t.protect();
+    t.view.setBigUint64(Mem.CODE_CHUNKS + 9 * 8, 1n, true);
+    t.onInvalidate = () => t.view.setBigUint64(Mem.CODE_CHUNKS + 9 * 8, 0n, true);
+    t.set32(Cpu.RFLAGS, Rflags.FIXED | Rflags.DF);
+    t.set({ rcx: 0x40, rdi: 0x902f, rax: 1 });
+    expect(run('stos', 1, 4, Cpu.DS, 1).status).toBe(Status.NEXT);
+    expect(t.log).toEqual(['invalidate 9 0-0']);
+    expect(t.slice(0x8fef, 2)).toEqual([0, 1]);
+  });
+
   it('goes through segments and their limits', () => {
     t.protect();
     t.call('load_segment', 0, Sel.DATA16);
@@ -179,6 +208,32 @@ describe('address sizes', () => {
     expect(run('movs', 1, 2, Cpu.DS, 1).status).toBe(Status.NEXT);
     expect(t.slice(0x9000, 4)).toEqual([1, 2, 3, 4]);
     expect([t.reg('rsi'), t.reg('rdi'), t.reg('rcx')]).toEqual([0x7777_0002n, 0x8888_9004n, 0x9999_0000n]);
+  });
+
+  it('wraps SI and DI at 16 bits going down', () => {
+    t.protect();
+    t.set32(Cpu.RFLAGS, Rflags.FIXED | Rflags.DF);
+    t.fill(0, [1, 2, 3]);
+    t.fill(0xfffd, [4, 5, 6]);
+    t.set({ rsi: 0x7777_0002, rdi: 0x8888_9005, rcx: 0x9999_0006 });
+    expect(run('movs', 1, 2, Cpu.DS, 1).status).toBe(Status.NEXT);
+    expect(t.slice(0x9000, 6)).toEqual([4, 5, 6, 1, 2, 3]);
+    expect([t.reg('rsi'), t.reg('rdi'), t.reg('rcx')]).toEqual([0x7777_fffcn, 0x8888_8fffn, 0x9999_0000n]);
+  });
+
+  it('does not run over the segment limit with the highest element, nor over the lowest address', () => {
+    t.protect();
+    t.call('load_segment', 0, Sel.DATA16);
+    t.set32(Cpu.RFLAGS, Rflags.FIXED | Rflags.DF);
+    // A word at FFFF reaches beyond the limit.
+    t.set({ rdi: 0xffff, rcx: 2, rax: 0x1122 });
+    expect(run('stos', 2, 4, Cpu.DS, 1).status).toBe(Status.FAULT);
+    expect([t.takeFault(), t.reg('rcx'), t.reg('rdi')]).toEqual(['#13(0)', 2n, 0xffffn]);
+    // The third word, at FFFFFFFE, does too.
+    t.set({ rdi: 2, rcx: 3 });
+    expect(run('stos', 2, 4, Cpu.DS, 1).status).toBe(Status.FAULT);
+    expect([t.takeFault(), t.reg('rcx'), t.reg('rdi')]).toEqual(['#13(0)', 1n, 0xffff_fffen]);
+    expect(t.slice(0x4_0000, 4)).toEqual([0x22, 0x11, 0x22, 0x11]);
   });
 
   it('clears the upper halves with 32 bits in 64-bit code, and adds FS base', () => {

@@ -62,14 +62,34 @@ const WORK: u32 = 0x1_0000;
   setCounter(cpu, Cpu.RCX, count - elements, addrsize);
 }
 
-/** How many elements from an offset on stay in their page, in the address size and in the count, going up. */
-function run(offset: u64, linear: u64, size: u32, addrsize: u32, count: u64): u32 {
-  let n: u64 = (0x1000 - (<u32>linear & 0xfff)) / size;
-  if (count < n) n = count;
+/** May a repeated instruction go by runs? Not one element alone, and with TF there is a trap after each. */
+// @ts-ignore: decorator
+@inline function byRuns(cpu: u32, count: u64): bool {
+  return count > 1 && !(load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF);
+}
+
+/** How many elements from an offset on stay in their page, in the address size and in the count. */
+function run(offset: u64, linear: u64, size: u32, addrsize: u32, count: u64, down: bool): u32 {
+  const inPage = <u32>linear & 0xfff;
   const left = maskOf(addrsize) - offset;
-  // The last element may end at the very top of the address size.
-  if (left < 0x1000 && (left + 1) / size < n) n = (left + 1) / size;
-  return <u32>n;
+  let n: u64;
+  if (down) {
+    // The first is the highest, and has to be whole on the page.
+    if (inPage + size > 0x1000 || left < size - 1) return 0;
+    n = inPage / size + 1;
+    if (offset / size < n) n = offset / size + 1;
+  } else {
+    n = (0x1000 - inPage) / size;
+    // The last element may end at the very top of the address size.
+    if (left < 0x1000 && (left + 1) / size < n) n = (left + 1) / size;
+  }
+  return <u32>min<u64>(n, count);
+}
+
+/** From the lowest element of a run to its first one, in bytes. */
+// @ts-ignore: decorator
+@inline function firstOf(elements: u32, size: u32, down: bool): u32 {
+  return down ? (elements - 1) * size : 0;
 }
 
 /** Where a run's bytes lie in the shared memory; 0: not plainly there, go element by element. */
@@ -117,6 +137,28 @@ function writeElement(cpu: u32, seg: u32, offset: u64, size: u32, value: u64): v
   if (!faulted(cpu)) write_slow(cpu, va, size, value);
 }
 
+/** Copy downwards exactly as element after element would: where the source overlaps the destination from above, bytes repeat. Addresses are the lowest. */
+function copyDown(to: u32, from: u32, elements: u32, size: u32): void {
+  const bytes = elements * size;
+  if (to >= from || to + bytes <= from) {
+    memory.copy(to, from, bytes);
+    return;
+  }
+  const distance = from - to;
+  if (distance >= size && distance % size == 0) {
+    // As in copyUp(), from the top.
+    memory.copy(to + bytes - distance, from + bytes - distance, distance);
+    let done = distance;
+    while (done < bytes) {
+      const more = min<u32>(done, bytes - done);
+      memory.copy(to + bytes - done - more, to + bytes - more, more);
+      done += more;
+    }
+    return;
+  }
+  for (let i = bytes; i > 0; i -= size) storeHost(to + i - size, size, loadHost(from + i - size, size));
+}
+
 /** Copy upwards exactly as element after element would: where the destination overlaps the source from above, bytes repeat. */
 function copyUp(to: u32, from: u32, elements: u32, size: u32): void {
   const bytes = elements * size;
@@ -143,19 +185,22 @@ export function movs(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
   const mask = maskOf(addrsize);
   let count = remaining(cpu, addrsize, rep);
   let work: u32 = 0;
+  const down = backwards(cpu);
   while (count) {
     const source = load<u64>(cpu, Cpu.RSI) & mask;
     const target = load<u64>(cpu, Cpu.RDI) & mask;
     let elements: u32 = 1;
     let done = false;
-    if (count > 1 && !backwards(cpu) && !(load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF)) {
-      elements = run(source, linearOf(cpu, seg, source), size, addrsize, count);
-      elements = min<u32>(elements, run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count));
+    if (byRuns(cpu, count)) {
+      elements = run(source, linearOf(cpu, seg, source), size, addrsize, count, down);
+      elements = min<u32>(elements, run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count, down));
       if (elements > 1) {
-        const from = runHost(cpu, seg, source, elements * size, false);
-        const to = from ? runHost(cpu, Cpu.ES, target, elements * size, true) : 0;
+        const first = firstOf(elements, size, down);
+        const from = runHost(cpu, seg, source - first, elements * size, false);
+        const to = from ? runHost(cpu, Cpu.ES, target - first, elements * size, true) : 0;
         if (to) {
-          copyUp(to, from, elements, size);
+          if (down) copyDown(to, from, elements, size);
+          else copyUp(to, from, elements, size);
           done = true;
         }
       }
@@ -183,16 +228,17 @@ export function stos(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
   const value = load<u64>(cpu, Cpu.RAX);
   let count = remaining(cpu, addrsize, rep);
   let work: u32 = 0;
+  const down = backwards(cpu);
   while (count) {
     const target = load<u64>(cpu, Cpu.RDI) & mask;
     let elements: u32 = 1;
     let done = false;
-    if (count > 1 && !backwards(cpu) && !(load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF)) {
-      elements = run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count);
+    if (byRuns(cpu, count)) {
+      elements = run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count, down);
       if (elements > 1) {
-        const to = runHost(cpu, Cpu.ES, target, elements * size, true);
+        const to = runHost(cpu, Cpu.ES, target - firstOf(elements, size, down), elements * size, true);
         if (to) {
-          fillUp(to, value, elements, size);
+          fill(to, value, elements, size);
           done = true;
         }
       }
@@ -213,7 +259,7 @@ export function stos(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
 }
 
 /** Store one element's value over and over. */
-function fillUp(to: u32, value: u64, elements: u32, size: u32): void {
+function fill(to: u32, value: u64, elements: u32, size: u32): void {
   const byte = value & 0xff;
   const same = byte * 0x0101_0101_0101_0101;
   const bits: u64 = size == 8 ? 0xffff_ffff_ffff_ffff : ((<u64>1) << (size << 3)) - 1;
@@ -267,22 +313,25 @@ export function cmps(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
   const shift = <u64>(64 - (size << 3));
   let count = remaining(cpu, addrsize, rep);
   let work: u32 = 0;
+  const down = backwards(cpu);
   while (count) {
     const source = load<u64>(cpu, Cpu.RSI) & mask;
     const target = load<u64>(cpu, Cpu.RDI) & mask;
     let left: u64 = 0;
     let right: u64 = 0;
     let elements: u32 = 0;
-    if (count > 1 && !backwards(cpu) && !(load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF)) {
-      let n = run(source, linearOf(cpu, seg, source), size, addrsize, count);
-      n = min<u32>(n, run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count));
+    if (byRuns(cpu, count)) {
+      let n = run(source, linearOf(cpu, seg, source), size, addrsize, count, down);
+      n = min<u32>(n, run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count, down));
       if (n > 1) {
-        const a = runHost(cpu, seg, source, n * size, false);
-        const b = a ? runHost(cpu, Cpu.ES, target, n * size, false) : 0;
+        const first = firstOf(n, size, down);
+        const a = runHost(cpu, seg, source - first, n * size, false);
+        const b = a ? runHost(cpu, Cpu.ES, target - first, n * size, false) : 0;
         if (b) {
           while (elements < n) {
-            left = loadHost(a + elements * size, size);
-            right = loadHost(b + elements * size, size);
+            const at = down ? first - elements * size : elements * size;
+            left = loadHost(a + at, size);
+            right = loadHost(b + at, size);
             elements++;
             if (ends(left == right, rep)) break;
           }
@@ -319,16 +368,18 @@ export function scas(cpu: u32, size: u32, addrsize: u32, seg: u32, rep: u32): i3
   const left = load<u64>(cpu, Cpu.RAX);
   let count = remaining(cpu, addrsize, rep);
   let work: u32 = 0;
+  const down = backwards(cpu);
   while (count) {
     const target = load<u64>(cpu, Cpu.RDI) & mask;
     let right: u64 = 0;
     let elements: u32 = 0;
-    if (count > 1 && !backwards(cpu) && !(load<u32>(cpu, Cpu.RFLAGS) & Rflags.TF)) {
-      const n = run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count);
-      const b = n > 1 ? runHost(cpu, Cpu.ES, target, n * size, false) : 0;
+    if (byRuns(cpu, count)) {
+      const n = run(target, linearOf(cpu, Cpu.ES, target), size, addrsize, count, down);
+      const first = firstOf(n, size, down);
+      const b = n > 1 ? runHost(cpu, Cpu.ES, target - first, n * size, false) : 0;
       if (b) {
         while (elements < n) {
-          right = loadHost(b + elements * size, size);
+          right = loadHost(b + (down ? first - elements * size : elements * size), size);
           elements++;
           if (ends((left ^ right) << shift == 0, rep)) break;
         }
