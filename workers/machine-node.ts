@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, realpathSync, statSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { resolve, sep } from 'node:path';
-import { parentPort, Worker } from 'node:worker_threads';
+import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { wrap } from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { exposeMachine, MachineError } from '../src/machine/client.ts';
@@ -28,6 +28,13 @@ const LOG_BUFFER = 1 << 16;
 /** Smaller files of the machine line are read at once and kept. */
 const SMALLEST_HOST_FILE = 1 << 20;
 
+/** A worker, or a port to one. */
+interface Peer {
+  postMessage(message: unknown): void;
+  on(event: 'message', handler: (message: unknown) => void): unknown;
+  unref(): void;
+}
+
 readBranchHints();
 optimiseJavaScriptLater();
 
@@ -49,10 +56,17 @@ const environment: HostEnvironment = {
 
   openCompiler() {
     lowerV8Threads();
-    const worker = new Worker(fileURLToPath(new URL('./compiler-node.js', import.meta.url)), { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
-    // It ends with the machine.
-    worker.unref();
-    return { post: (message) => worker.postMessage(message), onMessage: (handler) => worker.on('message', handler) };
+    // The runner has started it already.
+    const worker: Peer = (workerData as { compiler?: MessagePort } | null)?.compiler
+      ?? new Worker(fileURLToPath(new URL('./compiler-node.js', import.meta.url)), { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
+    return {
+      post: (message) => worker.postMessage(message),
+      onMessage(handler) {
+        worker.on('message', handler);
+        // It ends with the machine.
+        worker.unref();
+      },
+    };
   },
 
   async read(file, progress) {

@@ -3,11 +3,12 @@
 
 import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { wrapMachine } from '../../src/machine/client.ts';
 import { Control, RunState } from '../../src/machine/protocol.ts';
+import { compilesBeside, parse } from '../../src/machine/options/index.ts';
 import { InputPump, OutputPump } from '../../src/runner/ports.ts';
+import { startWorkers } from '../../src/runner/workers.ts';
 
 const [until, ...args] = process.argv.slice(2);
 const files = ['-kernel', '-initrd'].flatMap((option) => {
@@ -15,13 +16,14 @@ const files = ['-kernel', '-initrd'].flatMap((option) => {
   return at < 0 ? [] : [{ name: args[at + 1], source: { url: pathToFileURL(args[at + 1]).href } }];
 });
 
-const worker = new Worker(new URL('../node/machine-node.js', import.meta.url));
-const machine = wrapMachine(nodeEndpoint(worker));
+const script = (name: string): URL => new URL(`../node/${name}.js`, import.meta.url);
+const workers = startWorkers(script('machine-node'), compilesBeside(parse(args)) ? script('compiler-node') : undefined);
+const machine = wrapMachine(nodeEndpoint(workers.machine));
 const end = (why: unknown) => {
   console.error(why);
   process.exit(1);
 };
-worker.on('error', end);
+workers.onEnd = end;
 const { memory } = await machine.create({ args, files }, {
   progress: () => {},
   // What it wrote last may still be on its way.

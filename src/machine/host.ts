@@ -12,10 +12,10 @@ import { initrdFiles, isOneFile, kernelKind } from './boot/load.ts';
 import { openCompileChannel } from './compile-channel.ts';
 import { MachineLog } from './log.ts';
 import type { FileData } from './boot/file-data.ts';
-import { compilesBeside, Machine } from './machine.ts';
+import { Machine } from './machine.ts';
 import type { MonitorCalls, MonitorTarget } from './monitor-target.ts';
 import { needsIo } from './network-io.ts';
-import { firmwareFiles, type MachineConfig, parse, type DriveConfig } from './options/index.ts';
+import { compilesBeside, firmwareFiles, type MachineConfig, parse, type DriveConfig } from './options/index.ts';
 import { toPng, toPpm } from './png.ts';
 import { type BootProgress, Control, type DriveView, type FolderView, type MachineApi, type MachineEvents, type MachineFailure, type MachineFile, type MachineSpec, RunState } from './protocol.ts';
 

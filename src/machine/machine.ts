@@ -26,7 +26,7 @@ import { HostEntropy, RepeatableEntropy } from './entropy.ts';
 import { isFirmware } from './firmware.ts';
 import { MachineLog } from './log.ts';
 import { hotThreshold } from './compile-channel.ts';
-import { DEBUGCON_RING, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
+import { compilesBeside, DEBUGCON_RING, type MachineConfig, optionRomFile, type PciDeviceConfig, type SerialConfig, VGA_ROM } from './options/index.ts';
 import { Network, type NetworkParts } from './network.ts';
 import { type FirmwareConfig, Pc } from './pc.ts';
 import { Control, FIRST_CHARDEV_RING, type MachineFailure } from './protocol.ts';
@@ -104,11 +104,6 @@ function allocate(ramSize: number): WebAssembly.Memory {
       advice: 'Give the guest less memory with -m, or close other tabs.',
     } satisfies MachineFailure;
   }
-}
-
-/** Is guest code compiled beside the vCPU? In virtual time a run repeats exactly, and so when something gets compiled must too. */
-export function compilesBeside({ accel, clock }: MachineConfig): boolean {
-  return accel.kind === 'jit' && accel.threshold !== 1 && clock.kind === 'real';
 }
 
 export class Machine {

@@ -4,5 +4,5 @@ import { run } from './run.ts';
 
 if (process.argv.includes('throw')) setTimeout(() => { throw new Error('runner broke'); }, 200);
 process.exitCode = await run(process.argv.slice(2).filter((word) => word !== 'throw'), {
-  worker: new URL('./fake-worker.mjs', import.meta.url), firmware: new URL('file:///firmware/'), stdin: process.stdin, stdout: process.stdout, stderr: process.stderr,
+  worker: new URL('./fake-worker.mjs', import.meta.url), compiler: new URL('./fake-compiler.mjs', import.meta.url), firmware: new URL('file:///firmware/'), stdin: process.stdin, stdout: process.stdout, stderr: process.stderr,
 });

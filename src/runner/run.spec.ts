@@ -19,7 +19,7 @@ function start(line: string) {
   let err = '';
   stdout.on('data', (data: Buffer) => { out += data.toString('latin1'); });
   stderr.on('data', (data: Buffer) => { err += data.toString(); });
-  const status = run(line.split(' '), { worker: new URL('./fake-worker.mjs', import.meta.url), firmware: new URL('file:///firmware/'), stdin, stdout, stderr });
+  const status = run(line.split(' '), { worker: new URL('./fake-worker.mjs', import.meta.url), compiler: new URL('./fake-compiler.mjs', import.meta.url), firmware: new URL('file:///firmware/'), stdin, stdout, stderr });
   return {
     stdin,
     status: status.then((value) => ({ status: value, out, err })),

@@ -3,17 +3,16 @@
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { moduleNames } from '../machine/boot/multiboot.ts';
 import { asFailure, isFailure, type MachineClient, MachineError, wrapMachine } from '../machine/client.ts';
-import { BUNDLED_FIRMWARE, charRings, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options/index.ts';
+import { BUNDLED_FIRMWARE, charRings, compilesBeside, DEBUGCON_RING, firmwareFiles, type MachineConfig, OptionError, parse, type SerialConfig } from '../machine/options/index.ts';
 import type { MachineFailure, MachineFile } from '../machine/protocol.ts';
 import { Escapes, Timestamps } from './escapes.ts';
 import { MonitorConsole } from './monitor-console.ts';
 import { discard, fileSink, followSize, InputPump, OutputPump, type Sink, streamSink } from './ports.ts';
 import { Terminal } from './terminal.ts';
-import { YOUNG_MB } from '../machine/worker-limits.ts';
+import { startWorkers } from './workers.ts';
 
 /** Exit statuses beside the guest's own (isa-debug-exit's are odd). */
 export const enum ExitStatus {
@@ -25,8 +24,9 @@ export const enum ExitStatus {
 }
 
 export interface RunnerHost {
-  /** Script of the machine worker. */
+  /** Script of the machine worker, and of the compiler's. */
   worker: URL;
+  compiler: URL;
   /** Folder of the firmware that comes with Tabvisor. */
   firmware: URL;
   stdin: Readable;
@@ -98,14 +98,13 @@ class Session {
 
   async run(): Promise<number> {
     const finished = new Promise<void>((resolve) => { this.onFinish = resolve; });
-    const worker = new Worker(this.host.worker, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } });
-    const machine = wrapMachine(nodeEndpoint(worker));
+    const workers = startWorkers(this.host.worker, compilesBeside(this.config) ? this.host.compiler : undefined);
+    const machine = wrapMachine(nodeEndpoint(workers.machine));
     const died = (failure: MachineFailure) => {
       this.fail(failure, ExitStatus.FAILED);
       machine.abandon(failure);
     };
-    worker.on('error', (error) => died(asFailure(error)));
-    worker.on('exit', (code) => died({ what: 'The machine worker ended', why: `Its exit code is ${code}`, advice: 'Please report it.' }));
+    workers.onEnd = (why) => died(typeof why === 'number' ? { what: 'A worker of the machine ended', why: `Its exit code is ${why}`, advice: 'Please report it.' } : asFailure(why));
 
     const onSignal = (signal: NodeJS.Signals) => this.terminate(`terminating on signal ${signal}`);
     for (const signal of SIGNALS) process.on(signal, onSignal);
@@ -129,7 +128,7 @@ class Session {
     } finally {
       // Disks get what the guest wrote, however the run ended; a worker that does not answer any more is not waited for.
       if (this.config.drives.length > 0) await Promise.race([machine.powerOff().catch(() => {}), new Promise((resolve) => setTimeout(resolve, FLUSH_MS).unref())]);
-      await worker.terminate();
+      await workers.terminate();
       this.terminal.restore();
       for (const signal of SIGNALS) process.off(signal, onSignal);
     }

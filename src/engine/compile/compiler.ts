@@ -181,7 +181,6 @@ export class Compiler {
     this.core = core;
     this.u32[(this.cpu + Cpu.HOT_THRESHOLD) >> 2] = this.options?.threshold ?? 0;
     if (!this.options) return;
-    this.slots.open();
     this.cache.onClear = (page, records) => this.pageCleared(page, records);
     const desc = BigInt(RegionExit.JUMP | (RegionCause.TARGET << 2));
     const module = new WebAssembly.Module(generateNoRegion(this.cpu + Cpu.EXIT_DESC, desc, GONE) as BufferSource);

@@ -26,7 +26,6 @@ describe('slots', () => {
     u16 = new Uint16Array(buffer);
     i32 = new Int32Array(buffer);
     slots = new Slots(buffer);
-    slots.open();
   });
 
   it('are there for all but 0, which means none', () => {

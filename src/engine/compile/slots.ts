@@ -25,6 +25,8 @@ const SPARE_SHARE = 16;
 
 export class Slots {
   private readonly free: number[] = [];
+  /** From here on none was ever in use. 0 stands for "no region". */
+  private fresh = 1;
   /** Where no region is yet: what they are kept for. */
   private readonly kept = new Map<number, SlotPlace>();
   /** Those that jobs under way brought along. */
@@ -37,20 +39,27 @@ export class Slots {
     this.i32 = new Int32Array(buffer);
   }
 
-  /** All are free but 0, which stands for "no region". */
-  open(): void {
-    for (let slot = Mem.REGION_SLOTS - 1; slot >= 1; slot--) this.put(slot);
-  }
-
   get left(): number {
-    return this.free.length;
+    return this.free.length + Mem.REGION_SLOTS - this.fresh;
   }
 
   private put(slot: number): void {
+    this.empty(slot);
+    this.free.push(slot);
+  }
+
+  private empty(slot: number): void {
     const entry = entryOf(slot) >> 2;
     this.i32[entry + Entry.AT / 4] = 0;
     this.i32[entry + Entry.LIMIT / 4] = NEVER;
-    this.free.push(slot);
+  }
+
+  /** One that is free; there has to be one. */
+  private next(): number {
+    const used = this.free.pop();
+    if (used !== undefined) return used;
+    this.empty(this.fresh);
+    return this.fresh++;
   }
 
   private reserved(record: number): number {
@@ -62,7 +71,7 @@ export class Slots {
     const side = this.reserved(place.record);
     const known = this.u16[side];
     const isOwn = this.i32[(entryOf(known) + Entry.AT) >> 2] === place.at && (this.kept.delete(known) || this.lent.delete(known));
-    const slot = isOwn ? known : this.free.pop()!;
+    const slot = isOwn ? known : this.next();
     this.u16[side] = slot;
     this.i32[(entryOf(slot) + Entry.AT) >> 2] = place.at;
     this.close(slot);
@@ -92,8 +101,7 @@ export class Slots {
 
   /** Places that a job may keep for what its regions call. */
   spare(): number[] {
-    const count = Math.min(SPARE_MAX, Math.floor(this.free.length / SPARE_SHARE));
-    const slots = count === 0 ? [] : this.free.splice(-count);
+    const slots = Array.from({ length: Math.min(SPARE_MAX, Math.floor(this.left / SPARE_SHARE)) }, () => this.next());
     for (const slot of slots) this.lent.add(slot);
     return slots;
   }

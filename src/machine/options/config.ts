@@ -205,6 +205,11 @@ export interface MachineConfig {
   information?: string;
 }
 
+/** Is guest code compiled beside the vCPU? In virtual time a run repeats exactly, and so when something gets compiled must too. */
+export function compilesBeside({ accel, clock }: MachineConfig): boolean {
+  return accel.kind === 'jit' && accel.threshold !== 1 && clock.kind === 'real';
+}
+
 /** Jumps to a place before what is there is compiled. */
 export const HOT_THRESHOLD = 3_000;
 /**

@@ -19,7 +19,7 @@ import { own } from './values.ts';
 
 export { joinLine, splitLine } from '../words.ts';
 export {
-  BUNDLED_FIRMWARE, charRings, DEBUGCON_RING, firmwareFiles, NIC_ROMS, VGA_ROM,
+  BUNDLED_FIRMWARE, charRings, compilesBeside, DEBUGCON_RING, firmwareFiles, NIC_ROMS, VGA_ROM,
   type ClockConfig, type DriveConfig, type FsdevConfig, type FloppyConfig, type IdeConfig, type LogItem, type MachineConfig, type NetdevConfig, type EmulatedNic, type NicConfig, type PciDeviceConfig, type VirtioPciConfig, type RtcConfig, type SerialConfig,
 } from './config.ts';
 export { OptionError } from './error.ts';
