@@ -101,7 +101,8 @@ export class Slots {
 
   /** Places that a job may keep for what its regions call. */
   spare(): number[] {
-    const slots = Array.from({ length: Math.min(SPARE_MAX, Math.floor(this.left / SPARE_SHARE)) }, () => this.next());
+    // They are used from the end.
+    const slots = Array.from({ length: Math.min(SPARE_MAX, Math.floor(this.left / SPARE_SHARE)) }, () => this.next()).reverse();
     for (const slot of slots) this.lent.add(slot);
     return slots;
   }
