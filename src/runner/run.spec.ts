@@ -5,13 +5,16 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from './run.ts';
 
+/** A compiler's worker that does not get far. */
+const BROKEN = 'data:text/javascript,throw new Error("compiler broke")';
+
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'tabvisor-runner-'));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-function start(line: string) {
+function start(line: string, compiler = 'fake-compiler.mjs') {
   const stdin = new PassThrough();
   const stdout = new PassThrough();
   const stderr = new PassThrough();
@@ -19,7 +22,7 @@ function start(line: string) {
   let err = '';
   stdout.on('data', (data: Buffer) => { out += data.toString('latin1'); });
   stderr.on('data', (data: Buffer) => { err += data.toString(); });
-  const status = run(line.split(' '), { worker: new URL('./fake-worker.mjs', import.meta.url), compiler: new URL('./fake-compiler.mjs', import.meta.url), firmware: new URL('file:///firmware/'), stdin, stdout, stderr });
+  const status = run(line.split(' '), { worker: new URL('./fake-worker.mjs', import.meta.url), compiler: new URL(compiler, import.meta.url), firmware: new URL('file:///firmware/'), stdin, stdout, stderr });
   return {
     stdin,
     status: status.then((value) => ({ status: value, out, err })),
@@ -53,6 +56,14 @@ describe('run', () => {
 
   it('survives a worker that breaks', async () => {
     expect(await start('-nographic -kernel crash').status).toMatchObject({ status: 2, err: expect.stringContaining('worker broke') });
+  });
+
+  it('ends with a compiler that breaks, and says so', async () => {
+    expect(await start('-nographic -kernel echo', BROKEN).status).toMatchObject({ status: 2, err: expect.stringContaining('compiler broke') });
+  });
+
+  it('starts none where nothing is compiled beside the guest', async () => {
+    expect(await start('-nographic -kernel 33 -accel interpreter', BROKEN).status).toEqual({ status: 33, out: 'hello\n', err: '' });
   });
 
   it('passes stdin to the guest and loses nothing when it is more than fits', async () => {

@@ -1,7 +1,7 @@
 // The workers of a machine under Node, which begin at the same time: to read its program and to fill its tables each takes a fifth of a second, and
 // the compiler's has a processor to itself while the machine's makes the machine.
 
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { YOUNG_MB } from '../machine/worker-limits.ts';
 
 export interface Workers {
@@ -16,10 +16,17 @@ export interface Workers {
  * @param compiler script of the compiler's worker; without it the machine's worker has none beside it
  */
 export function startWorkers(machine: URL, compiler: URL | undefined): Workers {
-  const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MB };
-  const { port1, port2 } = new MessageChannel();
-  const made = [new Worker(machine, { resourceLimits, workerData: compiler ? { compiler: port1 } : {}, transferList: compiler ? [port1] : [] })];
-  if (compiler) made.push(new Worker(compiler, { resourceLimits, workerData: { machine: port2 }, transferList: [port2] }));
+  const made: Worker[] = [];
+  const start = (script: URL, ports: Record<string, MessagePort>): void => {
+    made.push(new Worker(script, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB }, workerData: ports, transferList: Object.values(ports) }));
+  };
+  if (compiler) {
+    const { port1, port2 } = new MessageChannel();
+    start(machine, { compiler: port1 });
+    start(compiler, { machine: port2 });
+  } else {
+    start(machine, {});
+  }
   const workers: Workers = {
     machine: made[0],
     onEnd: () => {},
