@@ -25,10 +25,7 @@ export class Watched {
   private errors = '';
   private hasEnded = false;
 
-  constructor(
-    readonly command: string,
-    args: readonly string[],
-  ) {
+  constructor(readonly command: string, args: readonly string[]) {
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.child.stdout!.setEncoding('latin1').on('data', (text: string) => {
       this.output += text;

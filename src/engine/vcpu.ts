@@ -58,7 +58,7 @@ export interface VcpuTrace {
 const DR6_BS = 1 << 14;
 /** See Cpu.TSC_SPAN: some microseconds. */
 const TSC_SPAN = 2048;
-/** More than enough for V8, at a microsecond each. */
+/** Enough for V8 to begin. */
 const WARM_UP_RUNS = 300;
 /** Of a vCPU's area: what a run may write. */
 const WARM_UP_BYTES = 0x1000;
@@ -154,8 +154,8 @@ export class Vcpu {
   }
 
   /**
-   * V8 optimises the interpreter's dispatch when it has been left or gone round some hundred times, which takes 0.1 to 0.2 s on another thread, and until
-   * then it runs at a third of its speed. So it is entered and left now, for nothing, and optimised while the guest's files are read.
+   * V8 optimises the interpreter's dispatch when it has been executed for a while, which takes 0.15 s on another thread. So it is entered and left now,
+   * for nothing, and optimised while the guest's files are read.
    */
   private warmUp(): void {
     const before = this.u32.slice(this.base >> 2, (this.base + WARM_UP_BYTES) >> 2);

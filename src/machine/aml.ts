@@ -5,14 +5,7 @@
 export type Aml = readonly number[];
 
 const bytes16 = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff];
-const bytes32 = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
-
-/** One behind the other. (Array.flat takes a microsecond for each byte.) */
-function joined(parts: readonly Aml[]): Aml {
-  const bytes: number[] = [];
-  for (const part of parts) for (let n = 0; n < part.length; n++) bytes.push(part[n]);
-  return bytes;
-}
+const bytes32 = (value: number): number[] => [...bytes16(value & 0xffff), ...bytes16(value >>> 16)];
 
 /** A name or path as in ASL: `\_SB.PCI0`, `PRQ0`, `^X`. Segments are padded with underscores. */
 export function name(path: string): Aml {
@@ -48,8 +41,8 @@ export function integer(value: number): Aml {
   if (value === 0) return [0x00];
   if (value === 1) return [0x01];
   if (value <= 0xff) return [0x0a, value];
-  if (value <= 0xffff) return [0x0b, value & 0xff, value >> 8];
-  return [0x0c, value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
+  if (value <= 0xffff) return [0x0b, ...bytes16(value)];
+  return [0x0c, ...bytes32(value)];
 }
 
 /** A compressed EISA identifier such as PNP0A03. */
@@ -62,14 +55,14 @@ export function eisaId(id: string): Aml {
 
 export const string = (text: string): Aml => [0x0d, ...[...text].map((c) => c.charCodeAt(0)), 0];
 export const buffer = (data: Aml): Aml => [0x11, ...withLength([...integer(data.length), ...data])];
-export const packageOf = (...items: Aml[]): Aml => [0x12, ...withLength([items.length, ...joined(items)])];
+export const packageOf = (...items: Aml[]): Aml => [0x12, ...withLength([items.length, ...items.flat()])];
 export const defName = (path: string, value: Aml): Aml => [0x08, ...name(path), ...value];
-export const scope = (path: string, ...body: Aml[]): Aml => [0x10, ...withLength([...name(path), ...joined(body)])];
-export const device = (path: string, ...body: Aml[]): Aml => [0x5b, 0x82, ...withLength([...name(path), ...joined(body)])];
+export const scope = (path: string, ...body: Aml[]): Aml => [0x10, ...withLength([...name(path), ...body.flat()])];
+export const device = (path: string, ...body: Aml[]): Aml => [0x5b, 0x82, ...withLength([...name(path), ...body.flat()])];
 
 /** A method; `serialized` if it makes named objects. */
 export function method(path: string, args: number, serialized: boolean, ...body: Aml[]): Aml {
-  return [0x14, ...withLength([...name(path), args | (serialized ? 8 : 0), ...joined(body)])];
+  return [0x14, ...withLength([...name(path), args | (serialized ? 8 : 0), ...body.flat()])];
 }
 
 export const SPACE_PCI_CONFIG = 2;
@@ -97,15 +90,15 @@ export const store = (value: Aml, target: Aml): Aml => [0x70, ...value, ...targe
 export const and = (a: Aml, b: Aml, target: Aml = [0]): Aml => [0x7b, ...a, ...b, ...target];
 export const or = (a: Aml, b: Aml, target: Aml = [0]): Aml => [0x7d, ...a, ...b, ...target];
 export const lessThan = (a: Aml, b: Aml): Aml => [0x95, ...a, ...b];
-export const ifThen = (condition: Aml, ...body: Aml[]): Aml => [0xa0, ...withLength([...condition, ...joined(body)])];
-export const otherwise = (...body: Aml[]): Aml => [0xa1, ...withLength(joined(body))];
-export const call = (path: string, ...args: Aml[]): Aml => [...name(path), ...joined(args)];
+export const ifThen = (condition: Aml, ...body: Aml[]): Aml => [0xa0, ...withLength([...condition, ...body.flat()])];
+export const otherwise = (...body: Aml[]): Aml => [0xa1, ...withLength(body.flat())];
+export const call = (path: string, ...args: Aml[]): Aml => [...name(path), ...args.flat()];
 export const createDWordField = (source: Aml, offset: number, path: string): Aml => [0x8a, ...source, ...integer(offset), ...name(path)];
 
 // Resource descriptors
 
 /** A buffer of resource descriptors with its end tag. */
-export const resources = (...descriptors: Aml[]): Aml => buffer([...joined(descriptors), 0x79, 0x00]);
+export const resources = (...descriptors: Aml[]): Aml => buffer([...descriptors.flat(), 0x79, 0x00]);
 
 /** Fixed I/O ports. */
 export const ioPorts = (base: number, length: number): Aml => [0x47, 0x01, ...bytes16(base), ...bytes16(base), 0x01, length];
