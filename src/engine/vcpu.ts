@@ -79,7 +79,6 @@ export class Vcpu {
   private readonly u32: Uint32Array;
   private readonly i32: Int32Array;
   private readonly u64: BigUint64Array;
-  private readonly i64: BigInt64Array;
 
   constructor(
     readonly memory: WebAssembly.Memory,
@@ -95,7 +94,6 @@ export class Vcpu {
     this.u32 = new Uint32Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
-    this.i64 = new BigInt64Array(buffer);
     this.cpuid = new Cpuid(cpuid);
     const env = {
       memory,
@@ -191,13 +189,21 @@ export class Vcpu {
 
   /** Guest instructions since reset. */
   get icount(): number {
-    return Number(this.get64(Cpu.ICOUNT));
+    // Not as a BigInt: an idle guest's time goes into what each of its ticks costs.
+    const at = (this.base + Cpu.ICOUNT) >> 2;
+    return this.u32[at] + this.u32[at + 1] * 0x1_0000_0000;
+  }
+
+  private set icount(value: number) {
+    const at = (this.base + Cpu.ICOUNT) >> 2;
+    this.u32[at] = value;
+    this.u32[at + 1] = value / 0x1_0000_0000;
   }
 
   /** The same, inside a call from the interpreter: up to the instruction being executed. */
   get currentIcount(): number {
     if (this.entered === 0) return this.icount;
-    return this.icount + this.entered - Number(this.i64[(this.base + Cpu.BUDGET) >> 3]);
+    return this.icount + this.entered - this.budget;
   }
 
   /** INIT: registers as after reset, memory and device state as they are. */
@@ -281,7 +287,7 @@ export class Vcpu {
   run(instructions: number): Exit {
     let left = instructions;
     const count = (executed: number): void => {
-      this.set64(Cpu.ICOUNT, this.get64(Cpu.ICOUNT) + BigInt(executed));
+      this.icount += executed;
       left -= executed;
     };
     for (;;) {
@@ -305,7 +311,7 @@ export class Vcpu {
       const single = this.get32(Cpu.INTERRUPT_SHADOW) !== 0 || (this.get32(Cpu.RFLAGS) & Rflags.TF) !== 0 || this.trace.execute !== undefined || this.get32(Cpu.DEBUG_ARMED) !== 0;
       const before = single ? 1 : left;
       let reason = single ? this.step() : this.go(left);
-      count(before - Number(this.i64[(this.base + Cpu.BUDGET) >> 3]));
+      count(before - this.budget);
       if (reason === Exit.FETCH_FAULT) {
         this.traceFault();
         if (this.core.deliver_fault(this.base) !== 0) return Exit.SHUTDOWN;
@@ -343,13 +349,20 @@ export class Vcpu {
     return reason;
   }
 
-  private setBudget(n: number): void {
-    this.i64[(this.base + Cpu.BUDGET) >> 3] = BigInt(n);
+  /** Cpu.BUDGET: no slice has more than 31 bits of instructions. */
+  private get budget(): number {
+    return this.i32[(this.base + Cpu.BUDGET) >> 2];
+  }
+
+  private set budget(n: number) {
+    const at = (this.base + Cpu.BUDGET) >> 2;
+    this.i32[at] = n;
+    this.i32[at + 1] = n >> 31;
   }
 
   private go(budget: number): Exit {
     this.compiler.flush();
-    this.setBudget(budget);
+    this.budget = budget;
     const record = this.cache.lookup(this.base);
     if (record === 0) return Exit.FETCH_FAULT;
     if (this.compiler.eager) this.compiler.hot(record);
@@ -364,7 +377,7 @@ export class Vcpu {
       const held = this.get32(Cpu.INTERRUPT_SHADOW) === 2 || (this.get32(Cpu.RFLAGS) & Rflags.RF) !== 0;
       const bits = held ? 0 : this.core.instruction_breakpoints(this.base, this.cache.linear(this.base));
       if (bits !== 0) {
-        this.setBudget(1);
+        this.budget = 1;
         return this.debugException(bits);
       }
       this.set32(Cpu.RFLAGS, this.get32(Cpu.RFLAGS) & ~Rflags.RF);
@@ -372,7 +385,7 @@ export class Vcpu {
     this.trace.execute?.(this);
     const rip = this.get64(Cpu.RIP);
     const trap = (this.get32(Cpu.RFLAGS) & Rflags.TF) !== 0;
-    this.setBudget(1);
+    this.budget = 1;
     this.set32(Cpu.INTERRUPT_SHADOW, 0);
     const exceptions = this.get32(Cpu.STAT_EXCEPTIONS);
     const record = this.cache.step(this.base);

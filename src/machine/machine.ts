@@ -45,8 +45,11 @@ const MAX_SLICE = 2_000_000;
 const MIN_SLICE = 2_000;
 /** Guest instructions a nanosecond that are expected at least. */
 const LEAST_RATE = 0.02;
-/** Longest time of a slice, ns of the host, aimed at. */
-const SLICE_NS = 4_000_000;
+/**
+ * Longest time of a slice, ns of the host, aimed at. Shorter than a period of 250 Hz, the tick of many a Linux: its handler arms the next one,
+ * and a timer that is due within a slice ends it.
+ */
+const SLICE_NS = 3_500_000;
 /** A timer may be so late, ns: a slice that ends a little too soon for it has another one follow, and each leaves all compiled code. */
 const LATE_NS = 20_000;
 /** In the midst of a slice it is asked so often whether something has come from outside, ns, so that it need not wait for the slice's end. Each time leaves all compiled code, so it is asked only for so long after something came. */

@@ -2,8 +2,9 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { killAll, PATIENCE_MS, Running } from './runner.ts';
+import { killAll, PATIENCE_MS, root, Running } from './runner.ts';
 
 afterEach(killAll);
 
@@ -54,4 +55,17 @@ it('has glibc keep what V8 gives back, and is the one process that was started',
   expect(environment.filter((word) => word.startsWith('MALLOC_')).sort()).toEqual(['MALLOC_ARENA_MAX=1', 'MALLOC_TOP_PAD_=4194304', 'MALLOC_TRIM_THRESHOLD_=67108864']);
   expect([...niceOf(machine.pid).keys()]).toContain(machine.pid);
   expect(readFileSync(`/proc/${machine.pid}/comm`, 'latin1').trim()).toBe('node');
+}, PATIENCE_MS);
+
+it('has the compiler collect its garbage when it has had nothing to do for a while', async () => {
+  const machine = new Running(['-nographic', '-net', 'none', '-S', '-monitor', 'none']);
+  await until(() => lowered(machine.pid) === POOL + 2);
+  expect(readFileSync(`/proc/${machine.pid}/cmdline`, 'latin1').split('\0')).toContain('--expose-gc');
+
+  // The worker alone, as its V8 tells: what is asked for by gc() has "testing" as its reason.
+  const script = `const { Worker } = require('node:worker_threads');
+    const worker = new Worker(${JSON.stringify(join(root, 'build/node/compiler-node.js'))});
+    worker.postMessage(new WebAssembly.Memory({ initial: 4096, maximum: 65536, shared: true }));`;
+  const worker = new Running(['--expose-gc', '--trace-gc', '-e', script], process.execPath);
+  await worker.until(/Mark-Compact .*testing/);
 }, PATIENCE_MS);
