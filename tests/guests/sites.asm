@@ -19,6 +19,7 @@
 ;   a frame that is not to be written: #PF(0003) elsewhere cr2=ffff800012343300
 ;   a page that is not there: #PF(0000) elsewhere cr2=ffff800012345fe3
 ;   and what was read before: result=aac7f7c9
+;   behind a loop, a page that is not to be written any more: #PF(0003) elsewhere cr2=ffff800012343300
 %include "lib64.inc"
 %include "pages.inc"
 
@@ -98,6 +99,17 @@ main:
   MAP 5, 0
   TRY "a page that is not there", call reads
   RESULT "and what was read before"
+
+  MAP 3, 7
+  mov r13, -1
+  mov r12d, 2000
+.behind:
+  SLICE r12b
+  call behind
+  dec r12d
+  jnz .behind
+  mov r13, ~2
+  TRY "behind a loop, a page that is not to be written any more", call behind
   ret
 
   FILL
@@ -231,6 +243,28 @@ by_rbp:
   dec ecx
   jnz .next
   mov ebp, r10d
+  ret
+
+; behind a loop that writes, something is called that may change the page's rights (R13), and then it is written again
+behind:
+  mov rbp, V + 0x3000
+  mov ecx, 6
+  lea r14, [rel rights]
+.next:
+  BLOCKS
+  mov [rbp + rcx * 4], ecx
+  dec ecx
+  jnz .next
+  call r14
+  mov [rbp + 0x300], ecx
+  ret
+
+rights:
+  and [abs PT2 + (INDEX1 + 3) * 8], r13
+  cmp r13, -1
+  je .same
+  invlpg [rbp]
+.same:
   ret
 
 ; offsets of the next, made of what lies there

@@ -111,8 +111,6 @@ export class CompileBuilder extends HandlerBuilder {
   private isMxcsrKnown = false;
   private branches = 0;
   readonly sites: Sites;
-  /** The instruction's accesses go from page to page (sites.ts). */
-  wanders = false;
   /** Record that has the base of its memory operand, or 0. */
   private addressAt = 0;
   private flagsChanged = false;
@@ -542,7 +540,6 @@ export class CompileBuilder extends HandlerBuilder {
 
   /** The site of the access about to be made. Copies of an instruction have one, and the stack has one for reading and one for writing. */
   private site(write: boolean): number | null {
-    if (this.wanders) return null;
     const base = this.kind.definition.stack ? Cpu.RSP : this.addressAt === 0 ? 0 : this.records.u16[(this.addressAt + Rec.BASE) >> 1];
     return this.sites.of(base === Cpu.RSP || base === Cpu.RBP ? base : this.recordAt, write);
   }

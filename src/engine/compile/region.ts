@@ -18,7 +18,7 @@ import { successorsOf, targetOf, targetsOf, type Block, type Plan, type PlannedI
 import { reducible } from './reduce.ts';
 import { FLAGS } from './registers.ts';
 import { entryOf, wordAt } from './slots.ts';
-import { accessesMemory, wanderingIn } from './sites.ts';
+import { accessesMemory, type LoopSites, wanderingIn } from './sites.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
 import { both, type KnownStack } from './x87-stack.ts';
@@ -100,6 +100,15 @@ export interface RegionForm {
   readonly parts: Part[] | null;
 }
 
+/** A loop whose accesses keep the page that they were on last (sites.ts). */
+interface SiteLoop {
+  /** Its blocks. */
+  readonly nodes: ReadonlySet<number>;
+  /** Of its accesses those that have no site. */
+  readonly wandering: ReadonlySet<PlannedInstruction>;
+  readonly sites: LoopSites;
+}
+
 export class RegionEmitter {
   private readonly b: CompileBuilder;
   private readonly blocks: readonly Block[];
@@ -120,8 +129,8 @@ export class RegionEmitter {
   private readonly effectsOf = new Map<number, LoopEffects>();
   /** The block whose end is being emitted. */
   private node = -1;
-  /** A loop with sites is being emitted, of which these accesses have none. */
-  private wandering: ReadonlySet<PlannedInstruction> | null = null;
+  /** The loop with sites that is being emitted. What lies behind it is emitted inside of it, has none, and may call something; another loop there has sites of its own. */
+  private siteLoop: SiteLoop | null = null;
   private readonly parts: Part[] | null;
 
   constructor(
@@ -231,14 +240,15 @@ export class RegionEmitter {
     if (!isLoop[node]) return inside();
     this.openStreams(node);
     this.enterFloats(node);
-    const opensSites = this.openSites(node);
+    const outerSites = this.siteLoop;
+    this.openSites(node);
     this.b.loop((label) => {
       this.labels.set(node, label);
       inside();
       this.labels.delete(node);
     });
     this.heads.delete(node);
-    if (opensSites) this.closeSites();
+    this.siteLoop = outerSites;
     this.b.pages.unpin(this.pins.get(node) ?? []);
   }
 
@@ -251,18 +261,12 @@ export class RegionEmitter {
   }
 
   /** Before the outermost loop that calls nothing: its accesses keep the page that they were on last, but those by pointers that it reads. */
-  private openSites(head: number): boolean {
+  private openSites(head: number): void {
     const nodes = loopOf(this.structure, head);
-    if (this.wandering || this.effects(head).calls || nodes.length <= STREAM_BLOCKS_MAX) return false;
-    this.wandering = wanderingIn(nodes, this.blocks, this.structure.predecessors, this.records);
-    const records = new Set(nodes.flatMap((node) => this.blocks[node].instructions.filter((it) => accessesMemory(it) && !this.wandering!.has(it)).map(({ record }) => record)));
-    this.b.sites.open(records.size);
-    return true;
-  }
-
-  private closeSites(): void {
-    this.wandering = null;
-    this.b.sites.close();
+    if (this.siteLoop?.nodes.has(head) || this.effects(head).calls || nodes.length <= STREAM_BLOCKS_MAX) return;
+    const wandering = wanderingIn(nodes, this.blocks, this.structure.predecessors, this.records);
+    const records = new Set(nodes.flatMap((node) => this.blocks[node].instructions.filter((it) => accessesMemory(it) && !wandering.has(it)).map(({ record }) => record)));
+    this.siteLoop = { nodes: new Set(nodes), wandering, sites: this.b.sites.open(records.size) };
   }
 
   /** Before a loop: what is known of the x87's registers in each of its rounds. */
@@ -528,7 +532,8 @@ export class RegionEmitter {
     b.registers.copyReads = facts.writesInBranch;
     b.flags.needed = (needed & FLAGS) !== 0;
     if (facts.flagsInBranch && b.flags.needed) b.flags.become('dynamic');
-    b.wanders = this.wandering?.has(instruction) ?? false;
+    const { siteLoop } = this;
+    b.sites.loop = siteLoop?.nodes.has(this.node) && !siteLoop.wandering.has(instruction) ? siteLoop.sites : null;
     b.instruction(instruction.kind, instruction.record, instruction.addressRecord, instruction.addressKind);
     b.flags.needed = true;
     if (instruction.check) this.interruptCheck(instruction, left);

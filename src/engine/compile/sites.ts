@@ -7,11 +7,16 @@ import type { RecordBytes } from '../records.ts';
 import { INVALID_PAGE } from './pages.ts';
 import type { Block, PlannedInstruction } from './plan.ts';
 
-/** The sites of the loop that is being emitted: places in the vCPU area, which are the region's alone while the loop runs. */
+/** A loop's sites: how many it has at most, and their numbers by an access' key. */
+export interface LoopSites {
+  readonly most: number;
+  readonly numbers: Map<number, number>;
+}
+
+/** The sites of loops that are being emitted: places in the vCPU area, which are the region's alone while such a loop runs. */
 export class Sites {
-  /** By an access' key; null: there is no such loop. */
-  private numbers: Map<number, number> | null = null;
-  private most = 0;
+  /** Of the instruction that is being emitted; null: it has none. Only a loop's own have some, for behind it something may be called that changes what leads to memory. */
+  loop: LoopSites | null = null;
 
   constructor(
     private readonly b: FunctionBuilder,
@@ -26,15 +31,11 @@ export class Sites {
   }
 
   /** Before a loop: sites for so many accesses at most, with no page. */
-  open(count: number): void {
+  open(count: number): LoopSites {
     const { b } = this;
-    this.most = Math.min(count, Cpu.SITES_MAX);
-    this.numbers = new Map();
-    for (let n = 0; n < this.most; n++) b.store(b.i32(0), this.at(n), this.isNarrow ? b.i32(INVALID_PAGE) : b.i64(INVALID_PAGE));
-  }
-
-  close(): void {
-    this.numbers = null;
+    const most = Math.min(count, Cpu.SITES_MAX);
+    for (let n = 0; n < most; n++) b.store(b.i32(0), this.at(n), this.isNarrow ? b.i32(INVALID_PAGE) : b.i64(INVALID_PAGE));
+    return { most, numbers: new Map() };
   }
 
   /**
@@ -42,14 +43,14 @@ export class Sites {
    * @param of what accesses with one site have in common
    */
   of(of: number, write: boolean): number | null {
-    const { numbers } = this;
-    if (!numbers) return null;
+    const { loop } = this;
+    if (!loop) return null;
     const key = of * 2 + Number(write);
-    let number = numbers.get(key);
+    let number = loop.numbers.get(key);
     if (number === undefined) {
-      if (numbers.size >= this.most) return null;
-      number = numbers.size;
-      numbers.set(key, number);
+      if (loop.numbers.size >= loop.most) return null;
+      number = loop.numbers.size;
+      loop.numbers.set(key, number);
     }
     return this.at(number);
   }
