@@ -1,6 +1,7 @@
 // Random programs: instructions of the oracle's forms, with operands that mostly lie where there is memory, in functions with loops,
 // branches, calls, jumps through tables and stores into code. Every program ends: each jump back counts down a word of its own.
-// Each page of code is there twice, with other numbers in it, and either can be mapped.
+// Each page of code is there twice, with other numbers in it, and either can be mapped. CPUID, which compiled code calls, moves a page of data or of the
+// stack to another place, or takes the right to write it away.
 
 import { Cpu, Mem, Seg } from '../../src/core/layout.ts';
 import { disassemble } from '../../src/x86/disassemble.ts';
@@ -24,6 +25,8 @@ const PT_CODE = 0x7000;
 const PD = 0x3000;
 /** Physical memory of the pages of code that stand for those at their own addresses. */
 const OTHER_CODE = 0x80_0000;
+/** Physical memory of pages of data that were moved. */
+const OTHER_DATA = 0x90_0000;
 const TSS = 0x1_0800;
 const PAGE = 4096;
 
@@ -50,6 +53,9 @@ export interface RandomProgram {
   /** Addresses of the 32-bit numbers that are changed, and differ in the other pages. */
   readonly numbers: readonly number[];
 }
+
+/** Registers by number, without the stack's. */
+const GENERAL = [0, 1, 2, 3, 6, 7];
 
 interface Fixup {
   readonly at: number;
@@ -129,7 +135,25 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
       return;
     }
   };
-  const straight = (most: number): void => {
+  /** Half of the programs hardly ever fault: what is known of pages holds over many accesses, and compiled code is not left. EBP leads to data. */
+  const isCalm = below(2) === 0;
+  const calm = (): void => {
+    switch (below(5)) {
+      case 0:
+        // add, or, and, sub, xor, cmp
+        return w.put(pick([0x01, 0x09, 0x21, 0x29, 0x31, 0x39]), 0xc0 | (pick(GENERAL) << 3) | pick(GENERAL));
+      case 1:
+        return w.put(0xff, 0xc0 | (below(2) << 3) | pick(GENERAL));
+      case 2:
+        w.put(pick([0x8b, 0x89, 0x01, 0x33]));
+        return w.absolute(pick(GENERAL), DATA + below(DATA_SIZE - 4));
+      case 3:
+        return w.put(pick([0x8b, 0x89, 0x01, 0x33]), 0x45 | (pick(GENERAL) << 3), below(256));
+      default:
+        return w.put(0x50 + pick(GENERAL), 0x58 + pick(GENERAL));
+    }
+  };
+  const straight = (most: number, isQuiet = false): void => {
     for (let count = 1 + below(most); count > 0; count--) {
       const kind = below(16);
       if (kind === 0) {
@@ -145,7 +169,9 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
         w.absolute(0, isByte ? at + below(4) : at);
         if (isByte) w.put(below(256));
         else w.word(below(1 << 30));
-      } else instruction();
+      } else if (kind === 2 && !isQuiet && below(4) === 0) w.put(0x0f, 0xa2);
+      else if (isCalm) calm();
+      else instruction();
     }
   };
 
@@ -154,12 +180,24 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
     w.label(`f${f}`);
     // Most programs have functions that are executed in their callers' regions.
     const isSmall = f > 0 && below(3) > 0;
-    const blocks = isSmall ? 1 + below(2) : 3 + below(7);
+    // Some begin with a loop of more than ten blocks that calls nothing: it has sites. Behind it they call.
+    const quiet = !isSmall && below(3) === 0 ? 11 + below(4) : 0;
+    const blocks = quiet > 0 ? quiet + 2 + below(3) : isSmall ? 1 + below(2) : 3 + below(7);
+    if (f > 0 && below(2) === 0) w.put(0x0f, 0xa2);
+    w.move(5, BigInt(DATA + PAGE - 128 + below(256)));
+    const rounds = counter();
+    initial.push(0);
+    if (quiet > 0) {
+      // mov [rounds], number: few, so that what lies behind the loop has been executed when it becomes hot
+      w.put(0xc7);
+      w.absolute(0, rounds);
+      w.word(1 + below(4));
+    }
     const tables: { label: string; targets: string[] }[] = [];
     for (let b = 0; b < blocks; b++) {
       w.label(`f${f}b${b}`);
-      straight(isSmall ? 2 : 8);
-      const later = (): string => `f${f}b${b + 1 + below(blocks - b)}`;
+      straight(isSmall || b < quiet ? 2 : 8, b < quiet);
+      const later = (): string => `f${f}b${b + 1 + below((b < quiet ? quiet : blocks) - b)}`;
       if (isSmall && below(4) === 0) {
         // push address; ret
         w.put(0x68);
@@ -167,16 +205,16 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
         w.put(0xc3);
         continue;
       }
-      switch (below(isSmall ? 5 : 6)) {
+      switch (b < quiet - 1 ? 2 : b === quiet - 1 ? 0 : quiet > 0 && below(2) === 0 ? 4 : below(isSmall ? 5 : 6)) {
         case 0:
         case 1: {
           // dec [counter]; jg back
-          const at = counter();
-          initial.push(1 + below(12));
+          const at = b === quiet - 1 ? rounds : counter();
+          if (at !== rounds) initial.push(1 + below(12));
           w.put(0xff);
           w.absolute(1, at);
           w.put(0x0f, 0x8f);
-          w.to(`f${f}b${below(b + 1)}`);
+          w.to(`f${f}b${b === quiet - 1 ? 0 : below(b + 1)}`);
           break;
         }
         case 2:
@@ -265,6 +303,8 @@ const SEGMENT_LIMIT = 0x7ff_ffff;
 /** Runs such a program. An instruction that faults is skipped, and its exception counts into the program's memory. */
 export class RandomProcess extends Process {
   faults = 0;
+  /** Pages of data that were moved. */
+  moves = 0;
 
   constructor(
     private readonly program: RandomProgram,
@@ -292,6 +332,27 @@ export class RandomProcess extends Process {
     if (isSegmented) for (const [, base] of BASES) for (let n = 0; n < 64; n++) this.set64(PD + ((base >> 21) + n) * 8, view.getBigUint64(Mem.RAM + PD + n * 8, true));
     this.setBases();
     this.vcpu.modeChanged();
+    const { cpuid } = this.vcpu;
+    const query = cpuid.query.bind(cpuid);
+    cpuid.query = (leaf, subleaf) => {
+      this.moveData(random(program.code.length + ++this.moves));
+      return query(leaf, subleaf);
+    };
+  }
+
+  /** A page of data or of the stack, in turn at its first place and at another, by the page tables and INVLPG. */
+  private moveData(below: (limit: number) => number): void {
+    const pages = [...Array.from({ length: DATA_SIZE / PAGE }, (_, n) => DATA + n * PAGE), STACK_TOP - PAGE];
+    const n = below(pages.length);
+    const linear = pages[n];
+    const entry = (linear >> 21 === CODE >> 21 ? PT_CODE : PT) + ((linear >> 12) & 511) * 8;
+    const before = Number(this.view.getBigUint64(Mem.RAM + entry, true)) & ~(PAGE - 1);
+    const home = linear >> 21 === CODE >> 21 ? linear : PHYSICAL + (linear - DATA);
+    const after = before === home ? OTHER_DATA + n * PAGE : home;
+    this.u8.copyWithin(Mem.RAM + after, Mem.RAM + before, Mem.RAM + before + PAGE);
+    const isReadOnly = linear >> 21 !== CODE >> 21 && below(16) === 0;
+    this.set64(entry, BigInt(after) | (isReadOnly ? 5n : 7n));
+    for (const base of this.isSegmented ? BASES.map(([, at]) => at) : [0]) this.vcpu.core.tlb_flush_page(this.vcpu.base, BigInt(base + linear));
   }
 
   private setBases(): void {

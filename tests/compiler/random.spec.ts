@@ -1,4 +1,4 @@
-// Both tiers side by side on random programs, whose pages of code are exchanged meanwhile: every register after each slice, all memory at the end. RANDOM_PROGRAMS=5000 for a long
+// Both tiers side by side on random programs, whose pages of code are exchanged meanwhile, and whose pages of data move: every register after each slice, all memory at the end. RANDOM_PROGRAMS=5000 for a long
 // run, RANDOM_SEED=N for one program.
 
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ function meet(compiled: RandomProcess, interpreted: RandomProcess): void {
 }
 
 /** @returns what was executed, compiled and faulted */
-function compare(seed: number, bits: 32 | 64, isSegmented: boolean): { instructions: number; compiled: number; faults: number; dropped: number } {
+function compare(seed: number, bits: 32 | 64, isSegmented: boolean): { instructions: number; compiled: number; faults: number; dropped: number; moves: number } {
   const program = randomProgram(seed, bits);
   const below = random(seed + 77);
   const compiled = new RandomProcess(program, { threshold: seed % 3 === 0 ? 3 : 1 }, isSegmented);
@@ -48,14 +48,14 @@ function compare(seed: number, bits: 32 | 64, isSegmented: boolean): { instructi
   }
   expect({ program: seed, memory: memoryHash(compiled) }).toEqual({ program: seed, memory: memoryHash(interpreted) });
   const { compiler, icount } = compiled.vcpu;
-  return { instructions: icount, compiled: compiler.compiled, faults: compiled.faults, dropped: compiler.dropped };
+  return { instructions: icount, compiled: compiler.compiled, faults: compiled.faults, dropped: compiler.dropped, moves: compiled.moves };
 }
 
 describe.each([[64, 'flat'], [32, 'flat'], [32, 'other']] as const)('random programs in both tiers, %i bits, %s segments', (bits, segments) => {
   beforeAll(() => buildIfOlder(), 120_000);
 
   it('do the same', { timeout: 30_000 + PROGRAMS * 10_000 }, () => {
-    const sum = { instructions: 0, compiled: 0, faults: 0, dropped: 0 };
+    const sum = { instructions: 0, compiled: 0, faults: 0, dropped: 0, moves: 0 };
     const count = process.env.RANDOM_SEED ? 1 : PROGRAMS;
     for (let n = 0; n < count; n++) {
       const one = compare(FIRST + n, bits, segments === 'other');
@@ -66,6 +66,7 @@ describe.each([[64, 'flat'], [32, 'flat'], [32, 'other']] as const)('random prog
       expect(sum.compiled).toBeGreaterThan(count * 5);
       expect(sum.faults).toBeGreaterThan(count);
       expect(sum.dropped).toBeGreaterThan(count);
+      expect(sum.moves).toBeGreaterThan(count);
     }
   });
 });
