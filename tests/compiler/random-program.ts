@@ -185,9 +185,9 @@ export function randomProgram(seed: number, bits: 32 | 64): RandomProgram {
     const blocks = quiet > 0 ? quiet + 2 + below(3) : isSmall ? 1 + below(2) : 3 + below(7);
     if (f > 0 && below(2) === 0) w.put(0x0f, 0xa2);
     w.move(5, BigInt(DATA + PAGE - 128 + below(256)));
-    const rounds = counter();
-    initial.push(0);
+    const rounds = quiet > 0 ? counter() : 0;
     if (quiet > 0) {
+      initial.push(0);
       // mov [rounds], number: few, so that what lies behind the loop has been executed when it becomes hot
       w.put(0xc7);
       w.absolute(0, rounds);
