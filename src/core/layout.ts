@@ -370,7 +370,7 @@ export const enum CodeTlb {
 /** One decoded instruction: 32 bytes. Register fields are byte offsets in the vCPU area. */
 export const enum Rec {
   SIZE = 32,
-  /** u16: number of the handler */
+  /** u16: number of the handler: the record's own kind, that of a pair with the record behind it, or Pseudo.REGION */
   KIND = 0,
   /** u8: length of the instruction in bytes */
   LENGTH = 2,
@@ -403,7 +403,7 @@ export const enum Side {
   SIZE = 8,
   /** u16: how often a jump went to the record */
   COUNT = 0,
-  /** u16: the record's kind, while its KIND is Pseudo.REGION */
+  /** u16: the record's own kind, while its KIND is Pseudo.REGION */
   KIND = 2,
   /** u16: slot of the compiled region that begins at the record; 0: none */
   SLOT = 4,

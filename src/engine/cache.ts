@@ -4,7 +4,7 @@
 
 import { CodeTlb, Cpu, Mem, Mode, Pmap, Rec, Seg, Tlb, Vector } from '../core/layout.ts';
 import { Decoder, DecodeResult } from '../x86/decode.ts';
-import { Pseudo } from './kinds.ts';
+import { kinds, Pseudo } from './kinds.ts';
 import { RecordWriter } from './records.ts';
 
 const PAGE = 0x1000;
@@ -289,6 +289,8 @@ export class CodeCache {
     let ordinal = 0;
     let first = 0;
     let shadow = false;
+    /** The end of the records before. */
+    let last = 0;
     // A page offset beyond which the code segment ends.
     const end = start + this.segmentRoom(cpu, mode);
     for (;;) {
@@ -336,6 +338,8 @@ export class CodeCache {
       shadow = definition.interrupts === 'shadow';
       if (check) writer.pseudo(Pseudo.INTERRUPT_CHECK, offset, ordinal);
       page.at = writer.at;
+      this.pair(record === last ? record - Rec.SIZE : record, page.at);
+      last = page.at;
       this.publish(page, at, record);
       first ||= record;
       if (definition.ends) break;
@@ -348,6 +352,22 @@ export class CodeCache {
     this.markCode(page.physical, start, Math.min(PAGE, Math.max(offset, start + 1)));
     this.listener?.decoded(joined(low, high), this.u8.slice(host + start, host + Math.min(PAGE, offset)), bits);
     return first;
+  }
+
+  /** Of records behind one another, each that one dispatch can execute with the next gets the pair's kind. */
+  private pair(from: number, end: number): void {
+    const { u16 } = this;
+    for (let at = (from + Rec.KIND) >> 1; at < (end - Rec.SIZE) >> 1; at += Rec.SIZE / 2) {
+      const pair = kinds.pairOf(u16[at], u16[at + Rec.SIZE / 2]);
+      if (pair !== 0) u16[at] = pair;
+    }
+  }
+
+  /** A record's kind is about to change: the one before it, if there is one, does not execute it any more. */
+  unpair(record: number): void {
+    if (record === Mem.RECORDS) return;
+    const at = (record - Rec.SIZE + Rec.KIND) >> 1;
+    this.u16[at] = kinds.ownOf(this.u16[at]);
   }
 
   /** The map leads to records that are complete: the compiler may read them at any time, on another thread. */
@@ -461,7 +481,10 @@ export class CodeCache {
   /** Forget records that the page's map no longer leads to. */
   private drop(page: CodePage, records: readonly number[]): void {
     this.onClear?.(page, records);
-    for (const record of records) this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
+    for (const record of records) {
+      this.unpair(record);
+      this.u16[(record + Rec.KIND) >> 1] = Pseudo.RESYNC;
+    }
     this.nextGeneration(page);
   }
 

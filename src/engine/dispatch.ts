@@ -12,6 +12,9 @@ import { Flags } from '../x86/flags.ts';
 import { EXECUTE_PARAMS, GONE, HandlerBuilder, PAGE_MASK, storeCodeBase, type DispatchLinks, type Exits, type Shared } from './handlers.ts';
 import { Pseudo, type Kind } from './kinds.ts';
 
+/** For profiles: kinds of which pairs are counted, ADDRESS and the first that are inline. */
+export const PAIR_KINDS = 256;
+
 export class DispatchBuilder extends HandlerBuilder {
   readonly flags: Flags;
   protected readonly exits: Exits;
@@ -21,6 +24,8 @@ export class DispatchBuilder extends HandlerBuilder {
   private readonly flagA: Variable;
   private readonly flagX: Variable;
   private readonly rip: Variable;
+  /** For profiles: the record before, and its number among those of which pairs are counted. */
+  private before: { readonly record: Variable; readonly number: Variable } | null = null;
   private labels!: { next: Label; lookup: Label; slow: Label; fault: Label; cold: Label; exit: Label; region: Label; hot: Label; unwind: Label };
 
   constructor(
@@ -453,7 +458,8 @@ export class DispatchBuilder extends HandlerBuilder {
       ...hot.map((kind): [number, () => void] => [
         kind.number,
         () => {
-          this.handle(kind);
+          if (kind.pair) this.first(kind.pair[0], hot);
+          this.handle(kind.pair ? hot[kind.pair[1] - Pseudo.COUNT] : kind);
           this.next();
         },
       ]),
@@ -463,6 +469,7 @@ export class DispatchBuilder extends HandlerBuilder {
         if (this.profile) {
           const counter = this.let(this.add(this.cpu(), this.shl(this.field(Rec.KIND, 16), 3)));
           this.store(counter, Cpu.KIND_COUNTS, this.add(this.load('i64', counter, Cpu.KIND_COUNTS), 1));
+          this.countPair();
         }
         this.brTable(labels, this.labels.cold, this.field(Rec.KIND, 16));
         return;
@@ -476,6 +483,27 @@ export class DispatchBuilder extends HandlerBuilder {
       this.scoped(body);
     };
     nest(inline.length - 1, []);
+  }
+
+  /** For profiles: count the record and the one before it, a u32 for each pair of PAIR_KINDS at Mem.REGION_COUNTS. */
+  private countPair(): void {
+    const before = (this.before ??= { record: this.variable('i32'), number: this.variable('i32') });
+    const kind = this.let(this.field(Rec.KIND, 16));
+    const number = this.let(this.select(this.eq(kind, Pseudo.ADDRESS), 0, this.sub(kind, Pseudo.COUNT - 1)));
+    const isBehind = this.eq(this.rec.get(), this.add(before.record.get(), Rec.SIZE));
+    this.if(this.and(isBehind, this.and(this.ltU(number, PAIR_KINDS), this.ltU(before.number.get(), PAIR_KINDS))), () => {
+      const at = this.let(this.shl(this.or(this.shl(before.number.get(), Math.log2(PAIR_KINDS)), number), 2));
+      this.store(at, Mem.REGION_COUNTS, this.add(this.load('i32', at, Mem.REGION_COUNTS), 1));
+    });
+    before.record.set(this.rec.get());
+    before.number.set(number);
+  }
+
+  /** The first of a pair. */
+  private first(number: number, hot: readonly Kind[]): void {
+    if (number === Pseudo.ADDRESS) this.store(this.cpu(), Cpu.EA, this.plainAddress());
+    else this.handle(hot[number - Pseudo.COUNT]);
+    this.rec.set(this.add(this.rec.get(), Rec.SIZE));
   }
 
   /** Call the record's function, and go on as its Status says. */

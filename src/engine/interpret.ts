@@ -41,7 +41,8 @@ export function generateInterpreter(profile = false): Uint8Array {
   define(Pseudo.ADDRESS_SEGMENT, 'address_segment', (b) => b.generalAddress());
   define(Pseudo.ADDRESS_GENERAL, 'address_general', (b) => b.generalAddress());
   define(Pseudo.ADDRESS_BITS, 'address_bits', (b) => b.bitStringAddress());
-  for (const kind of kinds.kinds) define(kind.number, kind.label, (b) => b.handle(kind));
+  for (const kind of kinds.kinds) if (!kind.pair) define(kind.number, kind.label, (b) => b.handle(kind));
+  for (const { number, pair } of kinds.kinds) if (pair) functions.set(number, functions.get(pair[0])!);
   // The other pseudo-records never get to the call; any function holds their places.
   const filler = functions.get(Pseudo.ADDRESS_GENERAL)!;
   const coldTable = module.setTable(Array.from({ length: Pseudo.COUNT + kinds.kinds.length }, (_, n) => functions.get(n) ?? filler));

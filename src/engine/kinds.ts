@@ -4,6 +4,7 @@
 import { Mode } from '../core/layout.ts';
 import { table } from '../x86/instructions.ts';
 import { HOT_KINDS } from './hot-kinds.ts';
+import { HOT_PAIRS } from './hot-pairs.ts';
 import { operandBits, type InstructionDefinition, type OperandSpec } from '../x86/table.ts';
 
 /** Records that are not instructions, or are made by the decoder itself. */
@@ -77,6 +78,8 @@ export interface Kind {
   readonly locked: boolean;
   readonly hot: boolean;
   readonly label: string;
+  /** Two records that are executed by one dispatch: the numbers of both. The second's record keeps its own kind. */
+  readonly pair: readonly [first: number, second: number] | null;
 }
 
 /** The operands' places for a definition, an operand size, and whether ModRM names memory. */
@@ -164,6 +167,10 @@ export class Kinds {
   /** Kinds below this number are inline. */
   readonly hotEnd: number;
   private readonly bySlot: Uint16Array;
+  /** Kinds below this number may be in pairs. */
+  private readonly singleEnd: number;
+  /** Numbers of pairs, by singleEnd times the first's number and the second's. */
+  private readonly pairs: Uint16Array;
 
   constructor() {
     this.bySlot = new Uint16Array(slot(table.definitions.length, 16, false, 0, false)).fill(0xffff);
@@ -207,7 +214,7 @@ export class Kinds {
                 // Without the meaning's number, which changes with every new line of the table.
                 const label = d.name + form;
                 const hot = !!d.hot && HOT_KINDS.has(label);
-                found.set(key, { number: 0, definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label, slots: [at] });
+                found.set(key, { number: 0, definition: d, size: shapeSize, shapes, stack: STACKS[stack], locked, hot, label, pair: null, slots: [at] });
               }
             }
           }
@@ -219,13 +226,39 @@ export class Kinds {
     const labels = new Set(hot.map((k) => k.label));
     const unknown = [...HOT_KINDS].filter((label) => !labels.has(label));
     if (unknown.length > 0) throw new Error(`hot-kinds.ts names kinds that do not exist or may not be inline: ${unknown.join('; ')}. Run scripts/profile-kinds.ts.`);
-    this.hotEnd = Pseudo.COUNT + hot.length;
-    for (const kind of [...hot, ...all.filter((k) => !k.hot)]) {
+    const add = (kind: (typeof all)[number]): void => {
       kind.number = Pseudo.COUNT + this.kinds.length;
       this.kinds.push(kind);
       for (const at of kind.slots) this.bySlot[at] = kind.number;
+    };
+    hot.forEach(add);
+    this.singleEnd = Pseudo.COUNT + hot.length;
+    for (const [first, second] of HOT_PAIRS) {
+      const firsts = first === 'ADDRESS' ? [Pseudo.ADDRESS] : hot.filter(({ label }) => label === first).map(({ number }) => number);
+      const seconds = hot.filter(({ label }) => label === second);
+      if (firsts.length * seconds.length === 0) throw new Error(`hot-pairs.ts names kinds that are not inline: ${first}, ${second}. Run scripts/profile-kinds.ts.`);
+      for (const number of firsts) for (const kind of seconds) add({ ...kind, label: `${first} + ${second}`, pair: [number, kind.number], slots: [] });
     }
+    for (const kind of all) if (!kind.hot) add(kind);
+    this.hotEnd = Pseudo.COUNT + this.kinds.filter((kind) => kind.hot).length;
+    this.pairs = new Uint16Array(this.singleEnd ** 2);
+    for (const { number, pair } of this.kinds) if (pair) this.pairs[pair[0] * this.singleEnd + pair[1]] = number;
     if (Pseudo.COUNT + this.kinds.length >= 0xffff) throw new Error('record kinds do not fit into 16 bits');
+  }
+
+  /** The kind of a pair of records, or 0. */
+  pairOf(first: number, second: number): number {
+    return first < this.singleEnd && second < this.singleEnd ? this.pairs[first * this.singleEnd + second] : 0;
+  }
+
+  /** Each record is executed by itself from now on: for profiles. */
+  splitPairs(): void {
+    this.pairs.fill(0);
+  }
+
+  /** A record's own kind. */
+  ownOf(number: number): number {
+    return number < this.singleEnd || number >= this.hotEnd ? number : this.kinds[number - Pseudo.COUNT].pair![0];
   }
 
   /** A number that changes whenever the kinds do: interpreter.wasm and the decoder must agree. */

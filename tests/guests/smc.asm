@@ -1,6 +1,7 @@
 ; Self-modifying code: the next instruction, an instruction already executed, across pages, through another mapping,
 ; by string instructions, by the stack, and of the instruction that is executing. Intel SDM volume 3, section 8.1.3
 ; asks for a jump before modified code is executed; processors and QEMU do without. QEMU refetches a REP after each element.
+; Two POPs, which the interpreter executes as one (hot-pairs.ts): the second one changed, in another 64 bytes than the first, which is 15 bytes long.
 ; expect:
 ;   next instruction=00002222 again=00002222
 ;   loop=00000a37
@@ -11,6 +12,8 @@
 ;   over itself: ecx=00000000 memory=00c3aa90
 ; qemu: over itself: ecx=00000000 memory=00c39090
 ;   after lock add=00002222 after inc=00002200
+;   two pops: ebx=00001111 ecx=00003333 edi=00000000
+;   the second changed: ebx=00001111 ecx=00000000 edi=00003333
 ;   before=0badf00d through another mapping=12345678
 ;   the other way=9abcdef0
 %include "lib32.inc"
@@ -115,6 +118,15 @@ main:
   xor al, al
   SHOW "after inc", eax
   NEWLINE
+  ; the second of two that are executed as one
+  COPY .pops, .pops_end, 0x740 - 15
+  call .pop_both
+  PRINT "two pops: "
+  call .show_popped
+  mov byte [CODE + 0x740], 0x5f     ; pop edi
+  call .pop_both
+  PRINT "the second changed: "
+  call .show_popped
   ; through another mapping of the page
   mov dword [TABLES], 0x83
   mov dword [TABLES + 4], 0x83            ; 4 MiB: the first 4 MiB again
@@ -152,6 +164,23 @@ main:
 .run:
   mov edx, CODE
   jmp edx
+
+.pop_both:
+  xor ecx, ecx
+  xor edi, edi
+  mov esi, .popped
+  push dword 0x3333
+  push dword 0x1111
+  mov edx, CODE + 0x740 - 15
+  jmp edx
+.popped:
+  ret
+.show_popped:
+  SHOW "ebx", ebx
+  SHOW "ecx", ecx
+  SHOW "edi", edi
+  NEWLINE
+  ret
 
 ; ebx: address of .next_patch
 .next:
@@ -193,6 +222,12 @@ main:
   sub esp, 4
   ret
 .push_end:
+.pops:
+  times 14 db 0x3e               ; DS, which POP has no use for
+  pop ebx
+  pop ecx
+  jmp esi
+.pops_end:
 .itself:
   rep stosb
   ret

@@ -5,7 +5,7 @@ import { Cpu, Doubt, Fcw, Mem, Mode, Rec, RegionCause, RegionExit, Seg, Side } f
 import { CR0_PE } from '../../x86/assumptions.ts';
 import { CHUNK_RECORDS, generationOf, type CodeCache, type CodePage } from '../cache.ts';
 import { GONE } from '../handlers.ts';
-import { Pseudo } from '../kinds.ts';
+import { kinds, Pseudo } from '../kinds.ts';
 import { sideOf, type RecordBytes } from '../records.ts';
 import type { RegionMode } from './mode.ts';
 import { generateNoRegion } from './module.ts';
@@ -341,7 +341,8 @@ export class Compiler {
       // One that was there before, and is made again with a doubt, is still called by its neighbours.
       const before = u16[(side + Side.SLOT) >> 1];
       if (before !== 0) this.slots.close(before);
-      if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = u16[(record + Rec.KIND) >> 1];
+      this.cache.unpair(record);
+      if (u16[(record + Rec.KIND) >> 1] !== Pseudo.REGION) u16[(side + Side.KIND) >> 1] = kinds.ownOf(u16[(record + Rec.KIND) >> 1]);
       u16[(side + Side.SLOT) >> 1] = slot;
       u16[(record + Rec.KIND) >> 1] = Pseudo.REGION;
       const rip = BigInt.asUintN(64, entry.rip + BigInt(entry.offset));

@@ -2,7 +2,7 @@
 // executed. It is read from the decoded records and cut into basic blocks.
 
 import { Rec, Side } from '../../core/layout.ts';
-import { Pseudo, type Kind } from '../kinds.ts';
+import { kinds, Pseudo, type Kind } from '../kinds.ts';
 import { sideOf, type RecordBytes } from '../records.ts';
 import { kindOf, type Facts } from './facts.ts';
 
@@ -195,7 +195,7 @@ class Planner {
   private kindAt(record: number): number {
     const { u16 } = this.source.records;
     const kind = u16[(record + Rec.KIND) >> 1];
-    return kind === Pseudo.REGION ? u16[(sideOf(record) + Side.KIND) >> 1] : kind;
+    return kind === Pseudo.REGION ? u16[(sideOf(record) + Side.KIND) >> 1] : kinds.ownOf(kind);
   }
 
   private read(at: number): PlannedInstruction | null {
