@@ -22,7 +22,7 @@ import { INVALID_PAGE, KnownPages, type LoopRegisters, type PagesMark, type Page
 import { Segments } from './segments.ts';
 import { Registers } from './registers.ts';
 import { Sites } from './sites.ts';
-import { RegisterStack, type KnownStack } from './x87-stack.ts';
+import { RegisterStack, type FloatsState } from './x87-stack.ts';
 
 /** Functions and tables of a module of regions. */
 export interface RegionImports {
@@ -169,7 +169,11 @@ export class CompileBuilder extends HandlerBuilder {
       this,
       {
         cpu: () => this.cpu(),
-        ownRip: () => this.ownRip(),
+        ripAtDistance: (distance) => {
+          const rip = this.add(this.param(1), distance);
+          return this.code64 ? rip : this.and(rip, ALL_ONES);
+        },
+        ownOffset: () => this.ripOffset,
         permanent: (type) => this.permanent(type),
         exitIf: (condition, cause) => this.exitIf(condition, cause),
         hostOf: (operand, bits, write) => {
@@ -211,6 +215,7 @@ export class CompileBuilder extends HandlerBuilder {
       where,
       flags: this.flags,
       registers: this.registers,
+      floats: this.floats,
       storeFlags: imports.storeFlags,
       enterAddress: imports.enterAddress,
       depth: () => this.depth,
@@ -363,6 +368,7 @@ export class CompileBuilder extends HandlerBuilder {
       return type === 'i32' ? this.let(this.wrap(value)) : value;
     }
     if (offset === Cpu.MXCSR && type === 'i32') return this.readMxcsr();
+    if (offset === Cpu.FSW && type !== 'v128') return this.readStatusWord(type);
     // In flat 32-bit code the limit is 4 GiB.
     if (offset === Cpu.CS + Seg.LIMIT && this.where.mode & Mode.FLAT) return this.i32(-1);
     return super.state(type, offset, bits);
@@ -376,12 +382,19 @@ export class CompileBuilder extends HandlerBuilder {
     return variable.get();
   }
 
+  /** Of the x87. */
+  private readStatusWord(type: 'i32' | 'i64'): Value {
+    if (this.floats.state) return this.let(type === 'i32' ? this.floats.statusWord() : this.extendU(this.floats.statusWord()));
+    this.floats.settle();
+    return super.state(type, Cpu.FSW, 32);
+  }
+
   override setState(offset: number, value: Value, bits?: number): void {
     if (this.registers.has(offset, 64)) this.registers.write(offset, bits ?? (value.type === 'i32' ? 32 : 64), this.extendU(value));
     else {
       // Scratch fields may be written before the interpreter begins the instruction again.
       if (offset < Cpu.TMP128 || offset >= Cpu.TMP128B + 16) this.changed = true;
-      if (offset === Cpu.FSW || offset === Cpu.FTW) this.floats.state = null;
+      if (offset === Cpu.FSW || offset === Cpu.FTW) this.floats.drop();
       if (offset === Cpu.MXCSR) this.isMxcsrKnown = false;
       super.setState(offset, value, bits);
     }
@@ -440,8 +453,8 @@ export class CompileBuilder extends HandlerBuilder {
     this.watcher?.calls(name);
     if (!isRepeatable(name)) this.changed = true;
     if (isNumeric(name)) return;
+    this.floats.drop();
     this.store(this.cpu(), Cpu.RIP, this.ownRip());
-    this.floats.state = null;
   }
   override coreStatus(): void {
     this.exitAlways(RegionCause.RARE);
@@ -460,12 +473,12 @@ export class CompileBuilder extends HandlerBuilder {
   }
 
   /** What is known of pages, of the x87's registers, of MXCSR and of the general registers' sizes along a path. */
-  get known(): { pages: PagesState; floats: KnownStack | null; isMxcsrKnown: boolean; widths: readonly number[] } {
-    return { pages: this.pages.state, floats: this.floats.state, isMxcsrKnown: this.isMxcsrKnown, widths: this.registers.widths };
+  get known(): { pages: PagesState; floats: FloatsState; isMxcsrKnown: boolean; widths: readonly number[] } {
+    return { pages: this.pages.state, floats: this.floats.path, isMxcsrKnown: this.isMxcsrKnown, widths: this.registers.widths };
   }
   set known({ pages, floats, isMxcsrKnown, widths }) {
     this.pages.state = pages;
-    this.floats.state = floats;
+    this.floats.path = floats;
     this.isMxcsrKnown = isMxcsrKnown;
     this.registers.widths = widths;
   }
@@ -474,21 +487,21 @@ export class CompileBuilder extends HandlerBuilder {
   forget(): void {
     this.pages.lose();
     this.forgetRest();
-    this.floats.state = null;
+    this.floats.drop();
   }
 
   /** Paths join, from the mark or from anywhere: what is known of pages can hold, and of the x87's registers what all of them know. */
-  join(mark: PagesMark | null, floats: KnownStack | null): void {
+  join(mark: PagesMark | null, floats: FloatsState): void {
     if (mark) this.pages.join(mark);
     else this.pages.forget();
     this.forgetRest();
-    this.floats.state = floats;
+    this.floats.path = floats;
   }
 
   /** The same at the head of a loop that calls nothing; see KnownPages.enterLoop(). */
-  enterLoop(mark: PagesMark | null, floats: KnownStack | null, registers: LoopRegisters, hasStreams: boolean): Variable[] {
+  enterLoop(mark: PagesMark | null, floats: FloatsState, registers: LoopRegisters, hasStreams: boolean): Variable[] {
     this.forgetRest();
-    this.floats.state = floats;
+    this.floats.path = floats;
     return this.pages.enterLoop(mark, registers, hasStreams);
   }
 
@@ -504,9 +517,12 @@ export class CompileBuilder extends HandlerBuilder {
   override if(condition: Value, then: () => void, otherwise?: () => void, odds: Odds = null): void {
     if (condition.isConstant) return super.if(condition, then, otherwise);
     // Branches of a meaning start from the same state; what they change is seen by both only through locals.
-    const { changed, flagsChanged } = this;
+    const { changed, flagsChanged, floats } = this;
+    const { isLate } = floats;
+    let isLateAfter = otherwise === undefined && isLate;
     const inBranch = (body: () => void) => () => {
       this.branches++;
+      floats.isLate = isLate;
       const before = { changed, flagsChanged };
       this.changed = before.changed;
       this.flagsChanged = before.flagsChanged;
@@ -517,10 +533,12 @@ export class CompileBuilder extends HandlerBuilder {
     let flagsAfter = flagsChanged;
     const note = (body: () => void) => () => {
       body();
+      isLateAfter ||= floats.isLate;
       after ||= this.changed;
       flagsAfter ||= this.flagsChanged;
     };
     super.if(condition, note(inBranch(then)), otherwise && note(inBranch(otherwise)), odds);
+    floats.isLate = isLateAfter;
     this.changed = after;
     this.flagsChanged = flagsAfter;
   }
@@ -778,6 +796,7 @@ export class CompileBuilder extends HandlerBuilder {
     this.registers.spill();
     this.registers.dirty = 0;
     this.flags.spill();
+    this.floats.settle();
   }
 
   /** To memory: the budget, with so many instructions given back. */

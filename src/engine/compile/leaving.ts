@@ -10,6 +10,7 @@ import type { RegionMode } from './mode.ts';
 import type { Registers } from './registers.ts';
 import { NEVER } from './slots.ts';
 import { inBlocks, Stubs } from './stubs.ts';
+import type { RegisterStack } from './x87-stack.ts';
 
 const ALL_ONES = 0xffffffffn;
 
@@ -18,6 +19,7 @@ export interface LeavingCode {
   readonly where: RegionMode;
   readonly flags: CompiledFlags;
   readonly registers: Registers;
+  readonly floats: RegisterStack;
   /** RegionImports */
   readonly storeFlags: FunctionRef;
   readonly enterAddress: FunctionRef;
@@ -74,7 +76,7 @@ export class Leaving {
     condition?.emit(b.w);
     if (condition) code.hint();
     b.w.byte(condition ? 0x0d : 0x0c);
-    this.stubs.leave(code.depth(), code.registers.dirty, code.flags.form);
+    this.stubs.leave(code.depth(), code.registers.dirty, code.flags.form, code.floats.isLate);
     if (condition) b.w.byte(0x1a);
   }
 
@@ -98,6 +100,7 @@ export class Leaving {
     const blocks = this.stubs.finish({
       spill: (registers) => code.registers.spill(registers),
       leaveFlags: (form) => code.flags.leave(form, kind),
+      writeFloats: () => code.floats.settleLast(),
     });
     this.count(b.and(desc32(), 15 << 2));
     const rip = b.add(b.param(1), b.shrS(desc.get(), 32));

@@ -21,7 +21,7 @@ import { entryOf, wordAt } from './slots.ts';
 import { accessesMemory, type LoopSites, wanderingIn } from './sites.ts';
 import { loopOf, structureOf, type Structure } from './structure.ts';
 import { unrolled } from './unroll.ts';
-import { both, type KnownStack } from './x87-stack.ts';
+import { either, NOTHING, type FloatsState } from './x87-stack.ts';
 
 /** Nested guest calls before everything returns: V8's stack is finite. */
 const DEPTH_MAX = 200;
@@ -86,6 +86,8 @@ interface LoopEffects extends LoopRegisters {
   readonly hasStreams: boolean;
   /** What is known of the x87's registers at its head is known again after each round. */
   readonly keepsFloats: boolean;
+  /** It has instructions of the x87. */
+  readonly usesFloats: boolean;
 }
 
 /** How a region is made. */
@@ -122,8 +124,8 @@ export class RegionEmitter {
   private readonly marks = new Map<number, PagesMark>();
   private readonly pins = new Map<number, Variable[]>();
   /** What is known of the x87's registers on all the ways to a block that were emitted; and at the heads of loops that are being emitted. */
-  private readonly meetings = new Map<number, KnownStack | null>();
-  private readonly heads = new Map<number, KnownStack | null>();
+  private readonly meetings = new Map<number, FloatsState>();
+  private readonly heads = new Map<number, FloatsState>();
   /** Innermost loops whose streams were opened. */
   private readonly streaming = new Set<number>();
   private readonly effectsOf = new Map<number, LoopEffects>();
@@ -272,17 +274,17 @@ export class RegionEmitter {
   /** Before a loop: what is known of the x87's registers in each of its rounds. */
   private enterFloats(head: number): void {
     const { floats } = this.b;
-    if (this.structure.isMerge[head]) floats.state = this.meetings.get(head) ?? null;
-    if (!this.effects(head).keepsFloats) floats.state = null;
-    this.heads.set(head, floats.state && floats.enterLoop());
+    if (this.structure.isMerge[head]) floats.path = this.meetings.get(head) ?? NOTHING;
+    const { keepsFloats, usesFloats } = this.effects(head);
+    this.heads.set(head, floats.enterLoop(keepsFloats, usesFloats));
   }
 
   /** What is known at the beginning of a block that several edges lead to. */
   private join(node: number): void {
     const { b } = this;
     const mark = this.marks.get(this.parents[node]) ?? null;
-    if (!this.structure.isLoop[node]) return b.join(mark, this.meetings.get(node) ?? null);
-    const floats = this.heads.get(node) ?? null;
+    if (!this.structure.isLoop[node]) return b.join(mark, this.meetings.get(node) ?? NOTHING);
+    const floats = this.heads.get(node) ?? NOTHING;
     const loop = this.effects(node);
     if (loop.calls) b.join(null, floats);
     else this.pins.set(node, b.enterLoop(mark, floats, loop, this.streaming.has(node)));
@@ -294,7 +296,7 @@ export class RegionEmitter {
     const head = this.heads.get(target.block);
     if (head) return floats.become(head, (condition, cause) => this.b.exitRegion(condition, RegionExit.JUMP, cause, target.at, 0));
     const met = this.meetings.get(target.block);
-    this.meetings.set(target.block, met === undefined ? floats.state : both(met, floats.state));
+    this.meetings.set(target.block, met ? either(met, floats.path) : floats.path);
   }
 
   /** Does the top of the x87's stack move the same way on each path through a loop, and not at all in a round? */
@@ -323,7 +325,7 @@ export class RegionEmitter {
   private effects(head: number): LoopEffects {
     let effects = this.effectsOf.get(head);
     if (!effects) {
-      let [writes, moves, calls, accesses] = [0, 0, false, false];
+      let [writes, moves, calls, accesses, usesFloats] = [0, 0, false, false, false];
       const innermost: number[] = [];
       const nodes = loopOf(this.structure, head);
       for (const node of nodes) {
@@ -335,11 +337,12 @@ export class RegionEmitter {
           writes |= facts.writes;
           moves |= facts.writes & ~facts.steps;
           calls ||= facts.cold;
+          usesFloats ||= facts.usesFloats;
         }
       }
       // With doubts core does some of it, behind which nothing is known.
       const keepsFloats = !calls && (this.b.doubts & Doubt.NUMBERS) === 0 && this.keepsFloats(head, new Set(nodes));
-      this.effectsOf.set(head, (effects = { keepsFloats, writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], hasStreams: accesses && nodes.length <= STREAM_BLOCKS_MAX }));
+      this.effectsOf.set(head, (effects = { keepsFloats, usesFloats, writes, steps: writes & ~moves, calls, innermost: innermost.length > 0 ? innermost : [head], hasStreams: accesses && nodes.length <= STREAM_BLOCKS_MAX }));
     }
     return effects;
   }
@@ -659,10 +662,12 @@ export class RegionEmitter {
     const { b } = this;
     const { dirty } = b.registers;
     const { state } = b.flags;
+    const { known } = b;
     b.if(condition, () => {
       this.spillAll();
       b.return(b.ripOf(b.distance.get()));
     }, undefined, 'seldom');
+    b.known = known;
     b.registers.dirty = dirty;
     b.flags.state = state;
   }

@@ -5,10 +5,16 @@ import type { Variable } from '../../wasm/function.ts';
 import { typeCode, type Writer } from '../../wasm/module.ts';
 import type { FlagsForm } from './flags.ts';
 
-interface Stub {
+/** What is newer in locals besides the general registers. */
+interface Rest {
+  readonly flags: FlagsForm;
+  /** The x87's state may be: FloatsState.isLate. */
+  readonly floats: boolean;
+}
+
+interface Stub extends Rest {
   /** Registers that it writes back. */
   readonly dirty: number;
-  readonly flags: FlagsForm;
 }
 
 /** Code that stubs consist of. */
@@ -16,7 +22,11 @@ export interface StubCode {
   spill(registers: number): void;
   /** Flags of a form to memory, where they are not; the description tells their kind. */
   leaveFlags(form: FlagsForm): void;
+  /** The x87's state to memory. */
+  writeFloats(): void;
 }
+
+const isSame = (a: Rest, b: Rest): boolean => a.flags === b.flags && a.floats === b.floats;
 
 const bitCount = (mask: number): number => {
   let count = 0;
@@ -36,30 +46,31 @@ export class Stubs {
   ) {}
 
   /** Number of the stub that writes back this. */
-  private stub(dirty: number, flags: FlagsForm): number {
-    const known = this.stubs.findIndex((stub) => stub.dirty === dirty && stub.flags === flags);
+  private stub(wanted: Stub): number {
+    const known = this.stubs.findIndex((stub) => stub.dirty === wanted.dirty && isSame(stub, wanted));
     if (known >= 0) return known;
-    this.stubs.push({ dirty, flags });
+    this.stubs.push(wanted);
     return this.stubs.length - 1;
   }
 
   /** The operand of a branch out of the body: how far outside its stub's block is, finish() tells. @param depth blocks of the body about it */
-  leave(depth: number, dirty: number, flags: FlagsForm): void {
-    this.leaves.push({ at: this.w.length, depth, stub: this.stub(dirty, flags) });
+  leave(depth: number, dirty: number, flags: FlagsForm, floats: boolean): void {
+    this.leaves.push({ at: this.w.length, depth, stub: this.stub({ dirty, flags, floats }) });
     this.w.byte(0x80);
     this.w.byte(0x00);
   }
 
   /**
-   * Behind the body: the blocks' ends with the stubs. A stub writes back what the next stub outside does not and goes on there; the flags follow.
+   * Behind the body: the blocks' ends with the stubs. A stub writes back what the next stub outside does not and goes on there; the flags follow, and the x87's state.
    * What all have in common is to follow this, with the description in its local.
    * @returns how many blocks there are, for inBlocks()
    */
   finish(code: StubCode): number {
     const stubs: (Stub & { n: number })[] = [];
-    this.stubs.forEach(({ dirty, flags }, n) => stubs.push({ dirty, flags, n }));
+    this.stubs.forEach(({ dirty, flags, floats }, n) => stubs.push({ dirty, flags, floats, n }));
     stubs.sort((a, b) => bitCount(b.dirty) - bitCount(a.dirty));
-    const forms = [...new Set(stubs.map((stub) => stub.flags))];
+    const rests: Rest[] = [];
+    for (const stub of stubs) if (!rests.some((rest) => isSame(rest, stub))) rests.push(stub);
     const placeOf = new Map(stubs.map((stub, place) => [stub.n, place]));
     for (const { at, depth, stub } of this.leaves) {
       const out = depth + placeOf.get(stub)!;
@@ -80,13 +91,16 @@ export class Stubs {
       this.w.byte(0x0c);
       this.w.u32(next - place);
     };
-    const last = stubs.length + forms.length;
-    stubs.forEach(({ dirty, flags }, n) => {
-      const next = stubs.findIndex((other, m) => m > n && other.flags === flags && (other.dirty & ~dirty) === 0);
+    const end = stubs.length + rests.length;
+    const last = rests.some(({ floats }) => floats) ? end + 1 : end;
+    stubs.forEach((stub, n) => {
+      const { dirty } = stub;
+      const next = stubs.findIndex((other, m) => m > n && isSame(other, stub) && (other.dirty & ~dirty) === 0);
       const own = next < 0 ? dirty : dirty & ~stubs[next].dirty;
-      ending(own === 0 ? null : () => code.spill(own), next < 0 ? stubs.length + forms.indexOf(flags) : next);
+      ending(own === 0 ? null : () => code.spill(own), next < 0 ? stubs.length + rests.findIndex((rest) => isSame(rest, stub)) : next);
     });
-    for (const form of forms) ending(form === 'memory' ? null : () => code.leaveFlags(form), last);
+    for (const { flags, floats } of rests) ending(flags === 'memory' ? null : () => code.leaveFlags(flags), floats ? end : last);
+    if (last > end) ending(() => code.writeFloats(), last);
     this.w.byte(0x0b);
     this.takeDescription();
     return last + 1;

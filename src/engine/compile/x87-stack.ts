@@ -1,7 +1,7 @@
 // The x87's register stack in compiled code. Registers have fixed names, counted from where the top was when a path came to its first x87
 // instruction: their addresses, which of them are full, and numbers that were read or written are known along the path, where paths join and
-// through loops that leave the stack as deep as they found it. Memory is always up to date, so that whoever leaves the region has nothing to
-// write back.
+// through loops that leave the stack as deep as they found it. Numbers are in memory at once; FSW, the tags and the pointer to the last
+// instruction are written where somebody may look at them: where the region is left, and before something is called.
 // Intel SDM volume 1, 8.1.2 (register stack), 8.1.3 (status word), 8.1.5 (control word), 8.1.7 (tag word), 8.1.8 (pointers).
 
 import { Cpu, Fcw, RegionCause } from '../../core/layout.ts';
@@ -15,7 +15,13 @@ const FSW_C1 = 0x200;
 /** FCW: what must be known for the short way; and what it is when all exceptions are masked and numbers are rounded to nearest. */
 const FCW_SHORT = 0xf3f;
 const FCW_OF: Record<Precision, number> = { 53: 0x23f, 64: 0x33f };
+/** Where TOP is in FSW. */
+const TOP_SHIFT = 11;
 const REGISTERS = 8;
+/** In RegisterStack.late. */
+const LATE_TOP = 1;
+const LATE_TURNED = 4;
+const LATE_OFFSET = 12;
 
 /** What the short way rounds to with this FCW; 0: it cannot be gone. */
 export function shortPrecision(fcw: number): Precision | 0 {
@@ -26,7 +32,10 @@ export function shortPrecision(fcw: number): Precision | 0 {
 /** What the stack needs of the builder. */
 export interface StackHost {
   cpu(): Value;
-  ownRip(): Value;
+  /** RIP at so many bytes (i64) from the region's first page. */
+  ripAtDistance(distance: Value): Value;
+  /** The instruction's offset from there. */
+  ownOffset(): number;
   permanent(type: 'i32' | 'i64'): Variable;
   exitIf(condition: Value, cause: RegionCause): void;
   /** Host address of a guest operand. */
@@ -46,12 +55,12 @@ interface Pair {
 export interface KnownStack {
   /** Number of ST(0). */
   readonly top: number;
-  /** Number of the register that the local with FSW has as its top: the top before the instruction. */
-  readonly before: number;
   /** The register's offset from Cpu.FPR is in its local. */
   readonly placed: number;
   readonly full: number;
   readonly empty: number;
+  /** Its tag is the opposite of what the local with the tags says. */
+  readonly turned: number;
   /** Its number is in its locals. */
   readonly read: number;
   /** The number is zero or a normal one. */
@@ -63,13 +72,15 @@ export interface KnownStack {
   readonly isNoted: boolean;
 }
 
-const START: KnownStack = { top: 0, before: 0, placed: 0, full: 0, empty: 0, read: 0, plain: 0, isShort: false, isC1Clear: false, isNoted: false };
+const START: KnownStack = { top: 0, placed: 0, full: 0, empty: 0, turned: 0, read: 0, plain: 0, isShort: false, isC1Clear: false, isNoted: false };
 
 /** What two paths both know. */
 export function both(a: KnownStack | null, b: KnownStack | null): KnownStack | null {
-  if (!a || !b || a.top !== b.top) return null;
+  if (!a || !b || a.top !== b.top || a.turned !== b.turned) return null;
+  // A register that was full before on one of them and empty on the other.
+  if (a.turned & ~((a.full & b.full) | (a.empty & b.empty))) return null;
   return {
-    top: a.top, before: a.before, placed: a.placed & b.placed, full: a.full & b.full, empty: a.empty & b.empty, read: a.read & b.read, plain: a.plain & b.plain,
+    top: a.top, placed: a.placed & b.placed, full: a.full & b.full, empty: a.empty & b.empty, turned: a.turned, read: a.read & b.read, plain: a.plain & b.plain,
     isShort: a.isShort && b.isShort, isC1Clear: a.isC1Clear && b.isC1Clear, isNoted: a.isNoted && b.isNoted,
   };
 }
@@ -77,16 +88,36 @@ export function both(a: KnownStack | null, b: KnownStack | null): KnownStack | n
 /** By how much the top has moved, from -4 to 3: less than 0 after a push. */
 export const topOf = ({ top }: KnownStack): number => ((top + 4) & 7) - 4;
 
+/** What is known along a path. */
+export interface FloatsState {
+  /** null: nothing, and the locals are not loaded. */
+  readonly stack: KnownStack | null;
+  /** Memory may not have what the last instruction did to FSW, tags and pointer: the local `late` tells. */
+  readonly isLate: boolean;
+}
+
+export const NOTHING: FloatsState = { stack: null, isLate: false };
+
+/** The same of either of two paths. */
+export const either = (a: FloatsState, b: FloatsState): FloatsState => ({ stack: both(a.stack, b.stack), isLate: a.isLate || b.isLate });
+
 export class RegisterStack implements FloatStack {
-  /** null: nothing, and the locals are not loaded. Immutable, so that edges can go back to it. */
+  /** FloatsState.stack; immutable, so that edges can go back to it. */
   state: KnownStack | null = null;
+  /** FloatsState.isLate */
+  isLate = false;
+  /** FSW, but for TOP, which stays that of register 0. */
   private fsw: Variable | null = null;
   private ftw: Variable | null = null;
   private fcw: Variable | null = null;
   private readonly places: (Variable | undefined)[] = [];
   private readonly pairs: (Pair | undefined)[] = [];
-  private moved = false;
-  private tagged = false;
+  /**
+   * What memory does not have yet, with the FSW and tags in their locals: 0, nothing; else 1 and, from LATE_TOP on, by how much TOP has moved,
+   * from LATE_TURNED on, the tags that are turned, from LATE_OFFSET on, where the last instruction is, from the region's first page. A constant
+   * behind each instruction, it costs nothing but where the region is left or paths join.
+   */
+  private late: Variable | null = null;
 
   constructor(
     private readonly b: FunctionBuilder,
@@ -104,16 +135,25 @@ export class RegisterStack implements FloatStack {
   /** Before an instruction. */
   open(exitIf: ExitIf = this.host.exitIf): void {
     const { b } = this;
-    this.moved = this.tagged = false;
     if (this.state) return;
+    this.settle();
     const fsw = (this.fsw ??= this.host.permanent('i32'));
     const ftw = (this.ftw ??= this.host.permanent('i32'));
     const fcw = (this.fcw ??= this.host.permanent('i32'));
+    this.late ??= this.host.permanent('i64');
     fsw.set(b.load('i32', this.host.cpu(), Cpu.FSW));
     fcw.set(b.load('i32', this.host.cpu(), Cpu.FCW));
     exitIf(b.or(b.ne(b.and(fcw.get(), Fcw.MASKS), Fcw.MASKS), b.and(fsw.get(), FSW_ES)), RegionCause.RARE);
     ftw.set(b.load('i32', this.host.cpu(), Cpu.FTW));
     this.state = START;
+  }
+
+  get path(): FloatsState {
+    return { stack: this.state, isLate: this.isLate };
+  }
+  set path({ stack, isLate }) {
+    this.state = stack;
+    this.isLate = isLate;
   }
 
   private get known(): KnownStack {
@@ -134,8 +174,7 @@ export class RegisterStack implements FloatStack {
     const { b, known } = this;
     const variable = (this.places[n] ??= this.host.permanent('i32'));
     if (!(known.placed & (1 << n))) {
-      const first = b.shrU(this.fsw!.get(), 7);
-      variable.set(b.and(b.add(first, ((n - known.before) & (REGISTERS - 1)) << 4), 0x70));
+      variable.set(b.and(b.add(b.shrU(this.fsw!.get(), 7), n << 4), 0x70));
       this.know({ placed: known.placed | (1 << n) });
     }
     return variable.get();
@@ -155,6 +194,7 @@ export class RegisterStack implements FloatStack {
     const { b, known } = this;
     if ((wanted ? known.full : known.empty) & (1 << n)) return;
     if ((wanted ? known.empty : known.full) & (1 << n)) return exitIf(b.i32(1), RegionCause.RARE);
+    // Nothing has turned the tag of a register of which nothing is known.
     const tag = b.and(this.ftw!.get(), this.bit(n));
     exitIf(wanted ? b.eqz(tag) : tag, RegionCause.RARE);
     this.knowFull(n, wanted);
@@ -241,13 +281,20 @@ export class RegisterStack implements FloatStack {
     this.host.changed();
     b.store(this.address(n), Cpu.FPR, pair.significand.get());
     b.store(this.address(n), Cpu.FPR + 8, pair.signExponent.get(), 16);
-    if (!(this.known.full & (1 << n))) {
-      this.ftw!.set(b.or(this.ftw!.get(), this.bit(n)));
-      this.tagged = true;
-    }
+    this.tag(n, true);
     const { read, plain } = this.known;
     this.know({ read: read | (1 << n), plain: isPlain ? plain | (1 << n) : plain & ~(1 << n) });
-    this.knowFull(n, true);
+  }
+
+  /** A register becomes full or empty. */
+  private tag(n: number, isFull: boolean): void {
+    const { b, known } = this;
+    const [same, opposite] = isFull ? [known.full, known.empty] : [known.empty, known.full];
+    if (same & (1 << n)) return;
+    if (opposite & (1 << n)) this.know({ turned: known.turned ^ (1 << n) });
+    else if (isFull) this.ftw!.set(b.or(this.ftw!.get(), this.bit(n)));
+    else this.ftw!.set(b.and(this.ftw!.get(), b.xor(this.bit(n), -1)));
+    this.knowFull(n, isFull);
   }
 
   write(i: number, number: FloatNumber): void {
@@ -268,7 +315,6 @@ export class RegisterStack implements FloatStack {
     const n = this.number(-1);
     this.put(n, number);
     this.know({ top: n });
-    this.moved = true;
   }
 
   private forgetNumber(n: number): void {
@@ -277,15 +323,11 @@ export class RegisterStack implements FloatStack {
   }
 
   pop(): void {
-    const { b } = this;
     const n = this.number(0);
     this.host.changed();
-    this.ftw!.set(b.and(this.ftw!.get(), b.xor(this.bit(n), -1)));
-    this.tagged = true;
     this.forgetNumber(n);
-    this.knowFull(n, false);
+    this.tag(n, false);
     this.know({ top: this.number(1) });
-    this.moved = true;
   }
 
   change(i: number): Value {
@@ -312,47 +354,109 @@ export class RegisterStack implements FloatStack {
   }
 
   status(bits: Value | null, clear: number): void {
-    const { b } = this;
+    const { b, known } = this;
     const cpu = this.host.cpu();
     this.host.changed();
     const fsw = this.fsw!;
-    const top = this.moved ? b.shl(this.place(this.known.top), 7) : null;
-    const clears = clear & ~FSW_C1 || (clear & FSW_C1 && !this.known.isC1Clear);
-    if (bits || this.moved || clears) {
-      let value = b.and(fsw.get(), ~(clear | (this.moved ? FSW_TOP : 0)));
-      if (bits) value = b.or(value, bits);
-      if (this.moved) value = b.or(value, top!);
-      fsw.set(value);
-      b.store(cpu, Cpu.FSW, fsw.get());
-    }
-    if (this.tagged) b.store(cpu, Cpu.FTW, this.ftw!.get());
-    b.store(cpu, Cpu.FIP, this.host.ownRip());
-    if (!this.known.isNoted) b.store(cpu, Cpu.FCS, b.load('i32', cpu, Cpu.CS));
-    const isC1Clear = bits ? false : clear & FSW_C1 ? true : this.known.isC1Clear;
-    this.know({ before: this.known.top, isC1Clear, isNoted: true });
+    const clears = clear & ~FSW_C1 || (clear & FSW_C1 && !known.isC1Clear);
+    const rest = clears ? b.and(fsw.get(), ~clear) : fsw.get();
+    if (bits || clears) fsw.set(bits ? b.or(rest, bits) : rest);
+    const late = 1 | (known.top << LATE_TOP) | (known.turned << LATE_TURNED);
+    this.late!.set(b.i64(this.host.ownOffset() * 2 ** LATE_OFFSET + late));
+    this.isLate = true;
+    if (!known.isNoted) b.store(cpu, Cpu.FCS, b.load('i32', cpu, Cpu.CS));
+    const isC1Clear = bits ? false : clear & FSW_C1 ? true : known.isC1Clear;
+    this.know({ isC1Clear, isNoted: true });
+  }
+
+  // ---- what memory does not have yet
+
+  /** FSW where the stack is known (i32). */
+  statusWord(): Value {
+    const fsw = this.fsw!;
+    return this.known.top === 0 ? fsw.get() : this.withTop(this.b.i32(this.known.top << TOP_SHIFT));
+  }
+
+  /** FSW, by how much TOP has moved. */
+  private withTop(moved: Value): Value {
+    const { b } = this;
+    const fsw = this.fsw!;
+    return b.or(b.and(fsw.get(), ~FSW_TOP), b.and(b.add(fsw.get(), moved), FSW_TOP));
+  }
+
+  /** FSW, tags and pointer to memory, if it does not have them. */
+  settle(): void {
+    if (!this.isLate) return;
+    const { b } = this;
+    b.if(b.ne(this.late!.get(), 0), () => {
+      this.toMemory();
+      this.late!.set(b.i64(0));
+    });
+    this.isLate = false;
+  }
+
+  /** The same where it is not to be known afterwards: at an exit. */
+  settleLast(): void {
+    const { b } = this;
+    b.if(b.ne(this.late!.get(), 0), () => this.toMemory());
+  }
+
+  private toMemory(): void {
+    const { b } = this;
+    const cpu = this.host.cpu();
+    const late = b.let(b.wrap(this.late!.get()));
+    b.store(cpu, Cpu.FSW, this.withTop(b.and(b.shl(late, TOP_SHIFT - LATE_TOP), FSW_TOP)));
+    // Tags are numbered from register 0 on: eight bits that go round.
+    const turned = b.mul(b.and(b.shrU(late, LATE_TURNED), 0xff), 0x101);
+    const first = b.and(b.shrU(this.fsw!.get(), TOP_SHIFT), REGISTERS - 1);
+    b.store(cpu, Cpu.FTW, b.xor(this.ftw!.get(), b.and(b.shrU(b.shl(turned, first), 8), 0xff)));
+    b.store(cpu, Cpu.FIP, this.host.ripAtDistance(b.shrS(this.late!.get(), LATE_OFFSET)));
+  }
+
+  /** Before others use the registers. */
+  drop(): void {
+    this.settle();
+    this.state = null;
   }
 
   // ---- loops
 
-  /** What is known at the head of a loop that leaves the stack as deep as it found it, when it is entered. */
-  enterLoop(): KnownStack {
+  /**
+   * What is known at a loop's head, when it is entered.
+   * @param keeps it leaves the stack as deep as it found it
+   * @param uses it has instructions of the x87
+   */
+  enterLoop(keeps: boolean, uses: boolean): FloatsState {
+    if (!keeps || !this.state) {
+      this.drop();
+      return NOTHING;
+    }
     this.know({ isC1Clear: false });
-    return this.known;
+    return { stack: this.state, isLate: this.isLate || uses };
   }
 
   /** Is all of this known here as well? */
-  holds(head: KnownStack): boolean {
+  holds({ stack, isLate }: FloatsState): boolean {
+    return (isLate || !this.isLate) && (!stack || this.knows(stack));
+  }
+
+  private knows(head: KnownStack): boolean {
     const { state } = this;
-    if (!state || state.top !== head.top) return false;
+    if (!state || state.top !== head.top || state.turned !== head.turned) return false;
     const isIn = (wanted: number, known: number): boolean => (wanted & ~known) === 0;
     return isIn(head.placed, state.placed) && isIn(head.full, state.full) && isIn(head.empty, state.empty) && isIn(head.read, state.read) && isIn(head.plain, state.plain) &&
       (state.isShort || !head.isShort) && (state.isNoted || !head.isNoted);
   }
 
   /** Makes known what is to be at a loop's head, or leaves: from another round. */
-  become(head: KnownStack, exitIf: ExitIf): void {
+  become({ stack, isLate }: FloatsState, exitIf: ExitIf): void {
+    if (stack) this.learn(stack, exitIf);
+    if (!isLate) this.settle();
+  }
+
+  private learn(head: KnownStack, exitIf: ExitIf): void {
     const { state, b } = this;
-    if (this.holds(head)) return;
+    if (this.knows(head)) return;
     if (!state || state.top !== head.top) return exitIf(b.i32(1), RegionCause.RARE);
     const precision = this.precision();
     if (head.isShort && precision !== 0) this.askShort(precision, exitIf);
@@ -363,6 +467,17 @@ export class RegisterStack implements FloatStack {
       if (head.read & (1 << n)) this.fetch(n);
       if (head.plain & (1 << n)) this.askPlain(n, exitIf);
     }
+    this.turn(head.turned);
     if (head.isNoted && !state.isNoted) b.store(this.host.cpu(), Cpu.FCS, b.load('i32', this.host.cpu(), Cpu.CS));
+  }
+
+  /** Has these tags turned, and no others. All of their registers are known. */
+  private turn(turned: number): void {
+    const { b } = this;
+    const others = turned ^ this.known.turned;
+    if (others === 0) return;
+    this.settle();
+    for (let n = 0; n < REGISTERS; n++) if (others & (1 << n)) this.ftw!.set(b.xor(this.ftw!.get(), this.bit(n)));
+    this.know({ turned });
   }
 }
