@@ -487,7 +487,7 @@ export class CompileBuilder extends HandlerBuilder {
   forget(): void {
     this.pages.lose();
     this.forgetRest();
-    this.floats.drop();
+    this.floats.state = null;
   }
 
   /** Paths join, from the mark or from anywhere: what is known of pages can hold, and of the x87's registers what all of them know. */
