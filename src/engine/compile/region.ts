@@ -662,12 +662,10 @@ export class RegionEmitter {
     const { b } = this;
     const { dirty } = b.registers;
     const { state } = b.flags;
-    const { known } = b;
     b.if(condition, () => {
       this.spillAll();
       b.return(b.ripOf(b.distance.get()));
     }, undefined, 'seldom');
-    b.known = known;
     b.registers.dirty = dirty;
     b.flags.state = state;
   }
