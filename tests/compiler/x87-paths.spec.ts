@@ -249,7 +249,7 @@ class Generator {
 }
 
 function start(seed: number, compile: CompilerOptions | null): Process {
-  const below = random(seed * 7919 + 3);
+  const below = random(Math.imul(seed, 0x85eb_ca6b));
   const bits = seed % 2 ? 64 : 32;
   const generator = new Generator(below, bits, seed % 3 === 0);
   const process = new Process(program(bits, generator.program()), ['paths'], compile);
@@ -280,11 +280,11 @@ describe('x87 state on all paths of compiled code', () => {
   it(`${PROGRAMS} programs from seed ${FIRST} on`, { timeout: 60_000 + PROGRAMS * 20_000 }, () => {
     const sum = { entries: 0, instructions: 0 };
     for (let seed = FIRST; seed < FIRST + PROGRAMS; seed++) {
-      const below = random(seed);
-      const compiled = start(seed, { threshold: pick([1, 3, 10], below) });
+      const below = random(Math.imul(seed, 0x9e37_79b1));
+      const compiled = start(seed, { threshold: pick([1, 4, 16], below) });
       const interpreted = start(seed, null);
       for (let running = true; running; ) {
-        running = run(compiled, 1 + below(below(3) === 0 ? 20 : 300));
+        running = run(compiled, 1 + below(pick([20, 300, 300, 3000], below)));
         if (compiled.status === null) follow(interpreted, compiled.vcpu.icount);
         else while (run(interpreted, 100));
         const where = { program: seed, at: compiled.vcpu.icount };
