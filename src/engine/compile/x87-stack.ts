@@ -77,7 +77,7 @@ const START: KnownStack = { top: 0, placed: 0, full: 0, empty: 0, turned: 0, rea
 /** What two paths both know. */
 export function both(a: KnownStack | null, b: KnownStack | null): KnownStack | null {
   if (!a || !b || a.top !== b.top || a.turned !== b.turned) return null;
-  // A register that was full before on one of them and empty on the other.
+  // A register that was full on one of them and is empty, and on the other the other way round.
   if (a.turned & ~((a.full & b.full) | (a.empty & b.empty))) return null;
   return {
     top: a.top, placed: a.placed & b.placed, full: a.full & b.full, empty: a.empty & b.empty, turned: a.turned, read: a.read & b.read, plain: a.plain & b.plain,
@@ -404,10 +404,10 @@ export class RegisterStack implements FloatStack {
   private toMemory(): void {
     const { b } = this;
     const cpu = this.host.cpu();
-    const late = b.let(b.wrap(this.late!.get()));
-    b.store(cpu, Cpu.FSW, this.withTop(b.and(b.shl(late, TOP_SHIFT - LATE_TOP), FSW_TOP)));
+    const late = (): Value => b.wrap(this.late!.get());
+    b.store(cpu, Cpu.FSW, this.withTop(b.and(b.shl(late(), TOP_SHIFT - LATE_TOP), FSW_TOP)));
     // Tags are numbered from register 0 on: eight bits that go round.
-    const turned = b.mul(b.and(b.shrU(late, LATE_TURNED), 0xff), 0x101);
+    const turned = b.mul(b.and(b.shrU(late(), LATE_TURNED), 0xff), 0x101);
     const first = b.and(b.shrU(this.fsw!.get(), TOP_SHIFT), REGISTERS - 1);
     b.store(cpu, Cpu.FTW, b.xor(this.ftw!.get(), b.and(b.shrU(b.shl(turned, first), 8), 0xff)));
     b.store(cpu, Cpu.FIP, this.host.ripAtDistance(b.shrS(this.late!.get(), LATE_OFFSET)));
