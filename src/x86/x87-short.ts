@@ -4,7 +4,7 @@
 // Intel SDM, volume 1, 8.1.5 (control word), 8.5 (exceptions); IEEE 754-2008, 4.3.1 (round to nearest, ties to even).
 
 import { X87Op } from '../core/layout.ts';
-import type { Value } from '../wasm/function.ts';
+import type { Label, Value, Variable } from '../wasm/function.ts';
 import type { Builder, FloatNumber, FloatStack, Precision } from './builder.ts';
 
 const TOP_BIT = 1n << 63n;
@@ -12,6 +12,8 @@ const LOW = 0xffff_ffffn;
 const BIAS = 16383;
 const EXPONENT = 0x7fff;
 const SIGN = 0x8000;
+/** See sum(). */
+const ALIKE = 3n;
 /** Of FSW: PE, C1, C0 and C3. */
 const PE_SHIFT = 5;
 const C1_SHIFT = 9;
@@ -51,18 +53,53 @@ export interface Narrowed {
   readonly bits: Value;
 }
 
-interface Exact {
-  /** 128 bits, the first of which is set. */
-  readonly hi: Value;
-  readonly lo: Value;
-  readonly exponent: Value;
-  /** In bit 15. */
-  readonly sign: Value;
+/** A result in the making. */
+interface Result {
+  /** 128 bits, the first of which is set; in the end what is rounded of them. */
+  readonly hi: Variable;
+  readonly lo: Variable;
+  /** The exponent is in its range. */
+  readonly signExponent: Variable;
+  /** Not 0: bits may be cut off (i64). */
+  readonly isAsked: Variable;
+  /** For FSW. */
+  readonly bits: Variable;
+}
+
+function setExact(b: Builder, { hi, signExponent, bits }: Result, number: Omit<FloatNumber, 'isPlain'>): void {
+  hi.set(number.significand);
+  signExponent.set(number.signExponent);
+  bits.set(b.i32(0));
+}
+
+/** Rounding is asked for where bits are cut off: programs have numbers of the one kind or of the other. */
+function askRounding(b: Builder, precision: Precision, { hi, lo, isAsked }: Result): void {
+  isAsked.set(precision === 64 ? lo.get() : b.or(b.shl(hi.get(), precision), lo.get()));
+}
+
+/** To the nearest number. */
+function round(b: Builder, s: FloatStack, precision: Precision, { hi, lo, signExponent, isAsked, bits }: Result): void {
+  // What is kept of a shorter significand is moved down, rounded, and moved up again.
+  const drop = 64 - precision;
+  bits.set(b.i32(0));
+  b.if(b.ne(isAsked.get(), 0), () => {
+    const kept = drop === 0 ? hi.get() : b.let(b.shrU(hi.get(), drop));
+    const rest = drop === 0 ? lo.get() : b.let(b.or(b.shl(hi.get(), precision), b.extendU(b.ne(lo.get(), 0))));
+    const up = roundsUp(b, kept, rest);
+    bits.set(roundingBits(b, up, rest));
+    hi.set(b.shl(b.add(kept, up), drop));
+    // A carry out of the last place leaves a power of two.
+    b.if(b.eqz(hi.get()), () => {
+      s.requireShort(b.ne(b.and(signExponent.get(), EXPONENT), EXPONENT - 1));
+      signExponent.set(b.add(signExponent.get(), 1));
+      hi.set(b.i64(TOP_BIT));
+    }, undefined, 'seldom');
+  });
 }
 
 /**
  * Of two numbers, by a function for two that are not zero and one for others.
- * @param ofNormal null: the result is zero
+ * @param ofNormal may leave the block where there is nothing to be rounded
  */
 function rounded(
   b: Builder,
@@ -70,104 +107,60 @@ function rounded(
   precision: Precision,
   x: FloatNumber,
   y: FloatNumber,
-  ofNormal: (exponents: readonly [Value, Value], isZero: (condition: Value) => void) => Exact,
+  ofNormal: (result: Result, done: Label) => void,
   ofZero: () => Omit<FloatNumber, 'isPlain'>,
 ): Rounded {
-  const significand = b.variable('i64');
-  const signExponent = b.variable('i32');
-  const bits = b.variable('i32');
+  const result = { hi: b.variable('i64'), lo: b.variable('i64'), signExponent: b.variable('i32'), isAsked: b.variable('i64'), bits: b.variable('i32') };
   b.if(
     b.geS(b.and(x.significand, y.significand), 0),
-    () => {
-      const zero = ofZero();
-      significand.set(zero.significand);
-      signExponent.set(zero.signExponent);
-      bits.set(b.i32(0));
-    },
-    () => {
-      b.block((done) => {
-        const exact = ofNormal([b.let(b.and(x.signExponent, EXPONENT)), b.let(b.and(y.signExponent, EXPONENT))], (condition) => {
-          significand.set(b.i64(0));
-          signExponent.set(b.i32(0));
-          bits.set(b.i32(0));
-          b.brIf(done, condition, 'seldom');
-        });
-        const { hi, lo } = exact;
-        // What is kept of a shorter significand is moved down, rounded, and moved up again.
-        const drop = 64 - precision;
-        const kept = drop === 0 ? hi : b.let(b.shrU(hi, drop));
-        const rest = drop === 0 ? lo : b.let(b.or(b.shl(hi, precision), b.extendU(b.ne(lo, 0))));
-        const up = roundsUp(b, kept, rest);
-        significand.set(b.shl(b.add(kept, up), drop));
-        const exponent = b.variable('i32', exact.exponent);
-        // A carry out of the last place leaves a power of two.
-        b.if(b.eqz(significand.get()), () => {
-          significand.set(b.i64(TOP_BIT));
-          exponent.set(b.add(exponent.get(), 1));
-        }, undefined, 'seldom');
-        s.requireShort(b.ltU(b.sub(exponent.get(), 1), EXPONENT - 1));
-        signExponent.set(b.or(b.and(exact.sign, SIGN), exponent.get()));
-        bits.set(roundingBits(b, up, rest));
-      });
-    },
+    () => setExact(b, result, ofZero()),
+    () => b.block((done) => {
+      ofNormal(result, done);
+      round(b, s, precision, result);
+    }),
     'seldom',
   );
-  return { number: { significand: significand.get(), signExponent: signExponent.get(), isPlain: true }, bits: bits.get() };
+  const { hi, signExponent, bits } = result;
+  return { number: { significand: hi.get(), signExponent: signExponent.get(), isPlain: true }, bits: bits.get() };
 }
 
 /** x + y, x - y or y - x by `op`: ADD, SUB, SUBR. */
 export function sum(b: Builder, s: FloatStack, precision: Precision, op: number, x: FloatNumber, y: FloatNumber): Rounded {
   const signX = op === X87Op.SUBR ? b.let(b.xor(x.signExponent, SIGN)) : x.signExponent;
   const signY = op === X87Op.SUB ? b.let(b.xor(y.signExponent, SIGN)) : y.signExponent;
-  const ofNormal: Parameters<typeof rounded>[5] = ([expX, expY], isZero) => {
-    const difference = b.let(b.sub(expX, expY));
-    /** All ones where y is the larger one. */
+  const ofNormal = (result: Result, done: Label): void => {
+    const { hi, lo, signExponent, isAsked } = result;
+    const difference = b.let(b.sub(b.and(signX, EXPONENT), b.and(signY, EXPONENT)));
+    /** All ones where y's exponent is the larger one. */
     const isLess = b.let(b.shrS(difference, 31));
     const distance = b.let(b.sub(b.xor(difference, isLess), isLess));
-    const swap = b.let(b.and(b.xor(x.significand, y.significand), b.extendS(isLess)));
-    const big = b.let(b.xor(x.significand, swap));
-    const small = b.variable('i64', b.xor(y.significand, swap));
+    const differs = b.let(b.xor(signX, signY));
+    signExponent.set(b.select(isLess, signY, signX));
+    const big = b.let(b.select(isLess, y.significand, x.significand));
+    const small = b.variable('i64', b.select(isLess, x.significand, y.significand));
     const by = b.variable('i64', b.extendU(distance));
     b.if(b.gtU(distance, 63), () => {
       // A half of the last place, or of that of a difference, is no further away than this.
       s.requireShort(b.gtU(distance, 65));
       small.set(b.i64(1));
       by.set(b.i64(63));
+    }, undefined, 'seldom');
+    /** All ones where the signs differ: the smaller number is then made a negative one, of 65 bits, the first of which is this. */
+    const minus = b.let(b.shrS(b.shl(b.extendU(differs), 48), 63));
+    const less = b.let(b.add(small.get(), minus));
+    // At distance 0 all of the small number would come back.
+    const back = b.let(b.sub(0n, by.get()));
+    hi.set(b.add(big, b.xor(b.shrU(less, by.get()), minus)));
+    lo.set(b.shl(b.xor(less, minus), back));
+    askRounding(b, precision, result);
+    // Numbers of about the same size (up to ALIKE places apart), whose sum may have to be moved: whether it has, and what is cut off, no processor
+    // foresees, so that there are as few branches there as can be. Further apart it is seldom.
+    b.if(b.geS(b.and(hi.get(), b.sub(ALIKE, by.get())), 0), () => {
+      isAsked.set(b.i64(1));
+      const isApart = b.let(b.shrS(back, 63));
+      lo.set(b.and(lo.get(), isApart));
+      b.if(b.eqz(minus), () => carry(b, s, result, big), () => cancel(b, s, result, isApart, done));
     });
-    const differs = b.let(b.xor(signX, signY));
-    const sign = b.variable('i32', b.xor(signX, b.and(differs, isLess)));
-    /** All ones where the signs differ. */
-    const minus = b.let(b.extendS(b.shrS(b.shl(differs, 16), 31)));
-    // One place lower, so that a carry has room.
-    const smallLo = b.let(b.shl(small.get(), b.sub(63n, by.get())));
-    const addend = b.let(b.sub(b.xor(smallLo, minus), minus));
-    const bigLo = b.let(b.shl(big, 63));
-    const lo = b.variable('i64', b.add(bigLo, addend));
-    const smallHi = b.xor(b.shrU(b.shrU(small.get(), 1), by.get()), minus);
-    // From one bit and 64: there is one if both have the first. And of a negative number, which is one more than all its bits the other way round.
-    const carries = b.add(b.shrU(b.and(bigLo, addend), 63), b.and(minus, b.extendU(b.eqz(smallLo))));
-    const hi = b.variable('i64', b.add(b.add(b.shrU(big, 1), smallHi), carries));
-    // Of two numbers with one exponent the larger one was subtracted.
-    b.if(b.ltS(b.and(hi.get(), minus), 0), () => {
-      hi.set(b.add(b.xor(hi.get(), -1n), b.extendU(b.eqz(lo.get()))));
-      lo.set(b.sub(0n, lo.get()));
-      sign.set(b.xor(sign.get(), SIGN));
-    });
-    const exponent = b.variable('i32', b.add(b.sub(expX, b.and(difference, isLess)), 1));
-    b.if(b.eqz(hi.get()), () => {
-      // All of it was cancelled, or all but the last bit.
-      isZero(b.eqz(lo.get()));
-      hi.set(lo.get());
-      lo.set(b.i64(0));
-      exponent.set(b.sub(exponent.get(), 64));
-    });
-    const shift = b.let(b.clz(hi.get()));
-    return {
-      hi: b.let(b.or(b.shl(hi.get(), shift), b.shrU(b.shrU(lo.get(), 1), b.sub(63n, shift)))),
-      lo: b.let(b.shl(lo.get(), shift)),
-      exponent: b.sub(exponent.get(), b.wrap(shift)),
-      sign: sign.get(),
-    };
   };
   const ofZero = (): Omit<FloatNumber, 'isPlain'> => {
     const isZeroX = b.let(b.eqz(x.significand));
@@ -183,25 +176,62 @@ export function sum(b: Builder, s: FloatStack, precision: Precision, op: number,
   return rounded(b, s, precision, x, y, ofNormal, ofZero);
 }
 
+/** Of a sum, of which (hi:lo) may have lost a carry. */
+function carry(b: Builder, s: FloatStack, { hi, lo, signExponent }: Result, big: Value): void {
+  const carried = b.let(b.extendU(b.ltU(hi.get(), big)));
+  // What is shifted out is 0.
+  lo.set(b.or(b.shrU(lo.get(), carried), b.shl(b.and(hi.get(), carried), 63)));
+  hi.set(b.or(b.shrU(hi.get(), carried), TOP_BIT));
+  signExponent.set(b.add(signExponent.get(), b.wrap(carried)));
+  s.requireShort(b.ne(b.and(signExponent.get(), EXPONENT), EXPONENT));
+}
+
+/** Of a difference, of which (hi:lo) may begin with zeros: one at most, or there is at most one bit in lo. */
+function cancel(b: Builder, s: FloatStack, result: Result, isApart: Value, done: Label): void {
+  const { hi, lo, signExponent } = result;
+  // Of two numbers with one exponent the larger one may have been subtracted.
+  const isNegative = b.let(b.and(b.shrS(hi.get(), 63), b.xor(isApart, -1n)));
+  const sign = b.let(b.and(b.xor(signExponent.get(), b.wrap(isNegative)), SIGN));
+  const exponent = b.variable('i32', b.and(signExponent.get(), EXPONENT));
+  hi.set(b.sub(b.xor(hi.get(), isNegative), isNegative));
+  b.if(b.eqz(hi.get()), () => {
+    // All of it was cancelled, or all but the last bit.
+    b.if(b.eqz(lo.get()), () => {
+      setExact(b, result, { significand: b.i64(0), signExponent: b.i32(0) });
+      b.br(done);
+    });
+    hi.set(lo.get());
+    lo.set(b.i64(0));
+    exponent.set(b.sub(exponent.get(), 64));
+  }, undefined, 'seldom');
+  const shift = b.let(b.clz(hi.get()));
+  hi.set(b.or(b.shl(hi.get(), shift), b.shrU(b.shl(b.shrU(lo.get(), 63), shift), 1)));
+  lo.set(b.shl(lo.get(), shift));
+  exponent.set(b.sub(exponent.get(), b.wrap(shift)));
+  s.requireShort(b.gtS(exponent.get(), 0));
+  signExponent.set(b.or(sign, exponent.get()));
+}
+
 export function product(b: Builder, s: FloatStack, precision: Precision, x: FloatNumber, y: FloatNumber): Rounded {
-  const ofNormal: Parameters<typeof rounded>[5] = ([expX, expY]) => {
+  const ofNormal = (result: Result): void => {
+    const { hi, lo, signExponent } = result;
     const halves = ({ significand }: FloatNumber): Value[] => [b.let(b.and(significand, LOW)), b.let(b.shrU(significand, 32))];
     const [xl, xh] = halves(x);
     const [yl, yh] = halves(y);
     const low = b.let(b.mul(xl, yl));
     const middle = b.let(b.add(b.mul(xl, yh), b.shrU(low, 32)));
     const other = b.let(b.add(b.mul(xh, yl), b.and(middle, LOW)));
-    const hi = b.let(b.add(b.add(b.mul(xh, yh), b.shrU(middle, 32)), b.shrU(other, 32)));
-    const lo = b.let(b.or(b.shl(other, 32), b.and(low, LOW)));
+    const high = b.let(b.add(b.add(b.mul(xh, yh), b.shrU(middle, 32)), b.shrU(other, 32)));
+    const rest = b.let(b.or(b.shl(other, 32), b.and(low, LOW)));
     /** All ones where the product begins one place lower. */
-    const short = b.let(b.xor(b.shrS(hi, 63), -1n));
-    const carry = b.let(b.and(lo, short));
-    return {
-      hi: b.let(b.add(b.add(hi, b.and(hi, short)), b.shrU(carry, 63))),
-      lo: b.let(b.add(lo, carry)),
-      exponent: b.add(b.add(b.add(expX, expY), 1 - BIAS), b.wrap(short)),
-      sign: b.xor(x.signExponent, y.signExponent),
-    };
+    const short = b.let(b.xor(b.shrS(high, 63), -1n));
+    const carried = b.let(b.and(rest, short));
+    hi.set(b.add(b.add(high, b.and(high, short)), b.shrU(carried, 63)));
+    lo.set(b.add(rest, carried));
+    askRounding(b, precision, result);
+    const exponent = b.let(b.add(b.add(b.add(b.and(x.signExponent, EXPONENT), b.and(y.signExponent, EXPONENT)), 1 - BIAS), b.wrap(short)));
+    s.requireShort(b.ltU(b.sub(exponent, 1), EXPONENT - 1));
+    signExponent.set(b.or(b.and(b.xor(x.signExponent, y.signExponent), SIGN), exponent));
   };
   const ofZero = () => ({ significand: b.i64(0), signExponent: b.and(b.xor(x.signExponent, y.signExponent), SIGN) });
   return rounded(b, s, precision, x, y, ofNormal, ofZero);
