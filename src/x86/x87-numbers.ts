@@ -3,8 +3,8 @@
 
 import { Cpu, Rflags, X87Op, X87Store } from '../core/layout.ts';
 import type { Value } from '../wasm/function.ts';
-import type { Builder, FloatNumber, FloatStack, Instruction, OperandRef } from './builder.ts';
-import { narrowed, product, relationOf, sum, type Narrowed } from './x87-short.ts';
+import type { Builder, FloatNumber, FloatStack, Instruction, OperandRef, Precision } from './builder.ts';
+import { narrowed, product, quotient, relationOf, sum, type Narrowed, type Rounded } from './x87-short.ts';
 
 export const enum Fsw {
   C1 = 0x200,
@@ -64,22 +64,27 @@ export function fromInteger(b: Builder, operand: OperandRef): FloatNumber {
   };
 }
 
+/** x op y, rounded to so many bits. */
+function short(b: Builder, s: FloatStack, precision: Precision, op: number, x: FloatNumber, y: FloatNumber): Rounded {
+  if (op === X87Op.MUL) return product(b, s, precision, x, y);
+  return op >= X87Op.DIV ? quotient(b, s, precision, op, x, y) : sum(b, s, precision, op, x, y);
+}
+
 /** ST(dst) = ST(dst) op a number, or ST(source) */
 export function arithmetic(b: Builder, s: FloatStack, op: number, dst: number, source: FloatNumber | number, pops = 0): void {
-  const isQuotient = op >= X87Op.DIV;
   let bits: Value;
-  const precision = isQuotient ? 0 : s.short();
+  const precision = s.short();
   if (precision) {
     const x = s.readPlain(dst);
     const y = typeof source === 'number' ? s.readPlain(source) : source;
-    const result = op === X87Op.MUL ? product(b, s, precision, x, y) : sum(b, s, precision, op, x, y);
+    const result = short(b, s, precision, op, x, y);
     s.write(dst, result.number);
     bits = result.bits;
   } else {
     const { significand, signExponent } = typeof source === 'number' ? s.read(source) : source;
     const at = s.change(dst);
     if (op === X87Op.MUL) bits = b.core('x87_product', at, significand, signExponent);
-    else bits = b.core(isQuotient ? 'x87_quotient' : 'x87_sum', at, b.i32(op), significand, signExponent);
+    else bits = b.core(op >= X87Op.DIV ? 'x87_quotient' : 'x87_sum', at, b.i32(op), significand, signExponent);
   }
   if (pops) s.pop();
   s.status(bits, Fsw.C1);

@@ -12,6 +12,9 @@ const LOW = 0xffff_ffffn;
 const BIAS = 16383;
 const EXPONENT = 0x7fff;
 const SIGN = 0x8000;
+/** f64.convert_i64_s, i64.reinterpret_f64 */
+const CONVERT_I64_S = [0xb9];
+const REINTERPRET_F64 = [0xbd];
 /** See sum(). */
 const ALIKE = 3n;
 /** Of FSW: PE, C1, C0 and C3. */
@@ -234,6 +237,57 @@ export function product(b: Builder, s: FloatStack, precision: Precision, x: Floa
     signExponent.set(b.or(b.and(b.xor(x.signExponent, y.signExponent), SIGN), exponent));
   };
   const ofZero = () => ({ significand: b.i64(0), signExponent: b.and(b.xor(x.signExponent, y.signExponent), SIGN) });
+  return rounded(b, s, precision, x, y, ofNormal, ofZero);
+}
+
+/** About a number (i64, unsigned), as f64: half of it, cut. Processors convert signed numbers. */
+const halfOf = (b: Builder, value: Value): Value => b.unary('f64', CONVERT_I64_S, b.shrU(value, 1));
+
+/** The whole number below an f64 that is not negative and below 2^33, or one more, where 2^-20 are missing: between 2^33 and 2^34 it has 19 bits behind the point. */
+const wholeOf = (b: Builder, value: Value): Value => b.shrU(b.shl(b.unary('i64', REINTERPRET_F64, b.add(value, b.f64(2 ** 33))), 12), 31);
+
+/**
+ * A digit of a quotient, of 32 bits, and what is left: of (high:next), where high is less than the divisor, whose first bit is set.
+ * @param inverse of the divisor, as digits and halfOf() want it, too large by some units of 2^-50 of it
+ */
+function digit(b: Builder, high: Value, next: Value, divisor: Value, inverse: Value): readonly [Value, Value] {
+  // It is right or, once in 2^17 times, too large by 1: then what is left is negative, but not less than -2^48.
+  const quotient = b.variable('i64', wholeOf(b, b.mul(halfOf(b, high), inverse)));
+  const rest = b.variable('i64', b.sub(b.or(b.shl(high, 32), next), b.mul(quotient.get(), divisor)));
+  b.if(b.geU(rest.get(), -1n << 48n), () => {
+    // Or it is a number as large, of which the upper half tells.
+    const lower = b.shrU(b.mul(quotient.get(), b.and(divisor, LOW)), 32);
+    const upper = b.add(b.mul(quotient.get(), b.shrU(divisor, 32)), lower);
+    b.if(b.ltS(b.sub(high, upper), 0), () => {
+      quotient.set(b.sub(quotient.get(), 1));
+      rest.set(b.add(rest.get(), divisor));
+    });
+  }, undefined, 'seldom');
+  return [quotient.get(), rest.get()];
+}
+
+/** x / y or y / x by `op`: DIV, DIVR. */
+export function quotient(b: Builder, s: FloatStack, precision: Precision, op: number, x: FloatNumber, y: FloatNumber): Rounded {
+  const [dividend, divisor] = op === X87Op.DIV ? [x, y] : [y, x];
+  const ofNormal = (result: Result): void => {
+    const { hi, lo, signExponent } = result;
+    const fits = b.let(b.extendU(b.geU(dividend.significand, divisor.significand)));
+    const exponent = b.let(b.add(b.sub(b.and(dividend.signExponent, EXPONENT), b.and(divisor.signExponent, EXPONENT)), b.add(b.wrap(fits), BIAS - 1)));
+    s.requireShort(b.ltU(b.sub(exponent, 1), EXPONENT - 1));
+    signExponent.set(b.or(b.and(b.xor(x.signExponent, y.signExponent), SIGN), exponent));
+    const inverse = b.let(b.div(b.f64(2 ** 32 * (1 + 2 ** -49)), halfOf(b, divisor.significand)));
+    const high = b.let(b.shrU(dividend.significand, fits));
+    const [first, middle] = digit(b, high, b.let(b.shl(b.and(dividend.significand, fits), 31)), divisor.significand, inverse);
+    const [second, rest] = digit(b, middle, b.i64(0), divisor.significand, inverse);
+    hi.set(b.or(b.shl(first, 32), second));
+    // Below or above half of the last place: never the half of it, as the number of bits of what would be multiplied by the divisor tells.
+    lo.set(b.or(b.shl(b.extendU(b.gtU(rest, b.sub(divisor.significand, rest))), 63), b.extendU(b.ne(rest, 0))));
+    askRounding(b, precision, result);
+  };
+  const ofZero = () => {
+    s.requireShort(b.ne(divisor.significand, 0));
+    return { significand: b.i64(0), signExponent: b.and(b.xor(x.signExponent, y.signExponent), SIGN) };
+  };
   return rounded(b, s, precision, x, y, ofNormal, ofZero);
 }
 
