@@ -255,10 +255,10 @@ function digit(b: Builder, high: Value, next: Value, divisor: Value, inverse: Va
   const quotient = b.variable('i64', wholeOf(b, b.mul(halfOf(b, high), inverse)));
   const rest = b.variable('i64', b.sub(b.or(b.shl(high, 32), next), b.mul(quotient.get(), divisor)));
   b.if(b.geU(rest.get(), -1n << 48n), () => {
-    // Or it is a number as large, of which the upper half tells.
+    // Or it is a number as large: its upper half, but for a borrow, tells.
     const lower = b.shrU(b.mul(quotient.get(), b.and(divisor, LOW)), 32);
     const upper = b.add(b.mul(quotient.get(), b.shrU(divisor, 32)), lower);
-    b.if(b.ltS(b.sub(high, upper), 0), () => {
+    b.if(b.ltS(b.sub(high, upper), 1n << 31n), () => {
       quotient.set(b.sub(quotient.get(), 1));
       rest.set(b.add(rest.get(), divisor));
     });

@@ -1,5 +1,5 @@
-// x87 instructions in both tiers against what a processor did: the recorded lines of tests/oracle/fp, and for sum, product and rounding
-// random operands near the borders of the short way (src/x86/x87-short.ts), against core's functions, which those lines test as well.
+// x87 instructions in both tiers against what a processor did: the recorded lines of tests/oracle/fp, and for sums, products, quotients and
+// rounding random operands near the borders of the short way (src/x86/x87-short.ts), against core's functions, which those lines test as well.
 //
 //     X87_LINES=lines.txt    other lines, made by tests/oracle/fp/x87.c on the processor of this computer
 //     X87_CASES=10000        random operands of each form
@@ -20,11 +20,12 @@ const CASES = Number(process.env.X87_CASES ?? 60);
 const RECORDED = readFileSync(process.env.X87_LINES ?? new URL('../oracle/fp/x87.txt', import.meta.url), 'utf8').trim().split('\n');
 
 /**
- * FADD, FMUL, FSUB and FSUBR of ST(1), of 32 and of 64 bits; to ST(1), with a pop; FADD of itself; FST and FSTP of 32 and of 64 bits; FCOM and
+ * FADD, FMUL, FSUB, FSUBR, FDIV and FDIVR of ST(1), of 32 and of 64 bits; to ST(1), with a pop; FADD of itself; FST and FSTP of 32 and of 64 bits; FCOM and
  * FUCOM with their kinds, of registers, of memory, with itself, FTST.
  */
 const SHORT = [
-  'd8c1', 'd8c9', 'd8e1', 'd8e9', 'd806m', 'd80em', 'd826m', 'd82em', 'dc06m', 'dc0em', 'dc26m', 'dc2em', 'dcc1', 'dec9', 'dee1', 'dee9', 'd8c0', 'd916m', 'd91em', 'dd16m', 'dd1em',
+  'd8c1', 'd8c9', 'd8e1', 'd8e9', 'd806m', 'd80em', 'd826m', 'd82em', 'dc06m', 'dc0em', 'dc26m', 'dc2em', 'dcc1', 'dec9', 'dee1', 'dee9', 'd8c0',
+  'd8f1', 'd8f9', 'd836m', 'dc3em', 'dcf1', 'def9', 'd916m', 'd91em', 'dd16m', 'dd1em',
   'd8d1', 'd8d9', 'ded9', 'd8d0', 'dde1', 'dde9', 'dae9', 'dbf1', 'dbe9', 'dff1', 'dfe9', 'd816m', 'd81em', 'dc16m', 'dc1em', 'd9e4',
 ];
 
@@ -97,6 +98,15 @@ function alike(below: Below, exponent: number): [string, string] {
   return below(2) ? pair : [pair[1], pair[0]];
 }
 
+/** A number and one that it is nearly a multiple of: by few bits, or by bits that end in zeros or ones. */
+function multiple(below: Below, first: number, second: number): [string, string] {
+  const significand = (): bigint => BigInt.asUintN(64, bits(below)) | (1n << 63n);
+  const divisor = significand();
+  const product = BigInt.asUintN(64, ((significand() * divisor) >> 64n) + BigInt(below(3) - 1)) | (1n << 63n);
+  const pair: [string, string] = [`${hex((below(2) << 15) | first)}:${hex(product)}`, `${hex((below(2) << 15) | second)}:${hex(divisor)}`];
+  return below(2) ? pair : [pair[1], pair[0]];
+}
+
 /** An exponent at one of the ranges' ends, or in the middle. */
 function exponentOf(below: Below): number {
   const near = (middle: number): number => Math.min(0x7fff, Math.max(0, middle + below(5) - 2));
@@ -129,7 +139,7 @@ function lineOf(core: Guest, form: string, usual: number, below: Below): string 
   const second = beside(first, below);
   const fcw = below(8) > 0 ? usual : pick([0x37f, 0x27f, 0x07f, 0xf7f, 0x77f, 0xb7f, 0x35f], below);
   const fsw = (below(8) << 11) | pick([0, 0, 0x20, 0x200, 0x4700], below);
-  const [st0, st1] = below(4) === 0 ? alike(below, first) : [number(below, first), number(below, second)];
+  const [st0, st1] = pick([() => alike(below, first), () => multiple(below, first, second), ...Array(4).fill(() => [number(below, first), number(below, second)])], below)() as [string, string];
   const input = `${form} ${hex(fcw)} ${hex(fsw)} ff 8d5 ${st0} ${st1} ${memoryOf(form, below, second)}`;
   const { view } = core;
   replayLine(core, `${input} > 0 0 0 0 -`);
