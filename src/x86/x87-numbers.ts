@@ -36,17 +36,17 @@ export function widen(b: Builder, s: FloatStack, operand: OperandRef): FloatNumb
   const significand = b.variable('i64');
   const signExponent = b.variable('i32');
   b.if(
-    b.eqz(b.shl(bits, 65 - operand.size)),
+    b.ltU(b.sub(exponent, 1), last - 1),
     () => {
-      significand.set(b.i64(0));
-      signExponent.set(sign());
-    },
-    () => {
-      s.requireShort(b.ltU(b.sub(exponent, 1), last - 1));
       significand.set(b.or(b.shl(bits, 63 - fraction), b.i64(INTEGER_BIT)));
       signExponent.set(b.or(sign(), b.add(exponent, BIAS - bias)));
     },
-    'seldom',
+    () => {
+      s.requireShort(b.eqz(b.shl(bits, 65 - operand.size)));
+      significand.set(b.i64(0));
+      signExponent.set(sign());
+    },
+    'mostly',
   );
   return { significand: significand.get(), signExponent: signExponent.get(), isPlain: true };
 }

@@ -298,16 +298,11 @@ export function narrowed(b: Builder, s: FloatStack, size: 32 | 64, { significand
   const value = b.variable('i64');
   const bits = b.variable('i32');
   const sign = (): Value => b.shl(b.extendU(b.shrU(signExponent, 15)), size - 1);
+  const exponent = b.let(b.sub(b.and(signExponent, EXPONENT), BIAS - bias));
   b.if(
-    b.eqz(significand),
+    // One less, so that rounding up has room.
+    b.ltU(b.sub(exponent, 1), last - 1),
     () => {
-      value.set(sign());
-      bits.set(b.i32(0));
-    },
-    () => {
-      const exponent = b.let(b.sub(b.and(signExponent, EXPONENT), BIAS - bias));
-      // One less, so that rounding up has room.
-      s.requireShort(b.ltU(b.sub(exponent, 1), last - 1));
       const kept = b.let(b.shrU(significand, drop));
       const rest = b.let(b.shl(significand, 64 - drop));
       const up = roundsUp(b, kept, rest);
@@ -316,7 +311,12 @@ export function narrowed(b: Builder, s: FloatStack, size: 32 | 64, { significand
       value.set(b.or(sign(), magnitude));
       bits.set(roundingBits(b, up, rest));
     },
-    'seldom',
+    () => {
+      s.requireShort(b.eqz(significand));
+      value.set(sign());
+      bits.set(b.i32(0));
+    },
+    'mostly',
   );
   return { value: value.get(), bits: bits.get() };
 }
