@@ -161,7 +161,7 @@ function slot(id: number, size: number, isMemory: boolean, stack: number, locked
   return (((id * 3 + (size === 16 ? 0 : size === 32 ? 1 : 2)) * 2 + (isMemory ? 1 : 0)) * 3 + stack) * 2 + (locked ? 1 : 0);
 }
 
-/** All kinds. Hot ones, which are inline in the interpreter's dispatch, have the lowest numbers after the pseudo-records. */
+/** All kinds. Hot ones, which are inline in the interpreter's dispatch, have the lowest numbers after the pseudo-records, and pairs of them the next. */
 export class Kinds {
   readonly kinds: Kind[] = [];
   /** Kinds below this number are inline. */
